@@ -1,0 +1,91 @@
+"""``NNGUARD`` and what it makes of a finding. Standard library only, see ``findings``."""
+
+from .errors import ConfigurationError
+from .findings import ADVISORY, HARMFUL, NOTE, RULES, UNVERIFIED
+
+ENVIRONMENT_VARIABLE = "NNGUARD"
+OFF = "off"
+DEFAULT_MODE = "warn"
+
+IGNORE, LOG, WARN, RAISE, CORRECT = "ignore", "log", "warn", "raise", "correct"
+#: What a user may write behind a rule's code. ``correct`` is a mode: it needs to change axes, not a message.
+ACTIONS = (IGNORE, LOG, WARN, RAISE)
+
+#: mode -> action for each severity, and for "unverified", which is no verdict and has a column of its own
+MODES = {
+    "warn": {HARMFUL: WARN, ADVISORY: WARN, NOTE: LOG, UNVERIFIED: LOG},
+    "strict": {HARMFUL: RAISE, ADVISORY: WARN, NOTE: LOG, UNVERIFIED: WARN},
+    "exact": {HARMFUL: RAISE, ADVISORY: RAISE, NOTE: LOG, UNVERIFIED: RAISE},
+    "correct": {HARMFUL: CORRECT, ADVISORY: WARN, NOTE: LOG, UNVERIFIED: WARN},
+}
+
+GRAMMAR = (
+    f"expected MODE[,RULE=ACTION]..., MODE one of {OFF}, {', '.join(MODES)}; "
+    f"RULE a code such as NNG102; ACTION one of {', '.join(ACTIONS)}"
+)
+
+
+class Policy:
+    """A mode with its exceptions.
+
+    Args:
+        mode: a key of ``MODES``.
+        overrides: rule code -> action.
+    """
+
+    __slots__ = ("mode", "overrides")
+
+    def __init__(self, mode=DEFAULT_MODE, overrides=None):
+        self.mode = mode
+        self.overrides = dict(overrides or {})
+
+    @classmethod
+    def parse(cls, text):
+        """Reads ``MODE[,RULE=ACTION]...``.
+
+        Returns:
+            The policy; ``None`` for ``off``; the default for an empty text or ``None``.
+
+        Raises:
+            ConfigurationError: names what could not be read and the valid values, in one line.
+        """
+        mode, *exceptions = [part.strip() for part in (text or DEFAULT_MODE).split(",")]
+        mode = mode.lower()
+        if mode != OFF and mode not in MODES:
+            raise ConfigurationError(f"{ENVIRONMENT_VARIABLE}={text!r}: unknown mode {mode!r}; {GRAMMAR}")
+        overrides = {}
+        for exception in exceptions:
+            code, equals, action = (part.strip() for part in exception.partition("="))
+            code, action = code.upper(), action.lower()
+            if code not in RULES:
+                raise ConfigurationError(f"{ENVIRONMENT_VARIABLE}={text!r}: unknown rule {code!r}; {GRAMMAR}")
+            if not equals or action not in ACTIONS:
+                raise ConfigurationError(
+                    f"{ENVIRONMENT_VARIABLE}={text!r}: unknown action {action!r} for {code}; {GRAMMAR}"
+                )
+            overrides[code] = action
+        return None if mode == OFF else cls(mode, overrides)
+
+    @property
+    def corrects(self):
+        """Whether axes may be narrowed at all."""
+        return self.mode == CORRECT
+
+    def action(self, finding):
+        """What to do about ``finding``: ``ignore``, ``log``, ``warn``, ``raise`` or ``correct``."""
+        if finding.code in self.overrides:
+            return self.overrides[finding.code]
+        column = UNVERIFIED if finding.code == UNVERIFIED else finding.severity
+        return MODES[self.mode][column]
+
+    def __str__(self):
+        return ",".join([self.mode, *(f"{code}={action}" for code, action in self.overrides.items())])
+
+    def __repr__(self):
+        return f"Policy({str(self)!r})"
+
+    def __eq__(self, other):
+        return isinstance(other, Policy) and str(self) == str(other)
+
+    def __hash__(self):
+        return hash(str(self))

@@ -1,0 +1,170 @@
+"""What nnguard observed about a training, as plain data, and its JSON text in the checkpoint.
+
+The layout is the contract of ``docs/record.schema.json``. A reader accepts fields that it does not
+know; only a newer ``schema`` number is refused, for then the meaning of a field may have changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from .errors import CheckpointError
+
+SCHEMA = 1
+#: The key of a checkpoint that holds the record, and the name of its copy in the fold folder.
+CHECKPOINT_KEY = "nnguard"
+FILE_NAME = "nnguard.json"
+
+Axes = tuple[int, ...]
+State = Literal["observed", "pending", "unknown", "declared", "measured"]
+Verdict = Literal["trained", "rare", "unseen"]
+Labels = Literal["kept", "swapped", "mixed", "unknown"]
+Source = Literal["loader", "step", "both"]
+
+
+class FlipEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """One flip and how often it was seen.
+
+    ``rate`` is ``count`` over clean draws, ``low`` and ``high`` its 95 % Wilson interval;
+    ``permutation`` maps the labels that the flip renames, source label to new label.
+    """
+
+    axes: Axes
+    count: int
+    rate: float
+    low: float
+    high: float
+    verdict: Verdict
+    labels: Labels = "unknown"
+    permutation: dict[int, int] | None = None
+    source: Source = "loader"
+
+
+class Mirroring(msgspec.Struct, frozen=True, kw_only=True):
+    """What training showed. Axes are spatial, 0-based, after ``transpose_forward``.
+
+    ``safe_axes`` is over all axes of the data; ``None`` when the state is unknown or pending.
+    ``plain_rate`` is the share of clean draws that were not flipped at all.
+    """
+
+    state: State
+    reasons: list[str] = []
+    draws: int = 0
+    clean: int = 0
+    plain_rate: float | None = None
+    flips: list[FlipEvidence] = []
+    safe_axes: Axes | None = None
+
+    def flip(self, axes: Axes) -> FlipEvidence | None:
+        """The evidence for one flip, or ``None`` where it is not listed."""
+        wanted = tuple(sorted(axes))
+        return next((flip for flip in self.flips if flip.axes == wanted), None)
+
+
+class TrainerIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """The trainer's class; ``source_sha256`` is of its module's file, ``None`` where there is none."""
+
+    class_: str = msgspec.field(name="class")
+    module: str
+    source_sha256: str | None = None
+
+
+class AxesHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """``declared`` by the trainer's code, ``effective`` in the checkpoint, and who made the difference.
+
+    Values are verbatim where they are malformed, so that a record can tell of an ``int`` or of ``()``.
+    """
+
+    declared: Any = None
+    effective: Any = None
+    changed_by: Literal["correct", "repair", "annotate"] | None = None
+    changed_at: str | None = None
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of training under one pipeline; ``steps`` are optimiser steps, ``epoch`` its first epoch.
+
+    ``fingerprint`` is of the described tree; a segment that nobody recorded has none and is unknown.
+    """
+
+    epoch: int
+    steps: int
+    fingerprint: str | None
+    mirroring: Mirroring
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """Versions in the training process; ``None`` for a package that was not there."""
+
+    nnunetv2: str | None = None
+    batchgenerators: str | None = None
+    batchgeneratorsv2: str | None = None
+    torch: str | None = None
+    python: str | None = None
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that nnguard knows about a training. Stored as JSON text under ``CHECKPOINT_KEY``.
+
+    ``transforms`` is the described tree (``evidence.described``), ``parent`` what is known of the
+    checkpoint whose weights were taken over by ``-pretrained_weights``, ``measured`` what running the
+    network showed (``NNGUARD_FLIPTEST``, ``nnguard fliptest``).
+    """
+
+    schema: int = SCHEMA
+    nnguard: str
+    written_at: str
+    trainer: TrainerIdentity
+    dataset: str | None = None
+    plans: str | None = None
+    configuration: str | None = None
+    fold: int | str | None = None
+    spatial_dims: int | None = None
+    transpose_forward: list[int] | None = None
+    axes: AxesHistory = AxesHistory()
+    mirroring: Mirroring
+    transforms: Any = None
+    segments: list[Segment] = []
+    environment: Environment = Environment()
+    parent: dict[str, Any] | None = None
+    measured: dict[str, Any] | None = None
+
+    def to_json(self) -> str:
+        """The record as one line of JSON."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Record:
+        """Reads a record.
+
+        Raises:
+            CheckpointError: no JSON, not a record, or of a newer schema. A broken record is never
+                "no record".
+        """
+        try:
+            head = msgspec.json.decode(text, type=_Head)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError) as error:
+            raise CheckpointError(f"the nnguard record is not the JSON text of a record: {error}") from None
+        if head.schema > SCHEMA:
+            raise CheckpointError(
+                f"the nnguard record has schema {head.schema}; this nnguard reads up to {SCHEMA}: upgrade nnguard"
+            )
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise CheckpointError(f"the nnguard record cannot be read: {error}") from None
+
+    @classmethod
+    def from_value(cls, value: object) -> Record:
+        """Reads the value found under ``CHECKPOINT_KEY``; anything but text is a broken record."""
+        if not isinstance(value, str):
+            raise CheckpointError(
+                f"the checkpoint's {CHECKPOINT_KEY!r} entry is {type(value).__name__}, not the JSON text of a record"
+            )
+        return cls.from_json(value)
+
+
+class _Head(msgspec.Struct):
+    schema: int

@@ -1,0 +1,56 @@
+"""What the rules judge: plain descriptions of a training that starts and of a prediction that starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True):
+    """A training at its start, beside its record (which holds the declared axes and what was observed).
+
+    Args:
+        subject: for people, ``nnUNetTrainerX, Dataset002_Discs, 2d, fold 0``.
+        apart: of the clean draws, in how many the image was flipped differently from its segmentation.
+        edited_after_start: what differs, in words, between the pipeline that the augmenter's workers
+            copied and the one that the trainer holds now (NNG115); ``None`` where they are the same.
+        disagreement: in words, how the described tree and the probe differ (NNG110); ``None`` where not.
+        own_train_step: ``module.Class`` that overrides ``train_step``; ``None`` when it is nnU-Net's own.
+    """
+
+    subject: str
+    apart: int = 0
+    edited_after_start: str | None = None
+    disagreement: str | None = None
+    own_train_step: str | None = None
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """A predictor that is about to run, for one fold (the records of an ensemble are judged one by one).
+
+    Args:
+        subject: for people, the checkpoint's path, or the trainer's name for its own validation.
+        use_mirroring: the predictor's switch; ``--disable_tta`` clears it.
+        axes: ``allowed_mirroring_axes``, verbatim, malformed or not.
+        axes_from: where that value comes from, for people ("the checkpoint", "set on the predictor
+            after it was initialised", "the trainer's attribute").
+        checkpoint_axes: what the checkpoint file declares, verbatim; ``UNSET`` where there is no file.
+        spatial_dims: 2 or 3, ``None`` where not known; ``transpose_forward`` likewise.
+        no_record: why there is no record, in words, where there is none ("trained without nnguard").
+        weaker: what weaker evidence says, in words, with its grade (debug.json, the log).
+        validation: whether this is the trainer's own validation.
+        predict_command: how the user would run the remedy, where it is known.
+    """
+
+    subject: str
+    use_mirroring: bool = True
+    axes: Any = None
+    axes_from: str = "the checkpoint"
+    checkpoint_axes: Any = msgspec.UNSET
+    spatial_dims: int | None = None
+    transpose_forward: list[int] | None = None
+    no_record: str | None = None
+    weaker: str | None = None
+    validation: bool = False
+    predict_command: str | None = None
