@@ -1,0 +1,76 @@
+"""What to do about a mirroring finding, ready to paste."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import Any
+
+import msgspec
+
+from ..axes import problem_with, written
+from .subjects import Prediction
+
+TRAINER_METHOD = "configure_rotation_dummyDA_mirroring_and_inital_patch_size"
+
+
+def declare_in_trainer(axes: tuple[int, ...] | None) -> str:
+    """The lines that make a trainer declare ``axes`` and nothing else. ``None`` also ends its mirroring."""
+    return (
+        f"In your trainer, declare what training shows:\n"
+        f"    def {TRAINER_METHOD}(self):\n"
+        f"        settings = super().{TRAINER_METHOD}()\n"
+        f"        self.inference_allowed_mirroring_axes = {written(axes)}\n"
+        f"        return settings"
+    )
+
+
+def train_with_mirroring() -> str:
+    """How a trainer that builds its own transforms keeps nnU-Net's mirroring."""
+    return (
+        "Or train with mirroring, if left and right may be exchanged in your data: where you build the transforms "
+        "(get_training_transforms), append\n"
+        "    MirrorTransform(allowed_axes=mirror_axes)"
+    )
+
+
+def let_nnguard_narrow() -> str:
+    return "Or let nnguard narrow the axes: NNGUARD=correct"
+
+
+def for_training(safe: tuple[int, ...]) -> str:
+    """For a trainer that declares more than its training shows."""
+    return "\n".join([declare_in_trainer(safe or None), train_with_mirroring(), let_nnguard_narrow()])
+
+
+def for_prediction(prediction: Prediction, safe: tuple[int, ...]) -> str:
+    """For a predictor that mirrors more than training showed; ``safe`` is what it may keep."""
+    if prediction.validation:
+        return "\n".join([declare_in_trainer(safe or None), let_nnguard_narrow()])
+    if not axes_come_from_checkpoint(prediction):
+        return f"Where the predictor's axes are set:\n    predictor.allowed_mirroring_axes = {written(safe or None)}"
+    lines = [f"Predict without mirroring:\n    {without_mirroring(prediction)}"]
+    lines.append(
+        f"Or put the checkpoint right for everybody (mirroring axes {written(safe or None)}; a backup is kept):\n"
+        f"    nnguard repair {quote(prediction.subject)}"
+    )
+    lines.append(let_nnguard_narrow())
+    return "\n".join(lines)
+
+
+def without_mirroring(prediction: Prediction) -> str:
+    """The user's command with ``--disable_tta``, or nnU-Net's own where the command is not known."""
+    command = prediction.predict_command or "nnUNetv2_predict ..."
+    return command if "--disable_tta" in command.split() else f"{command} --disable_tta"
+
+
+def axes_come_from_checkpoint(prediction: Prediction) -> bool:
+    """Whether mending the file would change what this predictor uses."""
+    return prediction.checkpoint_axes is not msgspec.UNSET and same_axes(prediction.axes, prediction.checkpoint_axes)
+
+
+def same_axes(first: Any, second: Any) -> bool:
+    """Whether two values mean the same to nnU-Net: order and list or tuple do not matter, malformed ones only equal
+    themselves."""
+    if problem_with(first) or problem_with(second):
+        return written(first) == written(second)
+    return sorted(first or ()) == sorted(second or ())

@@ -1,0 +1,97 @@
+"""How the mirroring rules put flips, rates and axes into words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..axes import name_axis
+from ..flips import side_of_ratio
+from ..record import Axes, FlipEvidence, Mirroring, Record
+
+#: What a verdict rests on, for people. A weaker grade is always named.
+GRADES = {
+    "observed": "observed while training",
+    "measured": "measured on the trained network",
+    "declared": "stated by the model's owner, not observed",
+    "pending": "not settled when the record was written",
+    "unknown": "not known",
+}
+
+
+def joined(words: Iterable[str]) -> str:
+    """``a, b and c``."""
+    *most, last = list(words)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def percent(rate: float) -> str:
+    """A share as people write it; whatever is not nothing does not read as 0 %."""
+    return "< 1 %" if 0 < rate < 0.01 else f"{100 * rate:.0f} %"
+
+
+def flip_name(flip: Axes, spatial_dims: int | None = None, transpose_forward: Sequence[int] | None = None) -> str:
+    """``axis 1 (x, usually left-right)``, ``axes 0 and 1 together``, ``the plain view``."""
+    if not flip:
+        return "the plain view"
+    if len(flip) == 1:
+        return name_axis(flip[0], spatial_dims, transpose_forward)
+    return f"axes {joined(str(axis) for axis in flip)} together"
+
+
+def flip_names(flips: Iterable[Axes], record: Record) -> str:
+    """Several flips in one phrase, named through the record's ``transpose_forward``."""
+    return joined(flip_name(flip, record.spatial_dims, record.transpose_forward) for flip in flips)
+
+
+def rate_of(flip: Axes, mirroring: Mirroring) -> str:
+    """``in 3 % of the draws`` or ``never`` for one flip."""
+    seen = mirroring.flip(flip)
+    return f"{percent(seen.rate)}" if seen is not None and seen.count else "never"
+
+
+def training_showed(record: Record, flips: Iterable[Axes]) -> str:
+    """What training showed of these flips, with rates and draws, and how it is known."""
+    mirroring = record.mirroring
+    if mirroring.state == "declared":
+        axes = ", ".join(str(axis) for axis in mirroring.safe_axes or ()) or "none"
+        return f"trained with: mirrored axes {axes} ({GRADES['declared']})"
+    if mirroring.state == "measured" and not mirroring.draws:
+        axes = ", ".join(str(axis) for axis in mirroring.safe_axes or ()) or "none"
+        return f"trained with: the network keeps its answer when mirrored along axes {axes} ({GRADES['measured']})"
+    rates = [f"the plain view {percent(mirroring.plain_rate)}"] if mirroring.plain_rate is not None else []
+    rates += [
+        f"{flip_name(flip, record.spatial_dims, record.transpose_forward)} {rate_of(flip, mirroring)}"
+        for flip in flips
+        if flip
+    ]
+    return f"trained with: {', '.join(rates)} of {mirroring.clean} clean draws ({GRADES[mirroring.state]})"
+
+
+def unsettled_flips(record: Record, flips: Iterable[Axes]) -> list[Axes]:
+    """Those flips whose verdict is only an estimate: an axis is neither above nor below a tenth beyond chance."""
+    mirroring = record.mirroring
+    if mirroring.state != "observed" or mirroring.plain_rate is None:
+        return []
+    plain = round(mirroring.plain_rate * mirroring.clean)
+
+    def alone(axis: int) -> int:
+        seen = mirroring.flip((axis,))
+        return seen.count if seen is not None else 0
+
+    return [flip for flip in flips if any(side_of_ratio(alone(axis), plain) == "unsettled" for axis in flip)]
+
+
+def flip_data(flip: Axes, seen: FlipEvidence | None) -> dict[str, Any]:
+    """One flip's numbers as plain data, for ``Finding.evidence``."""
+    if seen is None:
+        return {"axes": list(flip), "count": 0, "rate": 0.0, "verdict": "unseen", "labels": "unknown"}
+    return {
+        "axes": list(flip),
+        "count": seen.count,
+        "rate": round(seen.rate, 4),
+        "low": round(seen.low, 4),
+        "high": round(seen.high, 4),
+        "verdict": seen.verdict,
+        "labels": seen.labels,
+    }
