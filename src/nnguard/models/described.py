@@ -1,0 +1,259 @@
+"""What the printed text of a transform pipeline says about mirroring.
+
+nnU-Net writes ``str(pipeline)`` into ``debug.json``; both batchgenerators libraries print a transform
+as ``Name( key = value, ... )``. Such a text names what was asked for, not what happened: it is weaker
+than an observation, and a class that the libraries do not know may do anything.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from ..flips import TRAINED_RATIO
+
+MIRROR = "MirrorTransform"
+#: Together or alone these can amount to a mirror (a quarter turn after a transposition is one).
+TURNING = frozenset({"Rot90Transform", "TransposeAxesTransform"})
+CONTAINERS = frozenset(
+    {
+        "Compose",
+        "ComposeTransforms",
+        "OneOfTransform",
+        "OneOfTransformPerSample",
+        "RandomTransform",
+        "RndTransform",
+        "TimedComposeTransforms",
+    }
+)
+#: Library classes that leave the orientation alone, and the value classes printed inside them. A
+#: ``SpatialTransform`` may turn by half a turn, which is a rare flip at best.
+KEEPS_ORIENTATION = frozenset(
+    {
+        "ApplyRandomBinaryOperatorTransform",
+        "ApplyRandomBinaryOperatorTransformNpy",
+        "BGContrast",
+        "BlankRectangleTransform",
+        "BlankSquareNoiseTransform",
+        "BrightnessAdditiveTransform",
+        "BrightnessGradientAdditiveTransform",
+        "BrightnessMultiplicativeTransform",
+        "BrightnessTransform",
+        "CenterCropTransform",
+        "ClipValueRange",
+        "ColorFunctionExtractor",
+        "ContrastAugmentationTransform",
+        "ContrastTransform",
+        "Convert2DTo3DTransform",
+        "Convert3DTo2DTransform",
+        "ConvertSegmentationToRegionsTransform",
+        "CutOffOutliersTransform",
+        "DataChannelSelectionTransform",
+        "DownsampleSegForDSTransform",
+        "DownsampleSegForDSTransform2",
+        "GammaTransform",
+        "GaussianBlurTransform",
+        "GaussianNoiseTransform",
+        "InvertImageTransform",
+        "ListToTensor",
+        "LocalContrastTransform",
+        "LocalGammaTransform",
+        "LocalSmoothingTransform",
+        "MaskImageTransform",
+        "MaskTransform",
+        "MedianFilterTransform",
+        "MoveSegAsOneHotToData",
+        "MoveSegAsOneHotToDataTransform",
+        "MultiplicativeBrightnessTransform",
+        "NumpyToTensor",
+        "PadTransform",
+        "RandomCropTransform",
+        "RemoveLabelTransform",
+        "RemoveRandomConnectedComponentFromOneHotEncodingTransform",
+        "RenameTransform",
+        "ResampleTransform",
+        "RicianNoiseTransform",
+        "SegChannelSelectionTransform",
+        "SharpeningTransform",
+        "SimulateLowResolutionTransform",
+        "SpatialTransform",
+        "SpatialTransform_2",
+    }
+)
+
+_TOKEN = re.compile(
+    r"""(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
+      | (?P<object><[\w.]+(?:\s+object)?\s+at\s+0x[0-9a-fA-F]+>|<(?:function|bound\ method|class)\s[^>]*>)
+      | (?P<name>(?<![\w.])[A-Z]\w*)\s?\(
+      | (?P<open>[(\[{])
+      | (?P<close>[)\]}])""",
+    re.VERBOSE,
+)
+_NUMPY_SCALAR = re.compile(r"\b(?:np|numpy)\.\w+\(([^()]*)\)")
+_AXES = re.compile(r"\b(?:allowed_axes|axes)\s*=\s*(?:[(\[{](?P<many>[^)\]}]*)[)\]}]|(?P<one>-?\d+))")
+_PROBABILITY = re.compile(r"\b(?:apply_probability|p_per_sample|prob|p)\s*=\s*([0-9.eE+-]+)")
+#: A pipeline prints to a few kilobytes; what is much longer is not one.
+LONGEST_TEXT = 1 << 20
+DEEPEST_NESTING = 64
+
+
+class DescribedMirroring(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pipeline's text says.
+
+    Args:
+        axes: axes that its mirror transforms flip often enough to count as trained, 0-based.
+        rarely: axes that they flip too rarely for that.
+        turning: transforms that may add up to a mirror.
+        unknown: what is in the pipeline and no library class; it may flip too.
+    """
+
+    axes: tuple[int, ...] = ()
+    rarely: tuple[int, ...] = ()
+    turning: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether an axis that is not listed can be called absent, as far as a text can tell."""
+        return not self.turning and not self.unknown
+
+
+class _Node:
+    """One printed transform: its name, its own arguments as text, and what it holds."""
+
+    def __init__(self, name: str, parent: _Node | None):
+        self.name = name
+        self.parent = parent
+        self.children: list[_Node] = []
+        self.text = ""
+
+    def probability(self) -> float:
+        """How often it is applied: its own probability times that of everything around it."""
+        own = _PROBABILITY.search(self.text) if self.name != MIRROR or "p_per_sample" in self.text else None
+        probability = _as_probability(own.group(1)) if own else 1.0
+        if self.parent is None:
+            return probability
+        if self.parent.name.startswith("OneOf"):
+            probability /= max(1, len(self.parent.children))
+        return probability * self.parent.probability()
+
+
+def _as_probability(text: str) -> float:
+    try:
+        return min(1.0, max(0.0, float(text)))
+    except ValueError:
+        return 1.0
+
+
+def described_mirroring(text: str) -> DescribedMirroring | None:
+    """Reads the text of a pipeline.
+
+    Returns:
+        ``None`` where the text describes no transforms at all: ``None``, or an object whose class
+        prints nothing but its address.
+    """
+    if len(text) > LONGEST_TEXT:
+        return None
+    root = _tree_of(text)
+    if root is None or not root.children:
+        return None
+    nodes = list(_walk(root))
+    trained: set[int] = set()
+    rarely: set[int] = set()
+    for node in nodes:
+        if node.name == MIRROR:
+            axes = _axes_of(node)
+            (trained if _often_enough(node.probability(), len(axes)) else rarely).update(axes)
+    unknown = {node.name for node in nodes if _is_unknown(node)}
+    unknown.update(
+        name for node in [root, *nodes] if node is root or node.name in CONTAINERS for name in _objects(node)
+    )
+    return DescribedMirroring(
+        axes=tuple(sorted(trained)),
+        rarely=tuple(sorted(rarely - trained)),
+        turning=tuple(sorted({node.name for node in nodes if node.name in TURNING})),
+        unknown=tuple(sorted(unknown)),
+    )
+
+
+def _tree_of(text: str) -> _Node | None:
+    """The transforms as a tree below a nameless root; ``None`` where brackets do not match."""
+    root = node = _Node("", None)
+    open_brackets: list[bool] = []
+    position = 0
+    for token in _TOKEN.finditer(text):
+        if token.lastgroup == "text":
+            continue
+        if token.lastgroup == "name":
+            node.text += text[position : token.start()]
+            child = _Node(token.group("name"), node)
+            node.children.append(child)
+            node, position = child, token.end()
+            open_brackets.append(True)
+        elif token.lastgroup == "open":
+            open_brackets.append(False)
+        elif token.lastgroup == "close":
+            if not open_brackets:
+                return None
+            if open_brackets.pop():
+                node.text += text[position : token.start()]
+                assert node.parent is not None
+                node, position = node.parent, token.end()
+        if len(open_brackets) > DEEPEST_NESTING:
+            return None
+    root.text += text[position:]
+    return root if not open_brackets else None
+
+
+def _walk(node: _Node):
+    for child in node.children:
+        yield child
+        yield from _walk(child)
+
+
+def _is_unknown(node: _Node) -> bool:
+    if node.name in CONTAINERS or node.name in KEEPS_ORIENTATION or node.name in TURNING or node.name == MIRROR:
+        return False
+    # A value inside a library transform's arguments is no transform.
+    return node.parent is None or node.parent.name in CONTAINERS or node.parent.name == "" or _is_unknown(node.parent)
+
+
+def _objects(node: _Node) -> list[str]:
+    """Classes of the objects in a container that print only their address."""
+    found = []
+    for token in _TOKEN.finditer(node.text):
+        if token.lastgroup == "object":
+            words = token.group("object").strip("<>").split()
+            found.append(words[1] if words[0] in ("function", "bound", "class") and len(words) > 1 else words[0])
+    return [name.rpartition(".")[2].strip("'") for name in found]
+
+
+def _axes_of(mirror: _Node) -> list[int]:
+    found = _AXES.search(_NUMPY_SCALAR.sub(r"\1", mirror.text))
+    if found is None:
+        return []
+    axes = [int(number) for number in re.findall(r"-?\d+", found.group("many") or found.group("one") or "")]
+    shift = 1 if _works_on_slices(mirror) else 0
+    return [axis + shift for axis in axes]
+
+
+def _works_on_slices(node: _Node) -> bool:
+    """Whether it lies between the folding of the first axis into the channels and its unfolding."""
+    if node.parent is None:
+        return False
+    folded = False
+    for sibling in node.parent.children:
+        if sibling is node:
+            break
+        if sibling.name in ("Convert3DTo2DTransform", "Convert2DTo3DTransform"):
+            folded = sibling.name == "Convert3DTo2DTransform"
+    return folded or _works_on_slices(node.parent)
+
+
+def _often_enough(probability: float, number_of_axes: int) -> bool:
+    """Whether one axis alone is flipped a tenth as often as nothing; each axis flips with one half."""
+    combinations = 2**number_of_axes
+    alone = probability / combinations
+    plain = 1 - probability + alone
+    return alone > 0 and alone >= TRAINED_RATIO * plain

@@ -1,0 +1,199 @@
+"""Weaker evidence than a record: what nnU-Net itself left in a fold folder.
+
+In falling order of worth: the copy of the record beside the checkpoint, the pipeline's text in
+``debug.json``, the training log. Each carries its grade, and none is ever more than advice.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from ..axes import written
+from ..errors import CheckpointError
+from ..record import FILE_NAME, Record
+from .described import DescribedMirroring, described_mirroring
+
+Grade = Literal["nnguard.json", "debug.json", "training log"]
+
+#: A debug.json of a large plan is some hundred kilobytes.
+LONGEST_FILE = 16 << 20
+#: A log of 1000 epochs is half a megabyte; its end has the validation.
+LOG_TAIL = 1 << 20
+#: A resumed training has a log for each start.
+NEWEST_LOGS = 4
+
+_PIPELINE_KEYS = ("dataloader_train.generator.transforms", "dataloader_train.transform")
+_PSEUDO_DICE = re.compile(r"Pseudo dice\s*\[(?P<values>[^\]\n]*)\]")
+_VALIDATION_DICE = re.compile(r"Mean Validation Dice:\s*(?P<value>[0-9.eE+-]+|nan)")
+_DECIMAL = re.compile(r"(?:np\.\w+\()?(\d+\.\d+(?:e-?\d+)?|nan)")
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What something other than a record says about a training's mirroring.
+
+    Args:
+        grade: which kind of evidence it is.
+        path: the file it comes from.
+        sentence: what it says, for people, grade included.
+        record: the copy of a record found beside the checkpoint.
+        mirroring: the pipeline as its text describes it.
+        declared: ``inference_allowed_mirroring_axes`` at training start; ``UNSET`` where not told.
+        pseudo_dice, validation_dice: the last ones of the training log, 0 to 1.
+    """
+
+    grade: Grade
+    path: str
+    sentence: str
+    record: Record | None = None
+    mirroring: DescribedMirroring | None = None
+    declared: Any = msgspec.UNSET
+    pseudo_dice: float | None = None
+    validation_dice: float | None = None
+
+
+def weaker_evidence(fold_folder: str | Path) -> Evidence | None:
+    """The best evidence beside a checkpoint; ``None`` where there is none.
+
+    Args:
+        fold_folder: the folder ``fold_X`` that nnU-Net trained into.
+    """
+    folder = Path(fold_folder)
+    return _from_copy(folder) or _from_debug(folder) or _from_log(folder)
+
+
+def _from_copy(folder: Path) -> Evidence | None:
+    text = read_bounded(folder / FILE_NAME)
+    if text is None:
+        return None
+    try:
+        record = Record.from_json(text)
+    except CheckpointError:
+        return None
+    sentence = (
+        f"{FILE_NAME} beside the checkpoint holds a record of a training in this folder "
+        f"(grade: {FILE_NAME}; the checkpoint itself carries none)"
+    )
+    return Evidence(grade="nnguard.json", path=str(folder / FILE_NAME), sentence=sentence, record=record)
+
+
+def _from_debug(folder: Path) -> Evidence | None:
+    path = folder / "debug.json"
+    text = read_bounded(path)
+    if text is None:
+        return None
+    try:
+        entries = msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    mirroring = _described_pipeline(entries)
+    if mirroring is None:
+        return None
+    return Evidence(
+        grade="debug.json",
+        path=str(path),
+        sentence=f"nnU-Net's debug.json {in_words(mirroring)} (grade: debug.json; a text, not an observation)",
+        mirroring=mirroring,
+        declared=_printed_axes(entries.get("inference_allowed_mirroring_axes")),
+    )
+
+
+def _described_pipeline(entries: dict[str, Any]) -> DescribedMirroring | None:
+    texts = [entries[key] for key in _PIPELINE_KEYS if isinstance(entries.get(key), str)]
+    for text in texts:
+        found = described_mirroring(text)
+        if found is not None:
+            return found
+    # A loader of nnU-Net whose transforms are None does not augment. An outer transform of None says
+    # nothing: since 2.5 it is None in every training.
+    if entries.get(_PIPELINE_KEYS[0]) == "None" and all(text == "None" for text in texts):
+        return DescribedMirroring()
+    return None
+
+
+def _printed_axes(text: object) -> Any:
+    """``"(0, 1)"`` as a tuple, ``"None"`` as ``None``; ``UNSET`` for anything else."""
+    if text == "None":
+        return None
+    if isinstance(text, str) and re.fullmatch(r"[(\[]\s*(\d+\s*,?\s*)*[)\]]", text):
+        return tuple(int(number) for number in re.findall(r"\d+", text))
+    return msgspec.UNSET
+
+
+def in_words(mirroring: DescribedMirroring) -> str:
+    """``lists a mirror transform on axes (0, 1)``, with what makes it doubtful."""
+    if mirroring.axes:
+        sentence = f"lists a mirror transform on axes {written(mirroring.axes)}"
+    elif mirroring.rarely:
+        sentence = f"lists a mirror transform on axes {written(mirroring.rarely)} that is rarely applied"
+    else:
+        sentence = "lists no mirror transform"
+    if mirroring.axes and mirroring.rarely:
+        sentence += f", and one on axes {written(mirroring.rarely)} that is rarely applied"
+    doubtful = [*mirroring.turning, *mirroring.unknown]
+    if doubtful:
+        sentence += f", beside {', '.join(doubtful)}, which may flip too"
+    return sentence
+
+
+def _from_log(folder: Path) -> Evidence | None:
+    """The dice that training and validation ended with: a gap is a hint, never a verdict."""
+    logs = sorted(folder.glob("training_log_*.txt"), key=lambda path: path.name, reverse=True)
+    pseudo = validation = None
+    path = None
+    for log in logs[:NEWEST_LOGS]:
+        text = _tail(log)
+        if text is None:
+            continue
+        if pseudo is None and (found := _last(_PSEUDO_DICE, text)):
+            pseudo, path = _mean(found.group("values")), path or log
+        if validation is None and (found := _last(_VALIDATION_DICE, text)):
+            validation, path = _mean(found.group("value")), path or log
+    if path is None or validation is None:
+        return None
+    before = f" after a pseudo Dice of {pseudo:.3f}" if pseudo is not None else ""
+    sentence = (
+        f"nnU-Net's training log reports a mean validation Dice of {validation:.3f}{before} "
+        "(grade: training log; it does not say what was mirrored)"
+    )
+    return Evidence(
+        grade="training log", path=str(path), sentence=sentence, pseudo_dice=pseudo, validation_dice=validation
+    )
+
+
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    found = None
+    for found in pattern.finditer(text):  # noqa: B007 (the last one is what is wanted)
+        pass
+    return found
+
+
+def _mean(values: str) -> float | None:
+    numbers = [float(number) for number in _DECIMAL.findall(values)]
+    numbers = [number for number in numbers if number == number]
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _tail(path: Path) -> str | None:
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - LOG_TAIL))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return None
+
+
+def read_bounded(path: Path, longest: int = LONGEST_FILE) -> bytes | None:
+    """The bytes of an ordinary file of bearable size; ``None`` for anything else."""
+    try:
+        if not path.is_file() or path.stat().st_size > longest:
+            return None
+        return path.read_bytes()
+    except OSError:
+        return None
