@@ -86,7 +86,7 @@ def make_record(
     **changes: Any,
 ) -> Record:
     """A record of a training that mirrors along ``mirrored`` and declares ``declared``."""
-        draws = 64
+    draws = 64
     share = draws // 2 ** len(mirrored)
     flips = []
     for flip in flips_of(range(spatial_dims)):
