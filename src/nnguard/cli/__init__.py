@@ -1,1 +1,120 @@
-"""The command line, one file a command."""
+"""The command line: one file a command, loaded when it is called.
+
+``nnguard inspect`` has to answer in 150 ms, whole process, so nothing here imports more than click.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from ..errors import NNGuardError
+from ..report.escape import escaped
+
+CLEAN, FOUND, FAILED = 0, 1, 2
+#: What a shell reports for a process that a closed pipe ended: 128 + SIGPIPE.
+PIPE_CLOSED = 141
+
+#: Command -> its line in ``nnguard --help``, so that showing it loads no command. A command is there
+#: when its file is: ``cli/NAME.py`` with a click command called ``command``.
+COMMANDS = {
+    "run": "Run one command with the guard switched on.",
+    "inspect": "Show everything known about a checkpoint or model folder.",
+    "check": "Check a model folder as its predictor would use it.",
+    "audit": "Check every model below a results folder.",
+    "diff": "Show what changed between two checkpoints, records or model folders.",
+    "repair": "Set a checkpoint's mirroring axes to those that its training showed.",
+    "annotate": "State how a checkpoint without a record was trained.",
+    "preflight": "Observe a trainer's augmentation before training it.",
+    "preview": "Show what augmentation does to images.",
+    "fliptest": "Measure on images which flips a trained model understands.",
+    "compare": "Compare predictions with and without mirroring.",
+    "rule": "List the rules, or explain one.",
+    "doctor": "Say whether the guard is active here, and why (not).",
+    "demo": "Train and mend the bug of nnU-Net issue 2552 on made images.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in COMMANDS if _file_of(name).exists()]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS or not _file_of(name).exists():
+            return None
+        return import_module(f"{__name__}.{name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+def _file_of(command: str) -> Path:
+    return Path(__file__).with_name(f"{command}.py")
+
+
+def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        click.echo(f"nnguard {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
+@click.pass_context
+def group(ctx: click.Context) -> None:
+    """Compare what an nnU-Net was trained to see with what its predictor shows it.
+
+    Exit status: 0 clean, 1 findings at or above --fail-level, 2 it could not be done.
+    """
+    if ctx.invoked_subcommand not in ("run", "doctor"):  # these two have more to say about it
+        from ..policy import ENVIRONMENT_VARIABLE, Policy
+
+        Policy.parse(os.environ.get(ENVIRONMENT_VARIABLE))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The console script.
+
+    Args:
+        arguments: without the program's name; ``None`` for ``sys.argv``.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        status = group.main(args=arguments, prog_name="nnguard", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else CLEAN
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.UsageError as error:
+        error.show()
+        return FAILED
+    except (click.ClickException, NNGuardError) as error:
+        return failed(error.message if isinstance(error, click.ClickException) else error)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("nnguard: interrupted", err=True)
+        return FAILED
+    except BrokenPipeError:
+        # Python flushes stdout once more when it ends, and would complain of the same pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except OSError as error:
+        return failed(f"{error.filename}: {error.strerror}" if error.filename else error)
+
+
+def failed(reason: object) -> int:
+    """One clear line on stderr, whatever it quotes from a file escaped."""
+    click.echo(f"nnguard: {escaped(reason)}", err=True)
+    return FAILED

@@ -1,0 +1,87 @@
+"""What commands have in common: their options, how results leave, what the exit status is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import click
+
+from ..findings import HARMFUL, SEVERITIES, Finding, at_least
+from ..policy import ENVIRONMENT_VARIABLE, IGNORE, Policy
+from . import CLEAN, FAILED, FOUND
+
+SCHEMA_VERSION = 1
+
+
+def format_option(*more: str) -> Callable[[Any], Any]:
+    """``--format text|json``, and what else a command offers."""
+    return click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(["text", "json", *more]),
+        default="text",
+        show_default=True,
+        help="How to print results.",
+    )
+
+
+fail_level_option = click.option(
+    "--fail-level",
+    type=click.Choice(list(reversed(SEVERITIES))),
+    default=HARMFUL,
+    show_default=True,
+    help="The least severity that makes the exit status 1.",
+)
+
+
+def folds_option(function: Any) -> Any:
+    """``-f 0 1 2``, as nnU-Net spells it; needs ``FoldsCommand``."""
+    return click.option(
+        "-f",
+        "folds",
+        multiple=True,
+        metavar="FOLD...",
+        help="Folds to use, as for nnUNetv2_predict: -f 0 1 2, -f all. Default: those that nnU-Net would find.",
+    )(function)
+
+
+class FoldsCommand(click.Command):
+    """Understands ``-f 0 1 2`` beside click's own ``-f 0 -f 1 -f 2``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        in_folds = False
+        for argument in args:
+            if in_folds and spread[-1] != "-f" and _is_fold(argument):
+                spread += ["-f", argument]
+                continue
+            in_folds = argument == "-f" or (in_folds and spread[-1] == "-f")
+            spread.append(argument)
+        return super().parse_args(ctx, spread)
+
+
+def _is_fold(text: str) -> bool:
+    return text.isdecimal() or text == "all"
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON document on stdout, with its ``schema_version``."""
+    import msgspec
+
+    text = msgspec.json.encode({"schema_version": SCHEMA_VERSION, **value})
+    click.echo(msgspec.json.format(text, indent=2))
+
+
+def not_ignored(findings: Iterable[Finding]) -> list[Finding]:
+    """Without those that ``NNGUARD=...,RULE=ignore`` silences."""
+    policy = Policy.parse(os.environ.get(ENVIRONMENT_VARIABLE)) or Policy()
+    return [finding for finding in findings if policy.overrides.get(finding.code) != IGNORE]
+
+
+def exit_status(findings: Iterable[Finding], fail_level: str, errors: Sequence[object] = ()) -> int:
+    """2 where anything could not be read, else 1 for a finding at or above the level, else 0."""
+    if errors:
+        return FAILED
+    return FOUND if any(at_least(finding.severity, fail_level) for finding in findings) else CLEAN
