@@ -1,0 +1,100 @@
+"""From tallies to the record's words: rates, intervals, verdicts, safe axes, states."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..flips import flips_of, safe_axes, verdict_of, wilson
+from ..record import FlipEvidence, Mirroring, State
+from .labels import LabelBehaviour
+from .probe import FEWEST_CLEAN, Flip, Tally, settled
+
+UNKNOWN_LABELS = LabelBehaviour(labels="unknown")
+
+
+def flip_evidence(
+    flip: Flip, counts: dict[Flip, int], clean: int, labels: LabelBehaviour, source: Literal["loader", "step", "both"]
+) -> FlipEvidence:
+    """One flip's line in the record."""
+    count = counts.get(flip, 0)
+    low, high = wilson(count, clean)
+    return FlipEvidence(
+        axes=flip,
+        count=count,
+        rate=count / clean if clean else 0.0,
+        low=low,
+        high=high,
+        verdict=verdict_of(flip, counts),
+        labels=labels.labels if count else "unknown",
+        permutation=labels.permutation if count else None,
+        source=source,
+    )
+
+
+def unknown(reason: str, draws: int = 0, clean: int = 0) -> Mirroring:
+    """Nothing could be observed, because."""
+    return Mirroring(state="unknown", reasons=[reason], draws=draws, clean=clean)
+
+
+def mirroring(
+    tally: Tally,
+    behaviour: dict[Flip, LabelBehaviour],
+    dims: int,
+    declared: Flip,
+    blind: list[str],
+    own_train_step: str | None,
+) -> Mirroring:
+    """The record's account of what the loader's pipeline shows.
+
+    Args:
+        tally: of the orientation probe.
+        behaviour: what each flip does to labels.
+        declared: well-formed declared axes; only their unsettled flips are worth a word.
+        blind: why absence cannot be concluded (``located.Pipeline.blind``).
+        own_train_step: a train step that may add flips; what is absent is pending then.
+    """
+    if tally.failed is not None:
+        return unknown(tally.failed)
+    if tally.clean < FEWEST_CLEAN:
+        why = ", ".join(f"{reason}: {count}" for reason, count in tally.unclean.most_common(3))
+        return unknown(
+            f"only {tally.clean} of {tally.draws} draws show an orientation ({why})", tally.draws, tally.clean
+        )
+    flips = [
+        flip_evidence(flip, tally.counts, tally.clean, behaviour.get(flip, UNKNOWN_LABELS), "loader")
+        for flip in flips_of(range(dims))
+    ]
+    state, reasons = _state(flips, tally, blind, own_train_step)
+    reasons += [
+        f"flip {_set(flip)} lies too near the threshold: judged by its estimate after {tally.draws} draws"
+        for flip in flips_of(declared)
+        if max(flip) < dims and not settled(flip, tally.counts, tally.clean)
+    ]
+    known = {flip.axes: flip for flip in flips}
+    return Mirroring(
+        state=state,
+        reasons=reasons,
+        draws=tally.draws,
+        clean=tally.clean,
+        plain_rate=tally.counts[()] / tally.clean,
+        flips=flips,
+        safe_axes=safe_axes(known, range(dims)) if state == "observed" else None,
+    )
+
+
+def _state(
+    flips: list[FlipEvidence], tally: Tally, blind: list[str], own_train_step: str | None
+) -> tuple[State, list[str]]:
+    """Presence needs no waiting; absence needs that nobody else can flip."""
+    everything = tally.counts[()] > 0 and all(flip.verdict == "trained" for flip in flips)
+    if everything:
+        return "observed", []
+    if blind:
+        return "unknown", list(blind)
+    if own_train_step:
+        return "pending", [f"{own_train_step} overrides train_step and may flip there"]
+    return "observed", []
+
+
+def _set(flip: Flip) -> str:
+    return "{" + ",".join(map(str, flip)) + "}"

@@ -1,0 +1,104 @@
+"""What is known of the transforms that nnU-Net's own libraries ship, by exact class and module.
+
+Only exact library classes are known: a subclass may do anything, and is probed as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Modules all of whose transforms change intensities only, or only look.
+_INTENSITY_MODULES = (
+    "batchgeneratorsv2.transforms.intensity.",
+    "batchgeneratorsv2.transforms.noise.",
+    "batchgeneratorsv2.transforms.local.",
+    "batchgenerators.transforms.color_transforms",
+    "batchgenerators.transforms.noise_transforms",
+    "batchgenerators.transforms.local_transforms",
+    "batchgenerators.transforms.resample_transforms",
+    "batchgenerators.transforms.sample_normalization_transforms",
+)
+_INTENSITY = {
+    ("batchgeneratorsv2.transforms.spatial.low_resolution", "SimulateLowResolutionTransform"),
+}
+
+#: Changes of representation: the same labels in other channels, shapes or resolutions.
+_REPRESENTATION_MODULES = (
+    "batchgeneratorsv2.transforms.nnunet.",
+    "nnunetv2.training.data_augmentation.custom_transforms.cascade_transforms",
+    "nnunetv2.training.data_augmentation.custom_transforms.deep_supervision_donwsampling",
+    "nnunetv2.training.data_augmentation.custom_transforms.region_based_training",
+)
+_REPRESENTATION = {
+    ("batchgeneratorsv2.transforms.utils.deep_supervision_downsampling", "DownsampleSegForDSTransform"),
+    ("batchgeneratorsv2.transforms.utils.seg_to_regions", "ConvertSegmentationToRegionsTransform"),
+    ("batchgenerators.transforms.utility_transforms", "ConvertSegToOnehotTransform"),
+    ("batchgenerators.transforms.utility_transforms", "ConvertMultiSegToOnehotTransform"),
+}
+
+_MIRRORS = {
+    ("batchgeneratorsv2.transforms.spatial.mirroring", "MirrorTransform"): "allowed_axes",
+    ("batchgenerators.transforms.spatial_transforms", "MirrorTransform"): "axes",
+}
+_LIBRARIES = (
+    "batchgenerators.",
+    "batchgeneratorsv2.",
+    "nnunetv2.training.data_augmentation.",
+)
+#: Library transforms that can hide a mirror when they meet: a quarter turn of a transposed image is a flip.
+_TURNS = {"Rot90Transform", "TransposeAxesTransform"}
+
+
+def _name(transform: Any) -> tuple[str, str]:
+    return type(transform).__module__, type(transform).__qualname__
+
+
+def changes_only_intensity(transform: Any) -> bool:
+    """Whether this is a library transform that touches no geometry and no label."""
+    return _name(transform) in _INTENSITY or _name(transform)[0].startswith(_INTENSITY_MODULES)
+
+
+def changes_only_representation(transform: Any) -> bool:
+    """Whether this is a library transform that writes the same labels in another form."""
+    return _name(transform) in _REPRESENTATION or _name(transform)[0].startswith(_REPRESENTATION_MODULES)
+
+
+def is_from_a_library(transform: Any) -> bool:
+    """Whether the class is one that batchgenerators, batchgeneratorsv2 or nnU-Net ships."""
+    return _name(transform)[0].startswith(_LIBRARIES)
+
+
+def mirror_axes(transform: Any) -> tuple[int, ...] | None:
+    """The axes of a library's ``MirrorTransform``; ``None`` for anything else."""
+    attribute = _MIRRORS.get(_name(transform))
+    if attribute is None:
+        return None
+    try:
+        return tuple(sorted(int(axis) for axis in getattr(transform, attribute)))
+    except (AttributeError, TypeError, ValueError):
+        return None
+
+
+def may_hide_a_mirror(transform: Any) -> bool:
+    """Whether this turns or transposes by right angles."""
+    return is_from_a_library(transform) and type(transform).__name__ in _TURNS
+
+
+#: Modules whose ``train_step`` is nnU-Net's own: it flips nothing.
+_OWN_TRAIN_STEPS = (
+    "nnunetv2.training.nnUNetTrainer.nnUNetTrainer",
+    "nnunetv2.training.nnUNetTrainer.primus.primus_trainers",
+)
+
+
+def train_step_of_a_stranger(trainer: Any) -> str | None:
+    """``module.Class`` that overrides ``train_step``; ``None`` when the method is nnU-Net's own."""
+    own = vars(trainer).get("train_step")
+    if own is not None:
+        return f"{getattr(own, '__module__', '?')}.{getattr(own, '__qualname__', 'train_step')} (set on the object)"
+    for owner in type(trainer).__mro__:
+        if "train_step" in vars(owner):
+            module = getattr(vars(owner)["train_step"], "__module__", None) or owner.__module__
+            # A function assigned to nnU-Net's class from elsewhere has the class's name but not its module.
+            return None if module in _OWN_TRAIN_STEPS else f"{module}.{owner.__qualname__}"
+    return None

@@ -1,0 +1,226 @@
+"""``observe``: everything that can be found out about a training before its first step, as one record."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .. import __version__
+from ..axes import normalise, problem_with
+from ..flips import flips_of, verdict_of
+from ..record import AxesHistory, Mirroring, Record, Segment, TrainerIdentity
+from ..rules.subjects import Training
+from . import described, judged
+from .copying import reachable
+from .draws import Case
+from .environment import environment
+from .foreign import Failed, attempt
+from .known import is_from_a_library, train_step_of_a_stranger
+from .labels import LabelBehaviour, label_behaviour
+from .located import Pipeline, Stage, locate
+from .probe import ENOUGH_TO_MISS, Flip, Tally, probe
+from .snapshots import Held, Snapshot, held_by_workers
+
+#: From how many clean draws, and which share of them, image and segmentation are called apart. A draw whose
+#: texture is misread is rare and random; a pipeline that flips one of the two does so again and again.
+FEWEST_APART, SHARE_APART = 4, 0.05
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """A record, and what the rules of a training start need beside it."""
+
+    record: Record
+    training: Training
+
+
+def observe(trainer: Any, snapshot: Snapshot | None = None) -> Observation:
+    """Finds out what ``trainer``'s training pipeline does to data, and describes it.
+
+    Args:
+        trainer: an ``nnUNetTrainer`` whose ``dataloader_train`` is set.
+        snapshot: what ``snapshot`` returned for that augmenter, if its workers have started.
+
+    Returns:
+        The record (state ``unknown``, with the reason, where nothing could be observed) and what the
+        rules need beside it. Random states, the trainer and its pipeline are left as they were.
+    """
+    pipeline = locate(getattr(trainer, "dataloader_train", None))
+    held = held_by_workers(pipeline, snapshot)
+    case = attempt(case_of, trainer, pipeline)
+    declared_raw = getattr(trainer, "inference_allowed_mirroring_axes", None)
+    own_train_step = train_step_of_a_stranger(trainer)
+    trees = described.describe(held.stages)
+    tally, mirroring = Tally(), None
+    if not pipeline.chain:
+        mirroring = judged.unknown(pipeline.blind[0])
+    elif isinstance(case, Failed):
+        mirroring = judged.unknown(f"the trainer does not say what its cases look like ({case})")
+    else:
+        declared = well_formed(declared_raw, case.dims)
+        tally = probe(held.stages, case, declared)
+        behaviour = _labels(held.stages, case, tally)
+        mirroring = judged.mirroring(tally, behaviour, case.dims, declared, pipeline.blind, own_train_step)
+    edited = None if isinstance(case, Failed) else _edited(pipeline, held, case, tally)
+    return Observation(
+        record=_record(trainer, trees, mirroring, declared_raw),
+        training=Training(
+            subject=subject_of(trainer),
+            apart=tally.apart if _is_apart(tally) else 0,
+            edited_after_start=edited,
+            disagreement=_disagreement(held.stages, tally, mirroring),
+            own_train_step=own_train_step,
+        ),
+    )
+
+
+def case_of(trainer: Any, pipeline: Pipeline) -> Case:
+    """What the trainer's loader delivers, from the trainer and, where it says more, from the loader."""
+    patch = tuple(int(side) for side in trainer.configuration_manager.patch_size)
+    initial = getattr(pipeline.loader, "patch_size", None)
+    initial = patch if initial is None else tuple(int(side) for side in initial)[-len(patch) :]
+    channels = trainer.dataset_json.get("channel_names", trainer.dataset_json.get("modality", {"0": ""}))
+    regions = trainer.label_manager.foreground_regions if trainer.label_manager.has_regions else None
+    labels = {int(label) for label in trainer.label_manager.all_labels} | {0}
+    if trainer.label_manager.ignore_label is not None:
+        labels.add(int(trainer.label_manager.ignore_label))
+    return Case(
+        patch=patch,
+        initial=tuple(max(first, side) for first, side in zip(initial, patch, strict=True)),
+        channels=max(1, len(channels)),
+        segmentations=2 if getattr(trainer, "is_cascaded", False) else 1,
+        labels=tuple(sorted(labels)),
+        regions=None if regions is None else tuple(_region(region) for region in regions),
+    )
+
+
+def _region(region: Any) -> tuple[int, ...]:
+    return tuple(int(label) for label in region) if isinstance(region, (tuple, list)) else (int(region),)
+
+
+def well_formed(axes: Any, dims: int) -> Flip:
+    """Declared axes where they make sense; ``()`` where nnU-Net would not accept them (NNG105 says so)."""
+    return () if problem_with(axes, dims) else normalise(axes)
+
+
+def subject_of(trainer: Any) -> str:
+    """The training, as a person would name it: ``nnUNetTrainerX (Dataset002_Discs, 2d, fold 0)``."""
+    plans = getattr(trainer, "plans_manager", None)
+    details = [
+        getattr(plans, "dataset_name", None),
+        getattr(trainer, "configuration_name", None),
+        f"fold {trainer.fold}" if hasattr(trainer, "fold") else None,
+    ]
+    return f"{type(trainer).__name__} ({', '.join(str(detail) for detail in details if detail)})"
+
+
+def _labels(stages: list[Stage], case: Case, tally: Tally) -> dict[Flip, LabelBehaviour]:
+    if tally.form is None:
+        return {}
+    shown = [flip for flip in flips_of(range(case.dims)) if verdict_of(flip, tally.counts) == "trained"]
+    return label_behaviour(stages, case, tally.form, shown, _strangers(stages)) if shown else {}
+
+
+def _strangers(stages: list[Stage]) -> bool:
+    return any(
+        callable(thing) and not isinstance(thing, type) and not is_from_a_library(thing)
+        for stage in stages
+        for thing in reachable(stage.transform, through_functions=False)
+    )
+
+
+def _is_apart(tally: Tally) -> bool:
+    return tally.apart >= max(FEWEST_APART, SHARE_APART * tally.compared)
+
+
+def _edited(pipeline: Pipeline, held: Held, case: Case, tally: Tally) -> str | None:
+    """What was changed behind the workers' backs, in words; parameters count only if they change what is shown."""
+    if held.restructured:
+        return held.restructured
+    if not held.retuned or tally.failed:
+        return None
+    now = probe(pipeline.stages, case, range(case.dims))
+    before = {flip for flip in flips_of(range(case.dims)) if verdict_of(flip, tally.counts) == "trained"}
+    after = {flip for flip in flips_of(range(case.dims)) if verdict_of(flip, now.counts) == "trained"}
+    if now.failed or before == after:
+        return None
+    return "changed parameters, which would show other flips"
+
+
+def _disagreement(stages: list[Stage], tally: Tally, mirroring: Mirroring) -> str | None:
+    """How the described tree and the probe differ, in words, where both are sure of themselves."""
+    if tally.failed or mirroring.state == "unknown":
+        return None
+    expected = described.expectation(stages)
+    silent = sorted(axis for axis in expected.mirrored if _never_flipped(axis, tally))
+    if silent:
+        return (
+            f"the pipeline holds a MirrorTransform for axes {tuple(sorted(expected.mirrored))}, "
+            f"but in {tally.clean} draws axis {', '.join(map(str, silent))} was never flipped"
+        )
+    unexplained = sorted(
+        flip.axes[0]
+        for flip in mirroring.flips
+        if len(flip.axes) == 1 and flip.verdict == "trained" and flip.axes[0] not in expected.mirrored
+    )
+    if unexplained and expected.all_known and not expected.turns:
+        return (
+            f"axis {', '.join(map(str, unexplained))} is flipped in training, "
+            "but none of the pipeline's transforms says that it mirrors it"
+        )
+    return None
+
+
+def _never_flipped(axis: int, tally: Tally) -> bool:
+    return tally.clean >= ENOUGH_TO_MISS // 8 and not any(axis in flip for flip, n in tally.counts.items() if n)
+
+
+def _record(trainer: Any, trees: list[dict[str, Any]], mirroring: Mirroring, declared: Any) -> Record:
+    plans = getattr(trainer, "plans_manager", None)
+    patch = getattr(getattr(trainer, "configuration_manager", None), "patch_size", None)
+    transpose = getattr(plans, "transpose_forward", None)
+    axes = _verbatim(declared)
+    return Record(
+        nnguard=__version__,
+        written_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        trainer=_identity(type(trainer)),
+        dataset=getattr(plans, "dataset_name", None),
+        plans=getattr(plans, "plans_name", None),
+        configuration=getattr(trainer, "configuration_name", None),
+        fold=getattr(trainer, "fold", None),
+        spatial_dims=len(patch) if patch is not None else None,
+        transpose_forward=None if transpose is None else [int(axis) for axis in transpose],
+        axes=AxesHistory(declared=axes, effective=axes),
+        mirroring=mirroring,
+        transforms=described.for_the_record(trees),
+        segments=[
+            Segment(
+                epoch=int(getattr(trainer, "current_epoch", 0)),
+                steps=0,
+                fingerprint=described.fingerprint(trees),
+                mirroring=mirroring,
+            )
+        ],
+        environment=environment(),
+    )
+
+
+def _verbatim(axes: Any) -> Any:
+    """Declared axes as plain data: sequences as lists of what they hold, the rest by ``repr`` where it is not plain."""
+    if axes is None or isinstance(axes, (int, str)):
+        return axes
+    entries: list[Any] | Failed = attempt(list, axes)
+    if isinstance(entries, Failed):
+        return repr(axes)
+    return [int(entry) if hasattr(entry, "__index__") else repr(entry) for entry in entries]
+
+
+def _identity(kind: type) -> TrainerIdentity:
+    file = attempt(inspect.getsourcefile, kind)
+    source = attempt(Path(file).read_bytes) if file and not isinstance(file, Failed) else None
+    digest = None if source is None or isinstance(source, Failed) else hashlib.sha256(source).hexdigest()
+    return TrainerIdentity(class_=kind.__qualname__, module=kind.__module__, source_sha256=digest)

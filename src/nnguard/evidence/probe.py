@@ -1,0 +1,161 @@
+"""The orientation probe: a known volume through the live pipeline, many times, and where it points then."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from ..flips import flips_of, side_of_ratio
+from .copying import untouched_randomness
+from .draws import Case, Draw, Form, Runner, forms_of
+from .foreign import Failed, attempt
+from .known import changes_only_intensity, changes_only_representation
+from .located import Stage
+from .orientation import FIRST_CODE, Orientation, coded_segmentation, read_orientation, textured_image
+
+#: Draws whatever the clock says: a loaded node must not turn a verdict into "unknown".
+FEWEST_DRAWS = 64
+MOST_DRAWS = 512
+#: Below this the draws say nothing; until twice as many, more are drawn (DA5 turns half of them away).
+FEWEST_CLEAN = 32
+#: Seconds after which no further draws are begun. The extension serves unsettled flips alone.
+CLOCK = 30.0
+#: A flip of axes that are each trained, itself not seen, is believed to be absent only after this many clean draws.
+#: Of eight equally likely flips one stays unseen by chance in (7/8)^256, once in 10^15.
+ENOUGH_TO_MISS = 256
+#: Draws that a form gets to show that its codes survive.
+TRIALS = 6
+FIRST_SEED = 20552
+
+Flip = tuple[int, ...]
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """What the draws showed. ``counts`` maps a flip to its clean draws, the plain view under ``()``.
+
+    ``apart`` counts the clean draws whose image was flipped otherwise than its segmentation; ``failed``
+    says why nothing could be drawn. ``form`` is how the pipeline was fed.
+    """
+
+    draws: int = 0
+    clean: int = 0
+    counts: Counter[Flip] = msgspec.field(default_factory=Counter)
+    apart: int = 0
+    compared: int = 0
+    unclean: Counter[str] = msgspec.field(default_factory=Counter)
+    failed: str | None = None
+    form: Form | None = None
+    settled: bool = True
+    seconds: float = 0.0
+
+    def add(self, orientation: Orientation) -> None:
+        self.draws += 1
+        if orientation.flip is None:
+            self.unclean[orientation.why] += 1
+            return
+        self.clean += 1
+        self.counts[orientation.flip] += 1
+        if orientation.apart is not None:
+            self.compared += 1
+            self.apart += orientation.apart != ()
+
+
+def probe(stages: list[Stage], case: Case, declared: Iterable[int] = ()) -> Tally:
+    """Draws from a copy of ``stages`` until each flip of ``declared`` is settled, or ``MOST_DRAWS``.
+
+    Returns:
+        The tally; ``failed`` is set when no form of feeding gave readable draws.
+    """
+    started = time.perf_counter()
+    with untouched_randomness(*(stage.transform for stage in stages)):
+        runner = _first_readable(stages, case)
+        if isinstance(runner, Failed):
+            return Tally(failed=str(runner), seconds=time.perf_counter() - started)
+        tally = Tally(form=runner.form)
+        first_code = first_code_for(case)
+        image, segmentation = _coded_case(case, runner.form, first_code)
+        wanted = [flip for flip in flips_of(declared) if max(flip) < case.dims]
+        while tally.draws < MOST_DRAWS:
+            tally.add(_orientation(runner.draw(image, segmentation, FIRST_SEED + tally.draws), first_code, runner.form))
+            if tally.draws < FEWEST_DRAWS or tally.draws % 32:
+                continue
+            tally.settled = tally.clean >= 2 * FEWEST_CLEAN or tally.clean == tally.draws
+            tally.settled &= all(settled(flip, tally.counts, tally.clean) for flip in [(), *wanted])
+            if tally.settled or time.perf_counter() - started > CLOCK:
+                break
+    tally.seconds = time.perf_counter() - started
+    return tally
+
+
+def settled(flip: Flip, counts: Counter[Flip], clean: int) -> bool:
+    """Whether a flip's verdict is beyond chance: each axis's rate against the plain view, and seen or not.
+
+    The plain view, ``()``, is settled when it was seen, or missed often enough.
+    """
+    sides = [side_of_ratio(counts[(axis,)], counts[()]) for axis in flip]
+    if "below" in sides:
+        return True
+    if "unsettled" in sides:
+        return False
+    return counts[flip] > 0 or clean >= ENOUGH_TO_MISS
+
+
+def first_code_for(case: Case) -> int:
+    """The lowest octant code: outside of the data set's labels, whatever they are."""
+    return max(FIRST_CODE, max(case.labels, default=0) + 100)
+
+
+def _first_readable(stages: list[Stage], case: Case) -> Runner | Failed:
+    """A runner whose draws can be read; or why none could, from the best form, which says most."""
+    reasons: list[str] = []
+    for form in forms_of(case, stages):
+        runner = attempt(Runner, stages, case, form, without_effect_on_orientation)
+        if isinstance(runner, Failed):
+            return Failed(f"the pipeline cannot be copied ({runner})")
+        reason = _readable(runner, case)
+        if reason is None:
+            return runner
+        reasons.append(reason)
+    return Failed(reasons[0])
+
+
+def without_effect_on_orientation(transform: object) -> bool:
+    """Whether the probe leaves this transform out: it cannot change where the volume points."""
+    return changes_only_intensity(transform) or changes_only_representation(transform)
+
+
+def _readable(runner: Runner, case: Case) -> str | None:
+    first_code = first_code_for(case)
+    image, segmentation = _coded_case(case, runner.form, first_code)
+    why = ""
+    for trial in range(TRIALS):
+        drawn = runner.draw(image, segmentation, FIRST_SEED + trial)
+        orientation = _orientation(drawn, first_code, runner.form)
+        if orientation.flip is not None:
+            return None
+        why = f"the pipeline cannot be fed a made case ({drawn})" if isinstance(drawn, Failed) else orientation.why
+    return why
+
+
+def _coded_case(case: Case, form: Form, first_code: int) -> tuple[np.ndarray, np.ndarray]:
+    codes = coded_segmentation(form.initial, first_code)
+    return textured_image(form.initial, form.channels), np.stack([codes] * case.segmentations)
+
+
+def _orientation(drawn: Draw | Failed, first_code: int, form: Form) -> Orientation:
+    if isinstance(drawn, Failed):
+        return Orientation(flip=None, why=f"a draw failed ({drawn})")
+    segmentation = drawn.segmentation
+    while segmentation.ndim > len(form.patch):
+        segmentation = segmentation[0]
+    if segmentation.shape != form.patch:
+        shape = "x".join(map(str, segmentation.shape))
+        return Orientation(flip=None, why=f"the segmentation came out as {shape}, not {'x'.join(map(str, form.patch))}")
+    image = drawn.image[: form.channels] if drawn.image.ndim == len(form.patch) + 1 else None
+    if image is not None and image.shape[1:] != segmentation.shape:
+        image = None
+    return read_orientation(segmentation, image, first_code)
