@@ -125,6 +125,12 @@ RULES = _catalogue(
     ("NNG205", "channels-changed", HARMFUL, "The folder's input channels are not those of training."),
     ("NNG206", "resampling-changed", ADVISORY, "The folder's plans resample with other functions than training."),
     ("NNG207", "reader-changed", ADVISORY, "The folder names another image reader than training used."),
+    (
+        "NNG208",
+        "architecture-changed",
+        HARMFUL,
+        "The folder's plans build another network than the weights were trained in.",
+    ),
     ("NNG301", "folds-mirror-differently", HARMFUL, "Folds of one ensemble were trained with different mirroring."),
     (
         "NNG302",

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from ..record import Record
+
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
     """A training at its start, beside its record (which holds the declared axes and what was observed).
@@ -54,3 +56,28 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     weaker: str | None = None
     validation: bool = False
     predict_command: str | None = None
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """One fold of an ensemble, as its checkpoint tells of itself.
+
+    Args:
+        fold: 0, 1, ... or ``"all"``.
+        record: what nnguard recorded; ``None`` where there is none.
+        axes: the checkpoint's ``inference_allowed_mirroring_axes``, verbatim.
+        trainer: the trainer's class name; ``None`` where not known, as for the next ones.
+        configuration: for example ``"2d"``.
+        plans, dataset: ``init_args["plans"]`` and ``init_args["dataset_json"]``.
+        epoch: the checkpoint's ``current_epoch``.
+        missing: why the fold cannot be used, in words; ``None`` where it can.
+    """
+
+    fold: int | str
+    record: Record | None = None
+    axes: Any = None
+    trainer: str | None = None
+    configuration: str | None = None
+    plans: Any = None
+    dataset: Any = None
+    epoch: int | None = None
+    missing: str | None = None

@@ -1,0 +1,188 @@
+"""A predictor starts: NNG101, NNG102, NNG105, NNG106, NNG108, NNG109, NNG112, NNG113."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..axes import normalise, problem_with, written
+from ..findings import Finding
+from ..flips import flips_of, safe_axes
+from ..record import Axes, Record
+from . import remedies
+from .shared import plain_view, seen_words, swapped
+from .subjects import Prediction
+from .verdicts import JUDGED, axes_named_by, dimensions, evidence_data, evidence_of, severity_of, unsound_flips
+from .wording import GRADES, flip_names
+
+
+def check_prediction(record: Record | None, prediction: Prediction) -> list[Finding]:
+    """Judges a predictor that is about to run, for one checkpoint.
+
+    Args:
+        record: the checkpoint's; ``None`` where there is none (``prediction.no_record`` says why).
+        prediction: what the predictor uses, and where that comes from.
+
+    Returns:
+        Findings, one for each rule at most.
+    """
+    findings = []
+    spatial_dims = dimensions(prediction.spatial_dims, record.spatial_dims if record else None)
+    used = prediction.axes if prediction.use_mirroring else None
+    problem = problem_with(used, spatial_dims)
+    if problem:
+        findings.append(malformed_in_prediction(record, prediction, problem))
+    if record is not None:
+        findings += edited_axes(record, prediction)
+    if record is None or record.mirroring.state not in JUDGED:
+        return [*findings, unverified_prediction(record, prediction)]
+    if not problem:
+        findings += used_axes(record, prediction, normalise(used))
+    return findings + plain_view(record, prediction.subject)
+
+
+def malformed_in_prediction(record: Record | None, prediction: Prediction, problem: str) -> Finding:
+    """NNG105 before the first patch."""
+    settled = record is not None and record.mirroring.state in JUDGED
+    dims = dimensions(prediction.spatial_dims, record.spatial_dims if record else None)
+    safe = safe_axes(evidence_of(record), axes_named_by(prediction.axes, dims)) if record and settled else ()
+    return Finding(
+        "NNG105",
+        prediction.subject,
+        f"The predictor has mirroring axes that nnU-Net cannot use: {problem}.",
+        seen=f"predictor uses {written(prediction.axes)}, from {prediction.axes_from}",
+        effect="the run ends at its first patch, or flips the channels and returns nonsense without a word.",
+        remedy=remedies.for_prediction(prediction, safe),
+        evidence={"axes": written(prediction.axes), "axes_from": prediction.axes_from, "spatial_dims": dims},
+        setting=written(prediction.axes),
+    )
+
+
+def edited_axes(record: Record, prediction: Prediction) -> list[Finding]:
+    """NNG109."""
+    axes = prediction.checkpoint_axes
+    if axes is msgspec.UNSET or remedies.same_axes(axes, record.axes.effective):
+        return []
+    return [
+        Finding(
+            "NNG109",
+            prediction.subject,
+            f"The checkpoint's mirroring axes are {written(axes)}; its record says {written(record.axes.effective)}.",
+            seen=f"trained with: {written(record.axes.effective)}, as recorded; the checkpoint now has {written(axes)}",
+            effect="somebody changed them after training: validation results belong to the recorded axes.",
+            remedy=f"Find out who and why. Back to what is safe: nnguard repair {remedies.quote(prediction.subject)}",
+            evidence={"checkpoint_axes": written(axes), "recorded_axes": written(record.axes.effective)},
+            setting=written(axes),
+        )
+    ]
+
+
+def unverified_prediction(record: Record | None, prediction: Prediction) -> Finding:
+    """NNG108: no record, or one without a verdict."""
+    if record is None:
+        message = "Whether training mirrored is not known: the checkpoint has no nnguard record."
+        why = prediction.no_record or "trained without nnguard"
+    else:
+        message = f"Whether training mirrored is not known: the record's state is {record.mirroring.state}."
+        why = "; ".join(record.mirroring.reasons) or GRADES[record.mirroring.state]
+    uses = _uses(prediction)
+    mirrors = prediction.use_mirroring and prediction.axes is not None
+    return Finding(
+        "NNG108",
+        prediction.subject,
+        message,
+        seen="; ".join(part for part in (why, prediction.weaker, uses) if part),
+        effect=(
+            "nothing is known, which is not the same as nothing wrong."
+            if mirrors
+            else "nothing is mirrored here, so no untrained flip is used; of the plain view nothing is known."
+        ),
+        remedy=_settling(prediction),
+        evidence={
+            "state": record.mirroring.state if record else None,
+            "reasons": list(record.mirroring.reasons) if record else [why],
+            "weaker": prediction.weaker,
+            "axes": written(prediction.axes if prediction.use_mirroring else None),
+        },
+        setting=uses,
+    )
+
+
+def used_axes(record: Record, prediction: Prediction, axes: Axes) -> list[Finding]:
+    """NNG101, NNG112, NNG106 for the flips in use, and NNG102 for those left out."""
+    unsound = unsound_flips(record, axes)
+    safe = safe_axes(evidence_of(record), axes)
+    findings = []
+    for code, kind, words in (
+        ("NNG101", "unseen", "which training never showed"),
+        ("NNG112", "rare", "which training showed too rarely to be learnt"),
+    ):
+        if unsound[kind]:
+            findings.append(untrained(code, record, prediction, axes, unsound[kind], safe, words))
+    if unsound["swapped"]:
+        remedy = remedies.for_prediction(prediction, safe)
+        findings.append(swapped(record, prediction.subject, axes, unsound["swapped"], safe, _uses(prediction), remedy))
+    return findings + unused(record, prediction, axes)
+
+
+def untrained(
+    code: str, record: Record, prediction: Prediction, axes: Axes, flips: list[Axes], safe: Axes, words: str
+) -> Finding:
+    """NNG101 or NNG112."""
+    grade = " (as the model's owner says)" if record.mirroring.state == "declared" else ""
+    return Finding(
+        code,
+        prediction.subject,
+        f"The predictor mirrors {flip_names(flips, record)}, {words}{grade}.",
+        seen=seen_words(record, flips_of(axes), _uses(prediction)),
+        effect=(
+            f"{len(flips)} of the {len(flips_of(axes)) + 1} views that are averaged are ones that the network cannot "
+            "read: segmentations get worse without any error, most where left and right carry different labels."
+        ),
+        remedy=remedies.for_prediction(prediction, safe),
+        evidence=evidence_data(record, flips, axes, safe),
+        severity=severity_of(record),
+        setting=written(axes),
+    )
+
+
+def unused(record: Record, prediction: Prediction, axes: Axes) -> list[Finding]:
+    """NNG102, against what the checkpoint's own axes allow: neither a trainer that withholds nor a repair is news."""
+    if problem_with(record.axes.effective, dimensions(record.spatial_dims)):
+        return []
+    expected = safe_axes(evidence_of(record), normalise(record.axes.effective))
+    missing = tuple(axis for axis in expected if axis not in axes)
+    if not missing:
+        return []
+    return [
+        Finding(
+            "NNG102",
+            prediction.subject,
+            f"Training mirrored along {written(expected)} and the predictor "
+            + (f"uses only {written(axes)}." if axes else "does not mirror."),
+            seen=seen_words(record, flips_of(expected), _uses(prediction)),
+            effect="the result is sound, but made with other settings than the validation; expect small differences.",
+            remedy=(
+                "If that is meant (it is faster), nothing. Otherwise leave out --disable_tta, or set\n"
+                f"    predictor.use_mirroring, predictor.allowed_mirroring_axes = True, {written(expected)}"
+            ),
+            evidence=evidence_data(record, flips_of(expected), axes, expected),
+            setting=written(axes),
+        )
+    ]
+
+
+def _uses(prediction: Prediction) -> str:
+    """What the predictor uses, and where that comes from."""
+    if not prediction.use_mirroring:
+        return "predictor uses no mirroring (--disable_tta or use_mirroring=False)"
+    return f"predictor uses axes {written(prediction.axes)}, from {prediction.axes_from}"
+
+
+def _settling(prediction: Prediction) -> str:
+    """What would settle an unknown."""
+    place = remedies.quote(prediction.subject) if prediction.checkpoint_axes is not msgspec.UNSET else "CHECKPOINT"
+    return (
+        f"Until it is known, predict without mirroring:\n    {remedies.without_mirroring(prediction)}\n"
+        "To settle it, compare predictions with and without mirroring:\n    nnguard fliptest MODEL_FOLDER -i IMAGES\n"
+        f"or state what you know of the training:\n    nnguard annotate {place} --mirror-axes 0,1"
+    )

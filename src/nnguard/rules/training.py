@@ -1,0 +1,204 @@
+"""A training starts: NNG103, NNG104, NNG105, NNG106, NNG108, NNG110, NNG113, NNG114, NNG115."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..axes import normalise, problem_with, written
+from ..findings import Finding
+from ..flips import flips_of, safe_axes
+from ..record import Axes, Record
+from . import remedies
+from .shared import plain_view, seen_words, swapped
+from .subjects import Training
+from .verdicts import (
+    JUDGED,
+    all_safe_axes,
+    axes_named_by,
+    dimensions,
+    evidence_data,
+    evidence_of,
+    severity_of,
+    unsound_flips,
+)
+from .wording import flip_names
+
+#: A clean draw is misread now and then (a strong additive gradient); a transform that flips only the
+#: image does it in a half, an eighth or a quarter of the draws. One in twenty lies well between.
+APART_SHARE = 0.05
+
+
+def check_training(record: Record, training: Training) -> list[Finding]:
+    """Judges a training at its start.
+
+    Args:
+        record: what was observed, with the declared axes.
+        training: what the rules need beside it.
+
+    Returns:
+        Findings, one for each rule at most. A pending record yields nothing about mirroring.
+    """
+    findings = pipeline_faults(record, training)
+    axes = record.axes.effective if record.axes.changed_by else record.axes.declared
+    problem = problem_with(axes, dimensions(record.spatial_dims))
+    if problem:
+        findings.append(malformed_in_training(record, training, axes, problem))
+    if record.mirroring.state == "unknown":
+        findings.append(unverified_training(record, training))
+    if record.mirroring.state not in JUDGED:
+        return findings
+    if not problem:
+        findings += declared_axes(record, training, normalise(axes))
+    return findings + plain_view(record, training.subject)
+
+
+def pipeline_faults(record: Record, training: Training) -> list[Finding]:
+    """NNG110, NNG114, NNG115: faults of the pipeline itself, whatever is declared."""
+    findings = []
+    if training.disagreement:
+        findings.append(
+            Finding(
+                "NNG110",
+                training.subject,
+                "What the transforms say of themselves and what they do to data differ.",
+                seen=training.disagreement,
+                effect="nnguard goes by what they do; whoever reads the code goes by what they say.",
+                remedy="Look at a few training samples, and rename or mend the transform: nnguard preview",
+                evidence={"disagreement": training.disagreement},
+            )
+        )
+    clean = record.mirroring.clean
+    if clean and training.apart >= APART_SHARE * clean:
+        findings.append(image_apart(training, clean))
+    if training.edited_after_start:
+        findings.append(edited_after_start(training))
+    return findings
+
+
+def image_apart(training: Training, clean: int) -> Finding:
+    """NNG114."""
+    return Finding(
+        "NNG114",
+        training.subject,
+        "The image is flipped differently from its segmentation.",
+        seen=f"trained with: {training.apart} of {clean} clean draws flip one of the two and not the other",
+        effect="the network is taught wrong labels in these draws; its results are worse however it predicts.",
+        remedy="Give image and segmentation to the same transform in one call, so that both share its random choice.",
+        evidence={"apart": training.apart, "clean": clean, "share": round(training.apart / clean, 4)},
+    )
+
+
+def edited_after_start(training: Training) -> Finding:
+    """NNG115."""
+    return Finding(
+        "NNG115",
+        training.subject,
+        "The augmentation was changed after the data loader's workers had copied it: the change has no effect.",
+        seen=f"the workers train with the pipeline as it was when they started; {training.edited_after_start}",
+        effect="training goes on with the old pipeline; the verdict on mirroring is about that one.",
+        remedy=(
+            "Make the change in get_training_transforms, which runs before the workers start:\n"
+            "    @staticmethod\n"
+            "    def get_training_transforms(*args, **kwargs):\n"
+            "        transforms = nnUNetTrainer.get_training_transforms(*args, **kwargs)\n"
+            "        ...  # change transforms here\n"
+            "        return transforms"
+        ),
+        evidence={"difference": training.edited_after_start},
+    )
+
+
+def malformed_in_training(record: Record, training: Training, axes: Any, problem: str) -> Finding:
+    """NNG105 before the first epoch."""
+    settled = record.mirroring.state in JUDGED
+    meant = safe_axes(evidence_of(record), axes_named_by(axes, record.spatial_dims)) if settled else ()
+    return Finding(
+        "NNG105",
+        training.subject,
+        f"The trainer declares mirroring axes that nnU-Net cannot use: {problem}.",
+        seen=f"inference_allowed_mirroring_axes = {written(axes)}",
+        effect="nothing goes wrong while training; the validation after the last epoch, or every prediction, does.",
+        remedy=remedies.declare_in_trainer(meant or None),
+        evidence={"axes": written(axes), "spatial_dims": record.spatial_dims},
+        setting=written(axes),
+    )
+
+
+def unverified_training(record: Record, training: Training) -> Finding:
+    """NNG108 at training start."""
+    reasons = "; ".join(record.mirroring.reasons) or "no reason was recorded"
+    return Finding(
+        "NNG108",
+        training.subject,
+        "Whether training mirrors could not be observed.",
+        seen=f"{reasons}; the trainer declares {written(record.axes.declared)}",
+        effect="nothing is known, which is not the same as nothing wrong: predictions with mirroring are unverified.",
+        remedy=(
+            "Compare predictions with and without mirroring once the model is trained:\n"
+            "    nnguard fliptest MODEL_FOLDER -i IMAGES\n"
+            "or state what you know of the checkpoint:\n"
+            "    nnguard annotate CHECKPOINT --mirror-axes 0,1"
+        ),
+        evidence={
+            "state": record.mirroring.state,
+            "reasons": list(record.mirroring.reasons),
+            "own_train_step": training.own_train_step,
+        },
+        setting=written(record.axes.declared),
+    )
+
+
+def declared_axes(record: Record, training: Training, axes: Axes) -> list[Finding]:
+    """NNG103, NNG106, NNG104 for well-formed declared axes."""
+    unsound = unsound_flips(record, axes)
+    safe = safe_axes(evidence_of(record), axes)
+    findings = []
+    if unsound["unseen"] or unsound["rare"]:
+        findings.append(trap(record, training, axes, unsound, safe))
+    if unsound["swapped"]:
+        declares = f"the trainer declares {written(axes)}"
+        remedy = remedies.for_training(safe)
+        findings.append(swapped(record, training.subject, axes, unsound["swapped"], safe, declares, remedy))
+    if not findings and set(axes) < set(all_safe_axes(record)):
+        findings.append(withheld(record, training, axes))
+    return findings
+
+
+def trap(record: Record, training: Training, axes: Axes, unsound: Mapping[str, list[Axes]], safe: Axes) -> Finding:
+    """NNG103."""
+    flips = sorted((*unsound["unseen"], *unsound["rare"]), key=lambda flip: (len(flip), flip))
+    kinds = []
+    if unsound["unseen"]:
+        kinds.append(f"never shows {flip_names(unsound['unseen'], record)}")
+    if unsound["rare"]:
+        kinds.append(f"shows {flip_names(unsound['rare'], record)} too rarely to be learnt")
+    return Finding(
+        "NNG103",
+        training.subject,
+        f"The trainer allows test-time mirroring along {written(axes)}, but its training {', and '.join(kinds)}.",
+        seen=seen_words(record, flips_of(axes), f"the trainer declares {written(axes)}"),
+        effect=(
+            "the loss and the pseudo Dice look perfect; validation and every prediction average in views that the "
+            "network cannot read, and are ruined where left and right carry different labels."
+        ),
+        remedy=remedies.for_training(safe),
+        evidence=evidence_data(record, flips, axes, safe),
+        severity=severity_of(record),
+        setting=written(axes),
+    )
+
+
+def withheld(record: Record, training: Training, axes: Axes) -> Finding:
+    """NNG104."""
+    trained = all_safe_axes(record)
+    return Finding(
+        "NNG104",
+        training.subject,
+        f"Training mirrors along {written(trained)}, and the trainer forbids it at test time.",
+        seen=seen_words(record, flips_of(trained), f"the trainer declares {written(axes or None)}"),
+        effect="predictions are faster and sound; test-time mirroring might have gained a little.",
+        remedy=f"If that is meant, nothing. Otherwise: self.inference_allowed_mirroring_axes = {written(trained)}",
+        evidence=evidence_data(record, flips_of(trained), axes, trained),
+        setting=written(axes),
+    )

@@ -1,0 +1,52 @@
+"""NNG501-503: packages that stand at another version than they did in training."""
+
+from __future__ import annotations
+
+from ..findings import Finding
+from ..record import Environment
+
+PACKAGES = (
+    ("NNG501", ("nnunetv2",), "preprocessing, resampling and export may differ between nnU-Net versions"),
+    (
+        "NNG502",
+        ("batchgenerators", "batchgeneratorsv2"),
+        "nothing at inference; a resumed training may augment otherwise",
+    ),
+    ("NNG503", ("torch",), "numerical differences, seldom visible in a segmentation"),
+)
+
+
+def check_versions(subject: str, trained: Environment, here: Environment) -> list[Finding]:
+    """Compares the versions of training with those of this process.
+
+    Args:
+        subject: the checkpoint, for people.
+        trained: from the record.
+        here: of this process. A version that is not known on either side is no difference, nor is a local
+            one (``2.5.1+cu121`` against ``2.5.1+cpu``).
+    """
+    findings = []
+    for code, packages, effect in PACKAGES:
+        pairs = [(package, getattr(trained, package), getattr(here, package)) for package in packages]
+        differing = [(package, old, new) for package, old, new in pairs if old and new and public(old) != public(new)]
+        if differing:
+            findings.append(
+                Finding(
+                    code,
+                    subject,
+                    f"Trained with another version of {' and '.join(package for package, _, _ in differing)}.",
+                    seen="; ".join(
+                        f"trained with {package} {old}, this process has {new}" for package, old, new in differing
+                    ),
+                    effect=f"{effect}.",
+                    remedy="For the same results to the last voxel: pip install "
+                    + " ".join(f"{package}=={public(old)}" for package, old, _ in differing),
+                    evidence={package: {"trained": old, "here": new} for package, old, new in differing},
+                )
+            )
+    return findings
+
+
+def public(version: str) -> str:
+    """Without the local part of PEP 440."""
+    return version.partition("+")[0]
