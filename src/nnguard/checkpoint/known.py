@@ -1,0 +1,180 @@
+"""The globals that PyTorch, numpy and nnU-Net write into a checkpoint, and what each makes of its arguments.
+
+A name that is not listed makes a file unreadable: unpickling it imports, and may run, code that could
+change anything the file says, so that no reader but the unpickler could tell what the loader sees.
+Nothing listed is ever imported or called here; a builder below rebuilds plain data from the arguments.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ..errors import CheckpointError
+
+Scalar = str | bytes | int | float | bool | None
+
+
+class Opaque(msgspec.Struct, frozen=True):
+    """A value that only running code would yield, for example a ``torch.device``.
+
+    ``name`` is its global; ``arguments`` are what it would be called with, where they are plain scalars.
+    """
+
+    name: str
+    arguments: tuple[Scalar, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<{self.name}({', '.join(map(repr, self.arguments))})>"
+
+
+class Global:
+    """A class or function that the file names; not imported."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class OrderedMapping(dict[Any, Any]):
+    """A ``collections.OrderedDict``: a dict that pickle may give attributes (state dicts carry ``_metadata``)."""
+
+    __slots__ = ()
+
+
+class DType:
+    """A ``numpy.dtype`` in the making: ``code`` such as ``f8``; ``order`` arrives with BUILD."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.order = "<"
+
+
+#: numpy's codes that stand for one number -> struct's.
+NUMBERS = {
+    "f2": "e", "f4": "f", "f8": "d", "i1": "b", "i2": "h", "i4": "i", "i8": "q",
+    "u1": "B", "u2": "H", "u4": "I", "u8": "Q", "b1": "?",
+}  # fmt: skip
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or isinstance(value, (str, bytes, int, float))
+
+
+def opaque(name: str, arguments: tuple[Any, ...]) -> Opaque:
+    return Opaque(name, arguments if all(map(_is_scalar, arguments)) else ())
+
+
+def _ordered_mapping(name: str, arguments: tuple[Any, ...]) -> Any:
+    if not arguments:
+        return OrderedMapping()
+    # Python wrote OrderedDict([[key, value], ...]) before it wrote SETITEMS; torch has no use for that form.
+    raise CheckpointError(f"{name} is built from arguments, which PyTorch does not do")
+
+
+def _encoded(name: str, arguments: tuple[Any, ...]) -> bytes:
+    match arguments:
+        case (str() as text, "latin1"):
+            try:
+                return text.encode("latin-1")
+            except UnicodeEncodeError:
+                raise CheckpointError("bytes are stored as text that is no Latin-1") from None
+    raise CheckpointError(f"{name} is called otherwise than Python stores bytes")
+
+
+def _empty_bytes(name: str, arguments: tuple[Any, ...]) -> bytes:
+    if arguments:
+        raise CheckpointError(f"{name} is called otherwise than Python stores bytes")
+    return b""
+
+
+def _size(name: str, arguments: tuple[Any, ...]) -> Any:
+    match arguments:
+        case (tuple() as size,):
+            return size
+    raise CheckpointError(f"{name} is called with something else than a tuple")
+
+
+def _dtype(name: str, arguments: tuple[Any, ...]) -> DType:
+    match arguments:
+        # Without the copy (the third argument) a following BUILD would alter numpy's own dtype for the whole process.
+        case (str() as code, 0 | False, 1 | True):
+            return DType(code)
+    raise CheckpointError(f"{name} is called otherwise than numpy stores it")
+
+
+def _scalar(name: str, arguments: tuple[Any, ...]) -> Any:
+    match arguments:
+        case (DType() as dtype, bytes() as data):
+            code = NUMBERS.get(dtype.code)
+            if code is None:
+                return Opaque(name, (dtype.code,))
+            if struct.calcsize(code) != len(data):
+                raise CheckpointError(f"a numpy number of type {dtype.code} is stored in {len(data)} bytes")
+            return struct.unpack((">" if dtype.order == ">" else "<") + code, data)[0]
+    raise CheckpointError(f"{name} is called otherwise than numpy stores a scalar")
+
+
+Builder = Callable[[str, tuple[Any, ...]], Any]
+
+
+def _inert(prefix: str, names: str) -> dict[str, Builder]:
+    """Globals whose call changes nothing outside its result, and whose result no rule looks into."""
+    return {f"{prefix}.{name}": opaque for name in names.split()}
+
+
+#: global -> what stands for a call of it
+KNOWN: dict[str, Builder] = {
+    **_inert(
+        "torch",
+        "DoubleStorage FloatStorage HalfStorage LongStorage IntStorage ShortStorage CharStorage ByteStorage "
+        "BoolStorage BFloat16Storage ComplexDoubleStorage ComplexFloatStorage QUInt8Storage QInt8Storage "
+        "QInt32Storage QUInt4x2Storage QUInt2x4Storage UntypedStorage "
+        "DoubleTensor FloatTensor HalfTensor LongTensor IntTensor ShortTensor CharTensor ByteTensor BoolTensor "
+        "BFloat16Tensor Tensor device",
+    ),
+    **_inert(
+        "torch",
+        "float64 float32 float16 bfloat16 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz complex128 "
+        "complex64 complex32 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool quint8 qint8 qint32 quint4x2 "
+        "quint2x4 strided sparse_coo sparse_csr contiguous_format channels_last channels_last_3d preserve_format",
+    ),
+    **_inert(
+        "torch._utils",
+        "_rebuild_tensor _rebuild_tensor_v2 _rebuild_tensor_v3 _rebuild_parameter _rebuild_parameter_with_state "
+        "_rebuild_sparse_tensor _rebuild_meta_tensor_no_storage _rebuild_device_tensor_from_numpy "
+        "_rebuild_device_tensor_from_cpu_tensor _rebuild_nested_tensor _rebuild_qtensor",
+    ),
+    **_inert("torch.storage", "TypedStorage UntypedStorage"),
+    **_inert("torch", "nn.parameter.Parameter serialization._get_layout _tensor._rebuild_from_type_v2"),
+    **_inert("numpy", "ndarray"),
+    **_inert("collections", "Counter defaultdict"),
+    **_inert("pathlib", "PosixPath WindowsPath PurePosixPath PureWindowsPath _local.PosixPath _local.WindowsPath"),
+    **_inert("datetime", "datetime date time timedelta timezone"),
+    **_inert("builtins", "bytearray complex set frozenset range slice list dict tuple int float str bool"),
+    "collections.OrderedDict": _ordered_mapping,
+    "_codecs.encode": _encoded,
+    "builtins.bytes": _empty_bytes,
+    "torch.Size": _size,
+    "numpy.dtype": _dtype,
+    **{
+        f"numpy.{core}.{name}": builder
+        for core in ("core", "_core")
+        for name, builder in {
+            "multiarray.scalar": _scalar,
+            "multiarray._reconstruct": opaque,
+            "numeric._frombuffer": opaque,
+        }.items()
+    },
+}
+
+
+def known_name(module: str, name: str) -> str:
+    """``module.name``, with Python 2's name for ``builtins`` (protocols 0 to 2 write it) put right."""
+    return f"{'builtins' if module == '__builtin__' else module}.{name}"

@@ -1,0 +1,201 @@
+"""Reads what a checkpoint says, from its zip directory and ``data.pkl`` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from ..errors import CheckpointError
+from ..record import CHECKPOINT_KEY, Record
+from . import sources
+from .archive import LOCAL_SIGNATURE, STORED, Directory, Member, data_offset, read_directory
+from .lookalikes import HEAD, describe
+from .opcodes import read_pickle
+from .plain import Budget, plain
+
+#: 4,000 epochs of 117 classes log 21 MB; nothing that nnU-Net stores beside the weights is larger.
+MAX_PICKLE = 32 << 20
+AXES_KEY = "inference_allowed_mirroring_axes"
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a checkpoint says; the weights stay unread.
+
+    Args:
+        path: as it was given, with the member's name where it lies in another zip.
+        size: in bytes; of the member, where it lies in another zip.
+        protocol: pickle's, 0 to 5.
+        keys: the text keys at the top, in order.
+        trainer_name: the trainer's class; ``None`` where it is missing or no text.
+        epoch: how many epochs were finished (``current_epoch``).
+        best_ema: the best exponential moving average of the pseudo Dice.
+        has_declared_axes: whether ``inference_allowed_mirroring_axes`` is there at all.
+        declared_axes: its value, verbatim, malformed or not.
+        init_args: the trainer's arguments: plans, configuration, fold, dataset_json.
+        logging: nnU-Net's curves, lists over epochs.
+        record_text: nnguard's record as it is stored; ``None`` where there is none, or something else than text.
+        has_record: whether there is an entry for it, readable or not.
+        tensors: how many tensors the file refers to.
+        weights_fingerprint: changes when any tensor does; ``None`` where PyTorch was told to write no CRCs.
+    """
+
+    path: str
+    size: int | None
+    protocol: int
+    keys: tuple[str, ...]
+    trainer_name: str | None
+    epoch: int | None
+    best_ema: float | None
+    has_declared_axes: bool
+    declared_axes: Any
+    init_args: dict[Any, Any]
+    logging: dict[Any, Any]
+    record_text: str | None
+    has_record: bool
+    tensors: int = 0
+    weights_fingerprint: str | None = None
+
+    def record(self) -> Record | None:
+        """The record; ``None`` where there is none.
+
+        Raises:
+            CheckpointError: it is broken, or newer than this nnguard.
+        """
+        if not self.has_record:
+            return None
+        try:
+            return Record.from_value(self.record_text)
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.path}: {error}") from None
+
+
+def read_checkpoint(source: Any, *, member: str | None = None, trusted: Collection[str] = ()) -> Checkpoint:
+    """Reads a checkpoint without loading tensors and without running anything that it names.
+
+    Args:
+        source: a path, an ``fsspec`` URL, or an open binary file that can seek.
+        member: the checkpoint's name inside ``source``, where that is a zip of
+            ``nnUNetv2_export_model_to_zip`` (``exported_checkpoints`` lists them).
+        trusted: globals (``package.module.name``) of a trainer of your own that its checkpoints may name.
+
+    Raises:
+        CheckpointError: it cannot be read, or PyTorch could read something else than nnguard does; says why.
+    """
+    path = sources.name_of(source) + (f"!{member}" if member else "")
+    try:
+        with sources.opened(source) as there:
+            if member is not None:
+                there = sources.member_source(there, _directory(there, path), member)
+            return _read(there, path, trusted)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def exported_checkpoints(source: Any) -> list[str]:
+    """The checkpoints inside a zip of ``nnUNetv2_export_model_to_zip``, by their names in it.
+
+    Raises:
+        CheckpointError: it is no zip archive that can be read.
+    """
+    path = sources.name_of(source)
+    try:
+        with sources.opened(source) as there:
+            return [member.name for member in _directory(there, path).members if member.name.endswith(".pth")]
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def _read(source: sources.Source, path: str, trusted: Collection[str]) -> Checkpoint:
+    directory = _directory(source, path)
+    root = archive_root(directory)
+    data = pickle_bytes(source, directory, root)
+    pickle = read_pickle(data, trusted)
+    budget = Budget(100_000 + 4 * len(data))
+
+    def value(key: str, kind: type | tuple[type, ...]) -> Any:
+        found = pickle.root.get(key)
+        return found if isinstance(found, kind) and not isinstance(found, bool) else None
+
+    record_text = value(CHECKPOINT_KEY, str)
+    ema = value("_best_ema", (int, float))
+    return Checkpoint(
+        path=path,
+        size=source.size,
+        protocol=pickle.protocol,
+        keys=tuple(key for key in pickle.root if isinstance(key, str)),
+        trainer_name=value("trainer_name", str),
+        epoch=value("current_epoch", int),
+        best_ema=None if ema is None else float(ema),
+        has_declared_axes=AXES_KEY in pickle.root,
+        declared_axes=plain(pickle.root.get(AXES_KEY), budget),
+        init_args=plain(value("init_args", dict) or {}, budget),
+        logging=plain(value("logging", dict) or {}, budget),
+        record_text=record_text,
+        has_record=CHECKPOINT_KEY in pickle.root,
+        tensors=pickle.tensors,
+        weights_fingerprint=fingerprint(directory, root),
+    )
+
+
+def _directory(source: sources.Source, path: str) -> Directory:
+    head = source.read(0, HEAD)
+    if not head.startswith(LOCAL_SIGNATURE):
+        raise CheckpointError(describe(head, path))
+    return read_directory(source)
+
+
+def archive_root(directory: Directory) -> str:
+    """The folder that all members lie in, with its slash: PyTorch takes the first member's for all."""
+    roots = {member.name.partition("/")[0] if "/" in member.name else "" for member in directory.members}
+    names = {member.name.lower() for member in directory.members}
+    if len(roots) != 1 or "" in roots:
+        if any(name.endswith(".pth") for name in names):
+            raise CheckpointError(
+                "it is a zip of whole models: give the checkpoint's name inside it (member=...), "
+                "or install it with nnUNetv2_install_pretrained_model_from_zip"
+            )
+        raise CheckpointError("its members do not lie in one folder, as PyTorch writes them")
+    root = roots.pop() + "/"
+    if f"{root}constants.pkl".lower() in names:
+        raise CheckpointError("it is a TorchScript archive, not a checkpoint of a training")
+    if f"{root}version" not in {member.name for member in directory.members}:
+        raise CheckpointError("it has no version entry, so PyTorch would not load it")
+    return root
+
+
+def pickle_bytes(source: sources.Source, directory: Directory, root: str) -> bytes:
+    """``data.pkl``, checked against its header and checksum."""
+    member = directory.find(root + "data.pkl")
+    if member is None:
+        raise CheckpointError("it has no data.pkl, so it is not a checkpoint of torch.save")
+    if member.method != STORED or member.packed != member.size:
+        raise CheckpointError("its data.pkl is compressed, which PyTorch does not do")
+    if member.size > MAX_PICKLE:
+        raise CheckpointError(f"its data.pkl is {member.size} bytes long, more than the {MAX_PICKLE} that are read")
+    data = source.read(data_offset(source, member, directory.start), member.size)
+    if len(data) != member.size:
+        raise CheckpointError("its data.pkl is cut off")
+    _verify(member, data)
+    return data
+
+
+def _verify(member: Member, data: bytes) -> None:
+    import zlib
+
+    # 0 is PyTorch's "not computed" (torch.serialization.set_crc32_options(False)).
+    if member.crc and zlib.crc32(data) != member.crc:
+        raise CheckpointError(f"the checksum of its {member.name.rpartition('/')[2]} is wrong: damaged, or edited")
+
+
+def fingerprint(directory: Directory, root: str) -> str | None:
+    """A digest over the checksums of the tensors' members."""
+    import hashlib
+
+    prefix = root + "data/"
+    tensors = [member for member in directory.members if member.name.startswith(prefix)]
+    if any(member.size and not member.crc for member in tensors):
+        return None
+    lines = sorted(f"{member.name[len(prefix) :]} {member.size} {member.crc:08x}" for member in tensors)
+    return "crc32-sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
