@@ -1,1 +1,75 @@
-"""."""
+"""The rooms that know wrapt and nnU-Net's classes: what is patched when nnU-Net is imported, and undone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import augmenters, checkpoints, patching, predictor, trainer
+
+#: Each room says which modules it waits for: {module: function of the module that patches and returns coverage}.
+_ROOMS = (checkpoints, augmenters, trainer, predictor)
+
+#: Without these the guard is not active.
+_NEEDED = (trainer, predictor)
+
+_taken = False
+_registered: set[str] = set()
+_coverage: dict[str, patching.Coverage] = {}
+_failures: dict[str, str] = {}
+
+
+def take_over() -> None:
+    """Patches what is imported already and waits for the rest. Twice is as good as once."""
+    global _taken
+    _taken = True
+    for room in _ROOMS:
+        for module in room.MODULES:
+            if module in _coverage:
+                continue
+            if module in _registered:
+                # wrapt fires a hook once; a module that came meanwhile was patched, and has been let go since.
+                patching.when_already_imported(module, _hook(room, module))
+            else:
+                _registered.add(module)
+                patching.when_imported(module, _hook(room, module))
+
+
+def let_go() -> None:
+    """Restores every original and forgets the trainers and predictors in hand."""
+    global _taken
+    _taken = False
+    patching.unpatch_all()
+    _coverage.clear()
+    _failures.clear()
+
+
+def state() -> dict[str, Any]:
+    """What ``nnguard.status()`` shows of this room."""
+    inactive = [coverage.inactive for coverage in _coverage.values() if coverage.inactive]
+    inactive += _failures.values()
+    needed = [module for room in _NEEDED for module in room.MODULES]
+    return {
+        "active": all(module in _coverage and not _coverage[module].inactive for module in needed),
+        "inactive": inactive,
+        "targets": {
+            coverage.name: {"patched": sorted(coverage.patched), "missing": coverage.missing}
+            for coverage in _coverage.values()
+        },
+        "internal_errors": sum(error.count for error in patching.swallowed),
+    }
+
+
+def _hook(room: Any, module: str) -> Any:
+    def patch(loaded: Any) -> None:
+        if not _taken or module in _coverage:
+            return
+        _failures[module] = f"patching {module} failed"
+        coverage = room.patch(loaded)
+        del _failures[module]
+        _coverage[module] = coverage
+        if coverage.inactive and room in _NEEDED:
+            from _nnguard_start import say
+
+            say(f"inactive: {coverage.inactive}")
+
+    return patch

@@ -1,1 +1,196 @@
-"""."""
+"""``torch.save`` and ``torch.load`` as pass-throughs: the record travels with the weights, out and in.
+
+Out: a checkpoint of the trainer in hand gets the record as one more key, on a shallow copy. In: which record
+came with which weights is remembered, without keeping the weights, so that whoever ends up holding them (a
+predictor, MONAI's attributes, a dict rebuilt by hand) finds the record again.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from operator import index
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from ..errors import CheckpointError
+from ..record import CHECKPOINT_KEY, Record
+from .beside import Beside
+from .patching import Coverage, Guard, patch_all_or_nothing
+
+MODULES = {"torch": "torch"}
+
+#: What makes a dict an nnU-Net checkpoint when it is written; readers (MONAI) keep fewer.
+WRITTEN_KEYS = ("network_weights", "init_args", "trainer_name")
+WEIGHTS_KEY = "network_weights"
+AXES_KEY = "inference_allowed_mirroring_axes"
+
+#: Loaded checkpoints that are remembered: a large ensemble many times over, and a few kilobytes each.
+REMEMBERED = 256
+
+
+NO_RECORD = "the checkpoint has no record: it was trained without nnguard, or something dropped the key"
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What came with some weights.
+
+    Args:
+        record: ``None`` where there is none, or where it is broken.
+        no_record: why there is none, in words.
+        path: the file, where it was one.
+        axes: the checkpoint's mirroring axes, verbatim; ``UNSET`` where it has none.
+        trainer_name: the trainer's class.
+    """
+
+    record: Record | None
+    no_record: str | None
+    path: str | None = None
+    axes: Any = msgspec.UNSET
+    trainer_name: str | None = None
+
+
+def patch(torch: ModuleType) -> Coverage:
+    """Patches ``torch.save`` and ``torch.load``."""
+    return patch_all_or_nothing(torch, {}, {"save": Guard(before=_before_save), "load": Guard(after=_after_load)})
+
+
+def origin_of(weights: Any) -> Origin | None:
+    """What came with a state dict that was loaded in this process, by identity or by content.
+
+    Args:
+        weights: a mapping of names to tensors, with whatever prefix the names have.
+    """
+    for thing in (weights, _first_tensor(weights)):
+        known = _by_identity.get(thing)
+        if known is not None:
+            return known
+    mark = fingerprint(weights)
+    return _by_content.get(mark) if mark is not None else None
+
+
+def remember(checkpoint: Mapping[str, Any], path: str | None) -> None:
+    """Notes which record came with which weights, holding neither the weights nor the dict."""
+    weights = checkpoint[WEIGHTS_KEY]
+    origin = origin_from(checkpoint, path)
+    for thing in (weights, _first_tensor(weights)):
+        if thing is not None:
+            _note_identity(thing, origin)
+    mark = fingerprint(weights)
+    if mark is not None:
+        _by_content[mark] = origin
+        _by_content.move_to_end(mark)
+        while len(_by_content) > REMEMBERED:
+            _by_content.popitem(last=False)
+
+
+def origin_from(checkpoint: Mapping[str, Any], path: str | None) -> Origin:
+    """What a checkpoint's dict says besides its weights. A broken record is never "no record"."""
+    record, no_record = None, None
+    if CHECKPOINT_KEY in checkpoint:
+        try:
+            record = Record.from_value(checkpoint[CHECKPOINT_KEY])
+        except CheckpointError as error:
+            no_record = str(error)
+    else:
+        no_record = NO_RECORD
+    return Origin(
+        record=record,
+        no_record=no_record,
+        path=path,
+        axes=checkpoint.get(AXES_KEY, msgspec.UNSET),
+        trainer_name=checkpoint.get("trainer_name"),
+    )
+
+
+def origin_in_file(path: str) -> Origin:
+    """What a checkpoint file says, by the safe reader: for where ``torch.load`` was not seen."""
+    from ..checkpoint import read_checkpoint
+
+    try:
+        read = read_checkpoint(path)
+        record = read.record()
+    except CheckpointError as error:
+        return Origin(record=None, no_record=str(error), path=path)
+    return Origin(
+        record=record,
+        no_record=NO_RECORD if record is None else None,
+        path=path,
+        axes=read.declared_axes if read.has_declared_axes else msgspec.UNSET,
+        trainer_name=read.trainer_name,
+    )
+
+
+def plain(axes: Any) -> Any:
+    """Axes as plain data: a tuple of ints where they are that, else what JSON can tell of them."""
+    if axes is None or isinstance(axes, (int, str)):
+        return axes
+    try:
+        return tuple(index(axis) for axis in axes)
+    except TypeError:
+        return repr(axes)
+
+
+def fingerprint(weights: Mapping[str, Any]) -> tuple | None:
+    """A cheap content mark of a state dict: shapes and a few values of a few tensors, in order, names left out.
+
+    Both ends and the middle are sampled: fine-tuned models share their first layers, and cut heads differ.
+    ``None`` where there is nothing to read.
+    """
+    tensors = [value for value in weights.values() if _is_tensor(value) and value.numel() > 1]
+    if not tensors:
+        return None
+    middle = len(tensors) // 2
+    chosen = [*tensors[:2], *tensors[middle : middle + 2], *tensors[-2:]]
+    return (len(tensors), *((tuple(tensor.shape), _values(tensor)) for tensor in chosen))
+
+
+def _first_tensor(weights: Mapping[str, Any]) -> Any:
+    return next((value for value in weights.values() if _is_tensor(value)), None)
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "untyped_storage")
+
+
+def _values(tensor: Any) -> tuple[float, ...]:
+    # A strided view is read, never the whole tensor: on a GPU this is a copy of a few numbers.
+    flat = tensor.detach().reshape(-1) if tensor.is_contiguous() else tensor.detach().flatten()
+    return tuple(flat[:: max(1, flat.numel() // 4)][:4].float().cpu().tolist())
+
+
+_by_identity: Beside[Origin] = Beside()
+_by_content: OrderedDict[tuple, Origin] = OrderedDict()
+
+
+def _note_identity(thing: Any, origin: Origin) -> None:
+    try:
+        _by_identity.put(thing, origin)
+    except TypeError:  # a plain dict takes no weak reference; its first tensor does
+        return
+
+
+def _before_save(_module: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+    positional = bool(args)
+    checkpoint = args[0] if positional else kwargs.get("obj")
+    if not isinstance(checkpoint, dict) or not all(key in checkpoint for key in WRITTEN_KEYS):
+        return None
+    from . import trainer
+
+    text = trainer.record_text_for(checkpoint)
+    if text is None:
+        return None
+    copied = copy.copy(checkpoint)
+    copied[CHECKPOINT_KEY] = text
+    return ((copied, *args[1:]), kwargs) if positional else (args, {**kwargs, "obj": copied})
+
+
+def _after_load(_module: Any, loaded: Any, args: tuple, kwargs: dict) -> None:
+    if not isinstance(loaded, dict) or not isinstance(loaded.get(WEIGHTS_KEY), Mapping):
+        return
+    source = args[0] if args else kwargs.get("f")
+    remember(loaded, os.fspath(source) if isinstance(source, (str, os.PathLike)) else None)

@@ -1,1 +1,312 @@
-"""."""
+"""The one door to wrapt: every patch is made, contained, counted and undone here.
+
+A guarded call is: guarded before, the original exactly once and outside every ``try``, guarded after. What the
+original returns or raises reaches its caller unchanged. What the guard raises by accident reaches nobody: it is
+noted in ``swallowed`` and logged once per place.
+"""
+
+from __future__ import annotations
+
+import copy
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import wrapt
+
+from ..errors import ConsistencyWarning, NNGuardError
+
+#: What the guard raises on purpose; it passes.
+DELIBERATE = (NNGuardError, ConsistencyWarning)
+
+Before = Callable[[Any, tuple, dict], "tuple[tuple, dict] | None"]
+After = Callable[[Any, Any, tuple, dict], None]
+
+
+class Guard:
+    """What happens around one target.
+
+    Args:
+        before: ``(instance, args, kwargs)``; may return other ``(args, kwargs)`` for the original.
+        after: ``(instance, result, args, kwargs)``; runs when the original has returned.
+        every_level: a method that calls ``super()`` is guarded once, around the most derived one; a guard that
+            is cheap and harmless to repeat skips the search for it.
+    """
+
+    __slots__ = ("after", "before", "every_level")
+
+    def __init__(self, before: Before | None = None, after: After | None = None, every_level: bool = False):
+        self.before = before
+        self.after = after
+        self.every_level = every_level
+
+
+class Patch:
+    """One replaced attribute. ``before`` and ``after`` are read at each call, so that tests can make them fail."""
+
+    __slots__ = (
+        "active",
+        "after",
+        "before",
+        "every_level",
+        "kind",
+        "name",
+        "original",
+        "owner",
+        "place",
+        "replacement",
+    )
+
+    def __init__(self, owner: Any, name: str, guard: Guard, kind: type | None = None):
+        self.owner = owner
+        self.name = name
+        self.place = f"{owner.__name__}.{name}"
+        self.before = guard.before
+        self.after = guard.after
+        self.every_level = guard.every_level
+        #: a mixin's method is patched for this class's objects only
+        self.kind = kind
+        self.active = True
+        self.original = vars(owner)[name]
+        self.replacement = GuardedFunction(self.original, self._call)
+        self.replacement._self_patch = self
+
+    def _call(self, wrapped: Any, instance: Any, args: tuple, kwargs: dict) -> Any:
+        if not self.active or not (self.every_level or self._is_outermost(instance)):
+            return wrapped(*args, **kwargs)
+        if self.kind is not None and not isinstance(instance, self.kind):
+            return wrapped(*args, **kwargs)
+        if self.before is not None:
+            try:
+                handed_on = self.before(instance, args, kwargs)
+                if handed_on is not None:
+                    args, kwargs = handed_on
+            except DELIBERATE:
+                raise
+            except Exception as error:
+                _swallow(f"{self.place} before", error)
+        result = wrapped(*args, **kwargs)
+        if self.after is not None:
+            try:
+                self.after(instance, result, args, kwargs)
+            except DELIBERATE:
+                raise
+            except Exception as error:
+                _swallow(f"{self.place} after", error)
+        return result
+
+    def _is_outermost(self, instance: Any) -> bool:
+        # By looking, not by counting calls: a counter would need a `try` around the original to be put back.
+        if instance is None:
+            return True
+        for owner in type(instance).__mro__:
+            provided = vars(owner).get(self.name)
+            if provided is not None:
+                return provided is self.replacement or not is_ours(provided)
+        return True
+
+    def undo(self) -> None:
+        """Puts the original back, unless somebody else has replaced it since; then only falls silent."""
+        self.active = False
+        if vars(self.owner).get(self.name) is self.replacement:
+            setattr(self.owner, self.name, self.original)
+
+
+class _BoundGuardedFunction(wrapt.BoundFunctionWrapper):
+    """A guarded method bound to its object; pickled and copied as Python does with a plain bound method."""
+
+    def __reduce_ex__(self, protocol):
+        return self.__reduce__()
+
+    def __reduce__(self):
+        if self.__self__ is None:
+            return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
+        return getattr, (self.__self__, self.__name__)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        if self.__self__ is None:
+            return self
+        return getattr(copy.deepcopy(self.__self__, memo), self.__name__)
+
+
+class GuardedFunction(wrapt.FunctionWrapper):
+    """A guarded function; functions are copied and pickled by name."""
+
+    __bound_function_wrapper__ = _BoundGuardedFunction
+    _self_patch: Patch
+
+    def __reduce_ex__(self, protocol):
+        return self.__reduce__()
+
+    def __reduce__(self):
+        return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def is_ours(attribute: Any) -> bool:
+    """Whether a class's or module's attribute is a live patch. ``type``, for a proxy lies about its class."""
+    return type(attribute) is GuardedFunction and attribute._self_patch.active
+
+
+class Coverage:
+    """What of one class or module is patched. ``inactive`` says why nothing is."""
+
+    __slots__ = ("inactive", "missing", "name", "patched")
+
+    def __init__(self, name: str):
+        self.name = name
+        self.patched: list[str] = []
+        self.missing: list[str] = []
+        self.inactive: str | None = None
+
+
+_patches: list[Patch] = []
+
+
+def patches() -> list[Patch]:
+    """The live patches, in the order in which they were made."""
+    return list(_patches)
+
+
+def patch_all_or_nothing(
+    owner: Any, required: Mapping[str, Guard], optional: Mapping[str, Guard] | None = None
+) -> Coverage:
+    """Patches a class or module, or, where it lacks a required target, leaves all of it alone.
+
+    A method is patched on the class that defines it, which in a fork may be a parent of ``owner``.
+    """
+    coverage = Coverage(owner.__name__)
+    homes = {name: home for name in {**required, **(optional or {})} if (home := _home(owner, name)) is not None}
+    coverage.missing = sorted({*required, *(optional or {})} - set(homes))
+    lacking = [name for name in required if name not in homes]
+    if lacking:
+        coverage.inactive = f"{owner.__module__ if isinstance(owner, type) else owner.__name__} " + (
+            f"has a {owner.__name__} without {', '.join(lacking)}" if isinstance(owner, type) else f"lacks {lacking}"
+        )
+        return coverage
+    for name, guard in {**(optional or {}), **required}.items():
+        if name in homes:
+            patch(homes[name], name, guard)
+            coverage.patched.append(name)
+    return coverage
+
+
+def patch_overrides(kind: type, base: type, guards: Mapping[str, Guard]) -> None:
+    """Patches what ``kind`` and its parents define themselves of the guarded methods of ``base``.
+
+    Called when an object of ``kind`` is made: only then are its classes known, and what other libraries have
+    put in place of a patched method since is found too.
+    """
+    for owner in kind.__mro__[:-1]:
+        for name, guard in guards.items():
+            if name in vars(owner) and name != "__init__" and patchable(owner, name):
+                patch(owner, name, guard, None if issubclass(owner, base) else base)
+
+
+def patch(owner: Any, name: str, guard: Guard, kind: type | None = None) -> None:
+    """Patches ``owner``'s own attribute ``name``, once; for the objects of ``kind`` only, where it is given."""
+    if not is_ours(vars(owner)[name]):
+        made = Patch(owner, name, guard, kind)
+        setattr(owner, name, made.replacement)
+        _patches.append(made)
+
+
+def patchable(owner: Any, name: str) -> bool:
+    """Whether ``owner`` itself defines ``name`` as a plain function, patched by us or by others, or not."""
+    attribute = vars(owner).get(name)
+    return callable(attribute) and not isinstance(attribute, (type, staticmethod, classmethod))
+
+
+def unpatch_all() -> None:
+    """Restores the originals, last patch first; what others have put there since is left alone."""
+    while _patches:
+        _patches.pop().undo()
+
+
+def _home(owner: Any, name: str) -> Any:
+    if not isinstance(owner, type):
+        return owner if patchable(owner, name) else None
+    return next((parent for parent in owner.__mro__ if parent is not object and patchable(parent, name)), None)
+
+
+class Swallowed:
+    """An error of ours that nobody saw. Text only: an exception would keep frames, and so weights, alive."""
+
+    __slots__ = ("count", "kind", "place", "traceback")
+
+    def __init__(self, place: str, kind: str, text: str):
+        self.place = place
+        self.kind = kind
+        self.traceback = text
+        self.count = 1
+
+    def __repr__(self) -> str:
+        return f"<Swallowed {self.kind} at {self.place}, {self.count}x>\n{self.traceback}"
+
+
+#: One entry for each place and kind of error, with its count. Tests read it.
+swallowed: list[Swallowed] = []
+
+
+def contained(place: str, function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a piece of the guard where a failure must cost nothing.
+
+    Returns:
+        What ``function`` returns; ``None`` where it failed.
+    """
+    try:
+        return function(*args)
+    except DELIBERATE:
+        raise
+    except Exception as error:
+        _swallow(place, error)
+        return None
+
+
+def _swallow(place: str, error: Exception) -> None:
+    try:
+        kind = type(error).__name__
+        for known in swallowed:
+            if known.place == place and known.kind == kind:
+                known.count += 1
+                return
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        swallowed.append(Swallowed(place, kind, text))
+        from ..report.log import get_logger
+
+        get_logger().error("internal error, nnguard goes on without this", place=place, error=kind, exception=text)
+    except Exception:  # a failing logger (or no stack left to log with) is no reason to disturb a training
+        return
+
+
+def when_imported(module: str, hook: Callable[[ModuleType], None]) -> None:
+    """Calls ``hook`` with the module once it is imported, at once where it is already. Never fails the import."""
+    if not when_already_imported(module, hook):
+        wrapt.register_post_import_hook(lambda loaded: _call_contained(module, hook, loaded), module)
+
+
+def when_already_imported(module: str, hook: Callable[[ModuleType], None]) -> bool:
+    """Calls ``hook`` where the module has been imported, and says whether it has."""
+    loaded = sys.modules.get(module)
+    if loaded is None:
+        return False
+    _call_contained(module, hook, loaded)
+    return True
+
+
+def _call_contained(module: str, hook: Callable[[ModuleType], None], loaded: ModuleType) -> None:
+    try:
+        hook(loaded)
+    except Exception as error:
+        _swallow(f"import of {module}", error)

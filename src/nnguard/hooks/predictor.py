@@ -1,1 +1,327 @@
-"""."""
+"""A predictor as it is initialised, started and run: its axes against what its weights were trained to see."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from .. import arming
+from ..axes import written
+from ..findings import Finding
+from ..policy import CORRECT
+from ..record import Record
+from ..rules.mirroring import check_prediction, narrowed_axes
+from ..rules.remedies import same_axes
+from ..rules.subjects import Prediction
+from . import checkpoints, trainer, verdicts
+from .beside import Beside
+from .checkpoints import plain
+from .patching import Coverage, Guard, contained, patch_all_or_nothing, patch_overrides, patchable
+
+MODULE = "nnunetv2.inference.predict_from_raw_data"
+MODULES = {MODULE: "nnUNetPredictor"}
+
+#: Findings that narrowing the predictor's axes puts right.
+CORRECTABLE = ("NNG101", "NNG105", "NNG106", "NNG112")
+
+FROM_CHECKPOINT = "the checkpoint"
+FROM_CALLER = "the call of manual_initialization"
+FROM_TRAINER = "the trainer's inference_allowed_mirroring_axes"
+SET_LATER = "an assignment to the predictor after it was initialised"
+
+
+class Initialisation(msgspec.Struct, frozen=True, kw_only=True):
+    """How a predictor came by its model. Belongs to one initialisation, for predictors are used again.
+
+    ``files`` are the checkpoints that were asked for; ``axes`` what the predictor had afterwards.
+    """
+
+    axes_from: str
+    axes: Any
+    files: tuple[str, ...] = ()
+
+
+class Weights(msgspec.Struct, frozen=True, kw_only=True):
+    """One set of weights that will predict, and what is known of its training."""
+
+    record: Record | None
+    no_record: str | None
+    subject: str
+    path: str | None = None
+    checkpoint_axes: Any = msgspec.UNSET
+    validation: bool = False
+
+
+_initialised: Beside[Initialisation] = Beside()
+#: predictor -> what it looked like when it was last judged, see ``_look``
+_judged: Beside[tuple] = Beside()
+_judged_now = _judged.kept
+_base: type | None = None
+
+
+def patch(module: ModuleType) -> Coverage:
+    """Patches ``nnUNetPredictor``; nnU-Net 2.0 and 2.1 have none."""
+    global _base
+    base = getattr(module, MODULES[MODULE], None)
+    if base is None:
+        coverage = Coverage(MODULES[MODULE])
+        coverage.inactive = f"{module.__name__} has no class {MODULES[MODULE]}: nnunetv2 2.2 or newer is needed"
+        return coverage
+    _base = base
+    return patch_all_or_nothing(base, REQUIRED, _optional(base))
+
+
+# ---------------------------------------------------------------- what happens around nnU-Net's methods
+
+
+def _before_init(predictor: Any, args: tuple, kwargs: dict) -> None:
+    arming.policy()
+    if _base is not None:
+        kind = type(predictor)
+        patch_overrides(kind, _base, {**REQUIRED, **_optional(kind)})
+
+
+def _before_initialising(predictor: Any, args: tuple, kwargs: dict) -> None:
+    _before_init(predictor, args, kwargs)
+    _initialised.drop(predictor)
+    _judged.drop(predictor)
+
+
+def _after_folder(predictor: Any, result: Any, args: tuple, kwargs: dict) -> None:
+    files = contained("naming the checkpoints", _files, *_folder_arguments(*args, **kwargs)) or ()
+    axes = plain(predictor.allowed_mirroring_axes)
+    _initialised.put(predictor, Initialisation(axes_from=FROM_CHECKPOINT, axes=axes, files=tuple(files)))
+    check(predictor)
+
+
+def _after_manual(predictor: Any, result: Any, args: tuple, kwargs: dict) -> None:
+    axes = plain(predictor.allowed_mirroring_axes)
+    _initialised.put(predictor, Initialisation(axes_from=FROM_CALLER, axes=axes))
+    check(predictor)
+
+
+def _before_predicting(predictor: Any, args: tuple, kwargs: dict) -> None:
+    _before_init(predictor, args, kwargs)
+    check(predictor)
+
+
+def _before_patch(predictor: Any, args: tuple, kwargs: dict) -> None:
+    # Once a patch, so by hand: compare what the predictor looks like with what was judged, then pass.
+    try:
+        if _judged_now[id(predictor)][1] == (
+            predictor.allowed_mirroring_axes,
+            predictor.use_mirroring,
+            id(predictor.list_of_parameters),
+            id(predictor.network),
+        ):
+            return
+    except (KeyError, ValueError):  # not judged yet; axes that compare element by element
+        pass
+    check(predictor)
+
+
+REQUIRED: Mapping[str, Guard] = {
+    "initialize_from_trained_model_folder": Guard(before=_before_initialising, after=_after_folder),
+    "manual_initialization": Guard(before=_before_initialising, after=_after_manual),
+    "_internal_maybe_mirror_and_predict": Guard(before=_before_patch, every_level=True),
+}
+
+
+def _optional(kind: type) -> dict[str, Guard]:
+    """``__init__`` and every ``predict_*`` of a class, so that it refuses before workers start."""
+    guards = {"__init__": Guard(before=_before_init, every_level=True)}
+    for owner in kind.__mro__[:-1]:
+        for name in vars(owner):
+            if name.startswith("predict_") and patchable(owner, name):
+                guards[name] = Guard(before=_before_predicting, every_level=True)
+    return guards
+
+
+# ---------------------------------------------------------------- judge
+
+
+def check(predictor: Any) -> None:
+    """Judges a predictor unless it looks as it did when it was last judged, and does what the mode says.
+
+    Raises:
+        InconsistencyError: the mode raises what was found.
+    """
+    if predictor.network is None and not predictor.list_of_parameters:
+        return  # not initialised: nnU-Net will say so
+    look = _look(predictor)
+    if _judged.get(predictor) == look:
+        return
+    judge(predictor)
+    _judged.put(predictor, _look(predictor))
+
+
+def judge(predictor: Any) -> None:
+    """Judges all weights of a predictor, every fold of an ensemble."""
+    weights = weights_of(predictor)
+    findings = []
+    for one in weights:
+        findings += check_prediction(one.record, _prediction(predictor, one))
+    findings = told_once(findings)
+    policy = arming.policy()
+    put_right = None
+    if policy is not None and any(
+        finding.code in CORRECTABLE and policy.action(finding) == CORRECT for finding in findings
+    ):
+        put_right = _narrow(predictor, weights)
+    verdicts.act(findings, put_right=put_right)
+
+
+def weights_of(predictor: Any) -> list[Weights]:
+    """The weights that will predict, each with what is known of its training."""
+    initialisation = _initialised.get(predictor)
+    files = initialisation.files if initialisation is not None else ()
+    parameters = predictor.list_of_parameters
+    if isinstance(parameters, Sequence) and len(parameters):
+        named = files if len(files) == len(parameters) else (None,) * len(parameters)
+        return [_loaded(predictor, state, path) for state, path in zip(parameters, named, strict=True)]
+    behind = trainer.trainer_behind(predictor.network, predictor.trainer_name)
+    if behind is not None:
+        return [_being_validated(behind)]
+    return [_loaded(predictor, trainer.bare(predictor.network).state_dict(), None)]
+
+
+def told_once(findings: Sequence[Finding]) -> list[Finding]:
+    """Folds of an ensemble that share a fault share a finding; its subject names the first and counts the rest."""
+    first: dict[tuple[str, str], Finding] = {}
+    more: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        key = (finding.code, finding.setting)
+        if key in first:
+            more.setdefault(key, []).append(finding.subject)
+        else:
+            first[key] = finding
+    for key, subjects in more.items():
+        first[key].evidence["also"] = subjects
+        first[key].seen += f"; the same holds for {', '.join(subjects)}"
+    return list(first.values())
+
+
+def _loaded(predictor: Any, state: Any, path: str | None) -> Weights:
+    origin = checkpoints.origin_of(state) if isinstance(state, Mapping) else None
+    if origin is None and path is not None:
+        origin = checkpoints.origin_in_file(path)
+    if origin is None:
+        return Weights(
+            record=None,
+            no_record="nnguard did not see these weights being loaded, so it knows no checkpoint of them",
+            subject=f"weights of {predictor.trainer_name or 'an unnamed trainer'}",
+        )
+    return Weights(
+        record=origin.record,
+        no_record=origin.no_record,
+        subject=origin.path or f"weights of {origin.trainer_name or predictor.trainer_name or 'an unnamed trainer'}",
+        path=origin.path,
+        checkpoint_axes=origin.axes,
+    )
+
+
+def _being_validated(behind: Any) -> Weights:
+    record = trainer.record_of(behind)
+    return Weights(
+        record=record,
+        no_record=None if record is not None else "the running trainer was not observed",
+        subject=trainer.subject_of(behind),
+        validation=True,
+    )
+
+
+def _prediction(predictor: Any, weights: Weights) -> Prediction:
+    plans = getattr(predictor, "plans_manager", None)
+    patch_size = getattr(getattr(predictor, "configuration_manager", None), "patch_size", None)
+    transpose = getattr(plans, "transpose_forward", None)
+    weaker = None
+    if weights.path is not None and weights.record is None:
+        weaker = contained("reading weaker evidence", _weaker_evidence, weights.path)
+    return Prediction(
+        subject=weights.subject,
+        use_mirroring=bool(predictor.use_mirroring),
+        axes=plain(predictor.allowed_mirroring_axes),
+        axes_from=_axes_from(predictor, weights),
+        checkpoint_axes=weights.checkpoint_axes,
+        spatial_dims=len(patch_size) if patch_size is not None else None,
+        transpose_forward=[int(axis) for axis in transpose] if transpose is not None else None,
+        no_record=weights.no_record,
+        weaker=weaker,
+        validation=weights.validation,
+        predict_command=_command(),
+    )
+
+
+def _axes_from(predictor: Any, weights: Weights) -> str:
+    axes = predictor.allowed_mirroring_axes
+    if weights.validation:
+        behind = trainer.trainer_behind(predictor.network, predictor.trainer_name)
+        if behind is not None and same_axes(axes, behind.inference_allowed_mirroring_axes):
+            return FROM_TRAINER
+    if weights.checkpoint_axes is not msgspec.UNSET and same_axes(axes, weights.checkpoint_axes):
+        return FROM_CHECKPOINT
+    initialisation = _initialised.get(predictor)
+    if initialisation is not None and same_axes(axes, initialisation.axes):
+        return initialisation.axes_from
+    return SET_LATER
+
+
+def _narrow(predictor: Any, weights: Sequence[Weights]) -> str | None:
+    before = predictor.allowed_mirroring_axes
+    narrowed = before
+    for one in weights:
+        narrowed = narrowed_axes(one.record, narrowed)
+    if narrowed is before:
+        return None
+    predictor.allowed_mirroring_axes = narrowed
+    return f"this predictor mirrors along {written(narrowed)} instead of {written(before)}."
+
+
+# ---------------------------------------------------------------- small parts
+
+
+def _look(predictor: Any) -> tuple:
+    """What a verdict depends on. Ids, not objects: this must not keep weights alive."""
+    axes = plain(predictor.allowed_mirroring_axes)
+    if isinstance(predictor.allowed_mirroring_axes, list) and isinstance(axes, tuple):
+        axes = list(axes)  # as the comparison at each patch meets it; a copy, for lists are edited in place
+    return axes, predictor.use_mirroring, id(predictor.list_of_parameters), id(predictor.network)
+
+
+def _folder_arguments(
+    model_training_output_dir: str,
+    use_folds: Any = None,
+    checkpoint_name: str = "checkpoint_final.pth",
+    *_more: Any,
+    **_keywords: Any,
+) -> tuple[str, Any, str]:
+    return model_training_output_dir, use_folds, checkpoint_name
+
+
+def _files(folder: str, folds: Any, checkpoint_name: str) -> list[str]:
+    if folds is None:
+        from ..models.folder import detect_folds
+
+        folds = detect_folds(Path(folder), checkpoint_name)
+    elif isinstance(folds, (str, int)):
+        folds = [folds]
+    return [str(Path(folder) / f"fold_{fold}" / checkpoint_name) for fold in folds]
+
+
+def _weaker_evidence(path: str) -> str | None:
+    from ..models.older import weaker_evidence
+
+    found = weaker_evidence(Path(path).parent)
+    return found.sentence if found is not None else None
+
+
+def _command() -> str | None:
+    """What the user typed, where it was one of nnU-Net's prediction commands."""
+    name = Path(sys.argv[0]).name if sys.argv else ""
+    return shlex.join([name, *sys.argv[1:]]) if name.startswith("nnUNetv2_predict") else None

@@ -1,1 +1,398 @@
-"""."""
+"""A training as it starts, steps, saves and resumes: observed, recorded, judged."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from .. import __version__, arming, evidence
+from ..axes import written
+from ..policy import CORRECT
+from ..record import FILE_NAME, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
+from ..rules.mirroring import check_training, narrowed_axes
+from ..rules.remedies import same_axes
+from ..rules.subjects import Training
+from . import augmenters, checkpoints, history, verdicts
+from .beside import Beside
+from .checkpoints import plain
+from .patching import Coverage, Guard, contained, patch_all_or_nothing, patch_overrides
+
+MODULE = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer"
+MODULES = {MODULE: "nnUNetTrainer"}
+
+#: Findings that narrowing the declared axes puts right.
+CORRECTABLE = ("NNG103", "NNG105", "NNG106")
+
+
+class TrainingInHand:
+    """What is known of one live trainer.
+
+    ``record`` is this process's own observation; ``origin`` what came with the checkpoint that was loaded;
+    ``epoch`` and ``steps`` (optimiser steps) count from that checkpoint, or from nothing.
+    """
+
+    __slots__ = ("epoch", "judged_axes", "observed", "origin", "record", "steps", "training")
+
+    def __init__(self) -> None:
+        self.observed = False
+        self.record: Record | None = None
+        self.training: Training | None = None
+        self.origin: checkpoints.Origin | None = None
+        self.epoch = 0
+        self.steps = 0
+        self.judged_axes: Any = None
+
+
+_in_hand: Beside[TrainingInHand] = Beside()
+_base: type | None = None
+_validating: weakref.ref[Any] | None = None
+
+
+def patch(module: ModuleType) -> Coverage:
+    """Patches ``nnUNetTrainer``."""
+    global _base
+    base = getattr(module, MODULES[MODULE], None)
+    if base is None:
+        coverage = Coverage(MODULES[MODULE])
+        coverage.inactive = f"{module.__name__} has no class {MODULES[MODULE]}"
+        return coverage
+    _base = base
+    return patch_all_or_nothing(base, REQUIRED, OPTIONAL)
+
+
+def training_in_hand(trainer: Any) -> TrainingInHand:
+    """What is known of ``trainer``, from now on if nothing was."""
+    return _in_hand.get(trainer) or _in_hand.put(trainer, TrainingInHand())
+
+
+# ---------------------------------------------------------------- what happens around nnU-Net's methods
+
+
+def _before_init(trainer: Any, args: tuple, kwargs: dict) -> None:
+    arming.policy()
+    if _base is not None:
+        patch_overrides(type(trainer), _base, {**REQUIRED, **OPTIONAL})
+
+
+def _before_run(trainer: Any, args: tuple, kwargs: dict) -> None:
+    _before_init(trainer, args, kwargs)
+
+
+def _before_start(trainer: Any, args: tuple, kwargs: dict) -> None:
+    _before_init(trainer, args, kwargs)
+    # A trainer that is started again is observed again: its loaders are new.
+    training_in_hand(trainer).observed = False
+
+
+def _after_start(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
+    observe_once(trainer)
+
+
+def _before_step(trainer: Any, args: tuple, kwargs: dict) -> None:
+    training = training_in_hand(trainer)
+    if not training.observed:  # `on_train_start` was replaced without super()
+        observe_once(trainer)
+
+
+def _after_step(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
+    training_in_hand(trainer).steps += 1
+
+
+def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
+    training = training_in_hand(trainer)
+    if not training.observed:
+        observe_once(trainer)
+    elif training.record is not None and not _same(trainer.inference_allowed_mirroring_axes, training.judged_axes):
+        # Set again since training started: what goes into the checkpoint is what has to be judged.
+        training.record = msgspec.structs.replace(training.record, axes=_declared(trainer))
+        judge(trainer)
+
+
+def _after_save(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
+    _write_copy(trainer)
+
+
+def _after_load(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
+    training = training_in_hand(trainer)
+    source = args[0] if args else next(iter(kwargs.values()), None)
+    training.origin = checkpoints.origin_of(bare(trainer.network).state_dict()) or _origin_named(source)
+    training.epoch = getattr(trainer, "current_epoch", 0)
+    training.steps = 0
+
+
+def _before_validation(trainer: Any, args: tuple, kwargs: dict) -> None:
+    global _validating
+    _before_init(trainer, args, kwargs)
+    _validating = weakref.ref(trainer)
+
+
+def _after_validation(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
+    global _validating
+    _validating = None
+
+
+REQUIRED: Mapping[str, Guard] = {
+    "on_train_start": Guard(before=_before_start, after=_after_start),
+    "save_checkpoint": Guard(before=_before_save, after=_after_save),
+}
+OPTIONAL: Mapping[str, Guard] = {
+    "__init__": Guard(before=_before_init, every_level=True),
+    "run_training": Guard(before=_before_run),
+    "load_checkpoint": Guard(after=_after_load),
+    "train_step": Guard(before=_before_step, after=_after_step),
+    "perform_actual_validation": Guard(before=_before_validation, after=_after_validation),
+}
+
+
+# ---------------------------------------------------------------- observe, judge, record
+
+
+def observe_once(trainer: Any) -> None:
+    """Observes a trainer whose loaders are there, judges it, and does what the mode says.
+
+    Raises:
+        InconsistencyError: the mode raises what was found. Both loaders are shut down before.
+    """
+    training = training_in_hand(trainer)
+    loader = getattr(trainer, "dataloader_train", None)
+    if training.observed or loader is None:
+        return
+    training.observed = True
+    observation = contained("observing the training", evidence.observe, trainer, augmenters.snapshot_of(loader))
+    if observation is None:
+        training.record = _unobserved(trainer)
+        training.training = Training(subject=subject_of(trainer))
+    else:
+        training.record, training.training = observation.record, observation.training
+    training.epoch = getattr(trainer, "current_epoch", 0)
+    training.steps = 0
+    judge(trainer)
+
+
+def judge(trainer: Any) -> None:
+    """Judges a trainer by its record as it is now: at the start, and again when something was settled or changed.
+
+    Raises:
+        InconsistencyError: as ``observe_once``.
+    """
+    training = training_in_hand(trainer)
+    assert training.record is not None
+    assert training.training is not None
+    now = record_of(trainer)
+    findings = check_training(training.record, training.training)
+    if now is not None and now.mirroring != training.record.mirroring:
+        known = {finding.code for finding in findings}
+        findings += [found for found in check_training(now, training.training) if found.code not in known]
+    policy = arming.policy()
+    put_right = None
+    if policy is not None and any(
+        finding.code in CORRECTABLE and policy.action(finding) == CORRECT for finding in findings
+    ):
+        put_right = _narrow(trainer, training, now or training.record)
+    training.judged_axes = plain(trainer.inference_allowed_mirroring_axes)
+    contained("writing into nnU-Net's log", _tell_log, trainer, findings)
+    contained("the logger's config", _tell_config, trainer)
+    contained("writing nnguard.json", _write_copy, trainer)
+    verdicts.act(findings, put_right=put_right, before_raising=lambda: shut_loaders_down(trainer))
+
+
+def _narrow(trainer: Any, training: TrainingInHand, record: Record) -> str | None:
+    declared = trainer.inference_allowed_mirroring_axes
+    narrowed = narrowed_axes(record, declared)
+    if same_axes(narrowed, declared) and narrowed is declared:
+        return None
+    trainer.inference_allowed_mirroring_axes = narrowed
+    assert training.record is not None
+    training.record = msgspec.structs.replace(
+        training.record,
+        axes=AxesHistory(declared=plain(declared), effective=plain(narrowed), changed_by="correct", changed_at=_now()),
+    )
+    return f"inference_allowed_mirroring_axes is {written(narrowed)} from now on, in validation and every checkpoint."
+
+
+def record_of(trainer: Any) -> Record | None:
+    """The record that a checkpoint written now would get: this training's, with what came before it.
+
+    ``None`` where nothing was observed and nothing came with a loaded checkpoint.
+    """
+    training = _in_hand.get(trainer)
+    if training is None:
+        return None
+    if training.record is None:
+        return training.origin.record if training.origin is not None else None
+    own = Segment(
+        epoch=training.epoch,
+        steps=training.steps,
+        fingerprint=_fingerprint(training.record),
+        mirroring=training.record.mirroring,
+    )
+    segments = history.merged([*_earlier(trainer, training), own])
+    axes = training.record.axes
+    effective = plain(trainer.inference_allowed_mirroring_axes)
+    if not _same(effective, axes.effective):
+        axes = _declared(trainer)
+    return msgspec.structs.replace(
+        training.record, written_at=_now(), axes=axes, segments=segments, mirroring=history.mixture(segments)
+    )
+
+
+def record_text_for(checkpoint: Mapping[str, Any]) -> str | None:
+    """The record of the one live trainer that this checkpoint is of; ``None`` where it is none's or anybody's."""
+    owners = list(_owners(checkpoint))
+    if len(owners) != 1:
+        return None
+    record = record_of(owners[0])
+    return record.to_json() if record is not None else None
+
+
+def trainer_behind(network: Any, trainer_name: str | None) -> Any:
+    """The live trainer whose network this is, or the one that is validating and has this name."""
+    for trainer, _training in _in_hand.items():
+        own = getattr(trainer, "network", None)
+        if own is not None and bare(own) is bare(network):
+            return trainer
+    running = _validating() if _validating is not None else None
+    return running if running is not None and type(running).__name__ == trainer_name else None
+
+
+def subject_of(trainer: Any) -> str:
+    """The training for people, as ``Training.subject`` names it."""
+    training = _in_hand.get(trainer)
+    if training is not None and training.training is not None:
+        return training.training.subject
+    plans = getattr(trainer, "plans_manager", None)
+    parts = [type(trainer).__name__, getattr(plans, "dataset_name", None), getattr(trainer, "configuration_name", None)]
+    return ", ".join([str(part) for part in parts if part] + [f"fold {getattr(trainer, 'fold', '?')}"])
+
+
+def shut_loaders_down(trainer: Any) -> None:
+    """Ends both loaders' workers. nnU-Net 2.4 hangs and 2.5 takes a minute if an error leaves them running."""
+    for name in ("dataloader_train", "dataloader_val"):
+        finish = getattr(getattr(trainer, name, None), "_finish", None)
+        if callable(finish):
+            contained(f"shutting {name} down", finish)
+
+
+# ---------------------------------------------------------------- small parts
+
+
+def _owners(checkpoint: Mapping[str, Any]) -> Iterator[Any]:
+    alive = [trainer for trainer, _training in _in_hand.items()]
+    init_args = checkpoint["init_args"]
+    same = [trainer for trainer in alive if getattr(trainer, "my_init_kwargs", None) is init_args]
+    if same:
+        yield from same
+        return
+    for trainer in alive:  # a subclass may save a copy
+        if type(trainer).__name__ == checkpoint["trainer_name"] and trainer.my_init_kwargs == init_args:
+            yield trainer
+
+
+def _earlier(trainer: Any, training: TrainingInHand) -> list[Segment]:
+    origin = training.origin
+    if origin is None or training.epoch == 0:
+        return []
+    if origin.record is not None and origin.record.segments:
+        return list(origin.record.segments)
+    steps = training.epoch * getattr(trainer, "num_iterations_per_epoch", 1)
+    mirroring = (
+        origin.record.mirroring
+        if origin.record is not None
+        else Mirroring(state="unknown", reasons=[f"resumed from a checkpoint without a record ({origin.no_record})"])
+    )
+    return [Segment(epoch=0, steps=steps, fingerprint=None, mirroring=mirroring)]
+
+
+def _fingerprint(record: Record) -> str | None:
+    return record.segments[-1].fingerprint if record.segments else None
+
+
+def _origin_named(source: Any) -> checkpoints.Origin | None:
+    return checkpoints.origin_in_file(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else None
+
+
+def _unobserved(trainer: Any) -> Record:
+    plans = getattr(trainer, "plans_manager", None)
+    return Record(
+        nnguard=__version__,
+        written_at=_now(),
+        trainer=TrainerIdentity(class_=type(trainer).__name__, module=type(trainer).__module__),
+        dataset=getattr(plans, "dataset_name", None),
+        plans=getattr(plans, "plans_name", None),
+        configuration=getattr(trainer, "configuration_name", None),
+        fold=getattr(trainer, "fold", None),
+        axes=_declared(trainer),
+        mirroring=Mirroring(state="unknown", reasons=["nnguard itself failed while observing this training"]),
+    )
+
+
+def _tell_log(trainer: Any, findings: list[Any]) -> None:
+    from ..report.text import findings_text, record_block
+
+    record = record_of(trainer)
+    if record is not None:
+        trainer.print_to_log_file(record_block(record), add_timestamp=False)
+    if findings:
+        # The console shows these as warnings or as the error; the log is where people look a month later.
+        trainer.print_to_log_file(findings_text(findings), also_print_to_console=False, add_timestamp=False)
+
+
+def _tell_config(trainer: Any) -> None:
+    # W&B refuses a changed value on resume, so only a fresh training tells, and only what its code decides.
+    update = getattr(getattr(trainer, "logger", None), "update_config", None)
+    record = record_of(trainer)
+    if callable(update) and record is not None and training_in_hand(trainer).epoch == 0:
+        safe = record.mirroring.safe_axes
+        update(
+            {
+                "nnguard": {
+                    "declared_axes": written(record.axes.declared),
+                    "effective_axes": written(record.axes.effective),
+                    "safe_axes": written(safe) if safe is not None else record.mirroring.state,
+                }
+            }
+        )
+
+
+def _write_copy(trainer: Any) -> None:
+    record = record_of(trainer)
+    folder = getattr(trainer, "output_folder", None)
+    if record is None or not folder or getattr(trainer, "local_rank", 0) != 0:
+        return
+    target = Path(folder) / FILE_NAME
+    if target.parent.is_dir():
+        # Replaced in one step: a reader never sees half a record.
+        scratch = target.with_name(f".{FILE_NAME}.{os.getpid()}")
+        scratch.write_text(record.to_json() + "\n", encoding="utf-8")
+        scratch.replace(target)
+
+
+def _declared(trainer: Any) -> AxesHistory:
+    axes = plain(trainer.inference_allowed_mirroring_axes)
+    return AxesHistory(declared=axes, effective=axes)
+
+
+def _same(first: Any, second: Any) -> bool:
+    return plain(first) == plain(second)
+
+
+def bare(network: Any) -> Any:
+    """The network inside DistributedDataParallel and torch.compile."""
+    for wrapper in ("module", "_orig_mod"):
+        inner = getattr(network, "__dict__", {}).get("_modules", {}).get(wrapper)
+        network = inner if inner is not None and type(network).__name__ in _WRAPPERS else network
+    return network
+
+
+_WRAPPERS = ("DistributedDataParallel", "DataParallel", "OptimizedModule")
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,48 @@
+"""Keeps the pipeline that an augmenter's workers are about to copy: later edits never reach them."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from .. import evidence
+from .beside import Beside
+from .patching import Coverage, Guard, patch_all_or_nothing
+
+MODULES = {
+    "batchgenerators.dataloading.nondet_multi_threaded_augmenter": "NonDetMultiThreadedAugmenter",
+    "batchgenerators.dataloading.multi_threaded_augmenter": "MultiThreadedAugmenter",
+}
+
+_snapshots: Beside[Any] = Beside()
+
+
+def patch(module: ModuleType) -> Coverage:
+    """Patches the augmenter that ``module`` defines."""
+    augmenter = getattr(module, MODULES[module.__name__], None)
+    if augmenter is None:
+        coverage = Coverage(module.__name__)
+        coverage.missing = [MODULES[module.__name__]]
+        return coverage
+    return patch_all_or_nothing(augmenter, {}, {"_start": Guard(before=_before_start)})
+
+
+def snapshot_of(dataloader: Any) -> Any:
+    """What was kept when ``dataloader``'s workers started; ``None`` where it has no workers.
+
+    nnU-Net up to 2.4 wraps the augmenter once more, so what ``dataloader`` is made of is searched too.
+    """
+    kept = _snapshots.get(dataloader)
+    if kept is None and hasattr(dataloader, "__dict__"):
+        kept = next((found for inner in vars(dataloader).values() if (found := _get(inner)) is not None), None)
+    return kept
+
+
+def _get(thing: Any) -> Any:
+    return _snapshots.get(thing)
+
+
+def _before_start(augmenter: Any, args: tuple, kwargs: dict) -> None:
+    # `_start` is called again while workers run, and does nothing then.
+    if not getattr(augmenter, "initialized", False):
+        _snapshots.put(augmenter, evidence.snapshot(augmenter))

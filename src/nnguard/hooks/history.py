@@ -1,0 +1,108 @@
+"""What a training of several stretches showed: segments joined, merged, and mixed by their optimiser steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..flips import safe_axes, verdict_of, wilson
+from ..record import Axes, FlipEvidence, Labels, Mirroring, Segment
+
+#: DESIGN 5.5: a tenth of the steps unseen could hold enough of another augmentation to matter; the same
+#: tenth that makes a flip trained.
+UNKNOWN_SHARE = 0.1
+
+
+def merged(segments: Sequence[Segment]) -> list[Segment]:
+    """Neighbours that augment alike as one, with the steps of both."""
+    result: list[Segment] = []
+    for segment in segments:
+        last = result[-1] if result else None
+        if last is not None and _alike(last, segment):
+            result[-1] = Segment(
+                epoch=last.epoch,
+                steps=last.steps + segment.steps,
+                fingerprint=segment.fingerprint,
+                mirroring=segment.mirroring,
+            )
+        else:
+            result.append(segment)
+    return result
+
+
+def mixture(segments: Sequence[Segment]) -> Mirroring:
+    """What the network was shown in all: each flip's rate weighted by the steps that it was shown in.
+
+    A stretch without a step changes nothing, unless no stretch has one yet: then the last one counts, which is
+    what a training that starts is about to show.
+    """
+    trained = [segment for segment in segments if segment.steps > 0] or list(segments[-1:])
+    if len(trained) == 1:
+        return trained[0].mirroring
+    steps = sum(segment.steps for segment in trained)
+    seen = [segment for segment in trained if segment.mirroring.state == "observed"]
+    unseen = [segment for segment in trained if segment not in seen]
+    unseen_steps = sum(segment.steps for segment in unseen)
+    if unseen_steps > UNKNOWN_SHARE * steps:
+        reasons = list(dict.fromkeys(reason for segment in unseen for reason in segment.mirroring.reasons))
+        told = f"{unseen_steps} of {steps} optimiser steps were not observed"
+        state = "pending" if all(segment.mirroring.state == "pending" for segment in unseen) else "unknown"
+        return Mirroring(state=state, reasons=[told, *reasons])  # type: ignore[arg-type]
+    return _mixed(seen)
+
+
+def _alike(first: Segment, second: Segment) -> bool:
+    if first.fingerprint != second.fingerprint or first.mirroring.state != second.mirroring.state:
+        return False
+    if first.fingerprint is None:
+        return first.mirroring.state == "unknown"
+    return first.mirroring.safe_axes == second.mirroring.safe_axes
+
+
+def _mixed(segments: Sequence[Segment]) -> Mirroring:
+    steps = sum(segment.steps for segment in segments)
+    share = [segment.steps / steps for segment in segments]
+    clean = sum(segment.mirroring.clean for segment in segments)
+    every_flip: list[Axes] = sorted(
+        {flip.axes for segment in segments for flip in segment.mirroring.flips}, key=lambda axes: (len(axes), axes)
+    )
+
+    def rate(axes: Axes) -> float:
+        found = [segment.mirroring.flip(axes) for segment in segments]
+        return sum(part * flip.rate for part, flip in zip(share, found, strict=True) if flip is not None)
+
+    plain = sum(part * (segment.mirroring.plain_rate or 0.0) for part, segment in zip(share, segments, strict=True))
+    rates = {axes: rate(axes) for axes in every_flip}
+    flips = []
+    for axes in every_flip:
+        count = round(rates[axes] * clean)
+        low, high = wilson(count, clean)
+        seen = [flip for segment in segments if (flip := segment.mirroring.flip(axes)) is not None and flip.count]
+        flips.append(
+            FlipEvidence(
+                axes=axes,
+                count=count,
+                rate=rates[axes],
+                low=min(low, rates[axes]),
+                high=max(high, rates[axes]),
+                verdict=verdict_of(axes, {**rates, (): plain}),
+                labels=_labels([flip.labels for flip in seen]),
+                permutation=next((flip.permutation for flip in seen if flip.permutation), None),
+                source=seen[0].source if seen else "loader",
+            )
+        )
+    evidence = {flip.axes: flip for flip in flips}
+    return Mirroring(
+        state="observed",
+        draws=sum(segment.mirroring.draws for segment in segments),
+        clean=clean,
+        plain_rate=plain,
+        flips=flips,
+        safe_axes=safe_axes(evidence, {axis for axes in every_flip for axis in axes}),
+    )
+
+
+def _labels(labels: list[Labels]) -> Labels:
+    told = {label for label in labels if label != "unknown"}
+    if not told:
+        return "unknown"
+    return told.pop() if len(told) == 1 else "mixed"

@@ -1,0 +1,139 @@
+"""Acts on findings as the mode says: notes them, warns once, or raises them all together."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from types import FrameType
+
+from .. import arming
+from ..errors import ConsistencyWarning, InconsistencyError, MirroringError
+from ..findings import RULES, Finding, worst_first
+from ..policy import CORRECT, IGNORE, LOG, RAISE, Policy
+from ..report.log import get_logger
+from ..report.text import finding_text, findings_text
+
+#: (code, subject, setting) of what people have been told in this process.
+_told: set[tuple[str, str, str]] = set()
+
+#: Frames of these packages are not the user's line.
+_NOT_THE_USER = ("nnguard", "wrapt", "nnunetv2", "torch", "batchgenerators", "contextlib")
+
+
+def act(
+    findings: Iterable[Finding],
+    *,
+    put_right: str | None = None,
+    before_raising: Callable[[], None] | None = None,
+) -> None:
+    """Does to each finding what the policy says.
+
+    Args:
+        findings: about one subject.
+        put_right: in words, what ``correct`` has changed about it; ``None`` where nothing was.
+        before_raising: called before anything is raised, a warning as an error included.
+
+    Raises:
+        MirroringError: one for all that the policy raises; ``InconsistencyError`` where none of them is
+            about mirroring.
+        ConsistencyWarning: under ``-W error::nnguard.ConsistencyWarning``.
+    """
+    policy = arming.policy()
+    if policy is None:
+        return
+    judged = [(finding, policy.action(finding)) for finding in worst_first(findings)]
+    raising = [finding for finding, action in judged if action == RAISE]
+    for finding, action in judged:
+        if action != IGNORE:
+            _note(finding, action)
+    if raising:
+        if before_raising is not None:
+            before_raising()
+        raise _error(raising, policy)
+    for finding, action in judged:
+        if action not in (IGNORE, LOG):
+            _warn_once(finding, policy, put_right if action == CORRECT else None, before_raising)
+
+
+def forget_what_was_told() -> None:
+    """Lets every warning go out once more (tests)."""
+    _told.clear()
+
+
+def _error(findings: list[Finding], policy: Policy) -> InconsistencyError:
+    kind = MirroringError if any(RULES[finding.code].mirroring for finding in findings) else InconsistencyError
+    return kind("\n" + findings_text(findings, policy), findings)
+
+
+def _note(finding: Finding, action: str) -> None:
+    # What is raised or warned reaches people by itself; the event is for logs that machines read.
+    if ("noted", *_key(finding)) in _told:
+        return
+    _told.add(("noted", *_key(finding)))  # type: ignore[arg-type]
+    get_logger().info(
+        f"{finding.code} {finding.name}",
+        action=action,
+        severity=finding.severity,
+        subject=finding.subject,
+        message=finding.message,
+        seen=finding.seen,
+        evidence=finding.evidence,
+    )
+
+
+def _warn_once(
+    finding: Finding, policy: Policy, put_right: str | None, before_raising: Callable[[], None] | None
+) -> None:
+    if _key(finding) in _told:
+        return
+    text = finding_text(finding, policy)
+    if put_right:
+        text += f"\n  nnguard has put this right: {put_right}"
+    try:
+        _warn("\n" + text)
+    except ConsistencyWarning:
+        if before_raising is not None:
+            before_raising()
+        raise
+    # Only now: one that was raised instead of shown must be raised again when the user goes on regardless.
+    _told.add(_key(finding))
+
+
+def _key(finding: Finding) -> tuple[str, str, str]:
+    return (finding.code, finding.subject, finding.setting)
+
+
+def _warn(text: str) -> None:
+    frame = _users_frame()
+    if _ignored_by_other_code():
+        sys.stderr.write(f"{ConsistencyWarning.__name__}: {text.lstrip()}\n")
+        return
+    # No registry: what was shown before is ours to know (`_told`), not this line's.
+    warnings.warn_explicit(
+        ConsistencyWarning(text), ConsistencyWarning, frame.f_code.co_filename, frame.f_lineno, registry=None
+    )
+
+
+def _users_frame() -> FrameType:
+    """The innermost frame of code that is neither ours nor nnU-Net's; the outermost frame where all is."""
+    frame: FrameType = sys._getframe(1)
+    while frame.f_back is not None:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package not in _NOT_THE_USER:
+            break
+        frame = frame.f_back
+    return frame
+
+
+def _ignored_by_other_code() -> bool:
+    """Whether a blanket ``filterwarnings("ignore")`` in somebody's code hides what a user must see.
+
+    A filter that names ``ConsistencyWarning``, and ``-W`` or ``PYTHONWARNINGS``, are the user's own choice.
+    """
+    if sys.warnoptions:
+        return False
+    for action, message, category, module, _line in warnings.filters:
+        if message is None and module is None and issubclass(ConsistencyWarning, category):
+            return action == "ignore" and category is not ConsistencyWarning
+    return False
