@@ -1,0 +1,213 @@
+"""A model folder judged as its predictor would use it: every rule that needs no images and no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import CheckpointError
+from ..findings import Finding, worst_first
+from ..rules.ensemble import check_ensemble
+from ..rules.metrics import check_gap, check_stale
+from ..rules.mirroring import check_prediction
+from ..rules.settings import check_settings, resolved_configuration
+from ..rules.subjects import Member, Prediction
+from .folder import CHECKPOINT_NAME, Fold, Model, open_model
+from .grading import without_record
+from .older import read_bounded
+from .staleness import results_of
+
+
+class _FromCheckpoint:
+    """Use the axes that the first fold's checkpoint declares, as nnU-Net does."""
+
+    def __repr__(self) -> str:
+        return "FROM_CHECKPOINT"
+
+
+FROM_CHECKPOINT: Any = _FromCheckpoint()
+
+
+def check_model(
+    folder: str | Path,
+    folds: Iterable[int | str] | None = None,
+    checkpoint_name: str = CHECKPOINT_NAME,
+    use_mirroring: bool = True,
+    mirroring_axes: Any = FROM_CHECKPOINT,
+) -> list[Finding]:
+    """Checks a trained model as ``nnUNetv2_predict_from_modelfolder`` would use it.
+
+    Args:
+        folder: with ``plans.json``, ``dataset.json`` and ``fold_X``.
+        folds: which; ``None`` for those that nnU-Net would find.
+        checkpoint_name: in each fold's folder.
+        use_mirroring: ``False`` is ``--disable_tta``.
+        mirroring_axes: spatial axes (0-based, after ``transpose_forward``) that a predictor would be
+            given instead of the checkpoint's.
+
+    Returns:
+        Findings, worst first. A fold without a record is a finding (NNG108), never a pass.
+
+    Raises:
+        CheckpointError: the folder, its plans or a checkpoint cannot be read.
+    """
+    model = open_model(folder, folds, checkpoint_name)
+    if model.errors:
+        raise CheckpointError("; ".join(model.errors))
+    return judge(model, use_mirroring, mirroring_axes)
+
+
+def judge(model: Model, use_mirroring: bool = True, mirroring_axes: Any = FROM_CHECKPOINT) -> list[Finding]:
+    """The findings about the folds that could be read; ``model.errors`` has the others."""
+    readable = [fold for fold in model.folds if fold.checkpoint is not None]
+    if not readable:
+        return []
+    findings: list[Finding] = []
+    for fold in readable:
+        findings += judge_mirroring(fold, prediction_of(model, fold, readable[0], use_mirroring, mirroring_axes))
+        findings += judge_settings(model, fold)
+        findings += judge_results(fold, findings)
+    findings += check_ensemble(
+        str(model.folder),
+        [_member(fold) for fold in model.folds],
+        use_mirroring=use_mirroring,
+        checkpoint_name=model.folds[0].path.name,
+    )
+    return worst_first(findings)
+
+
+def prediction_of(model: Model, fold: Fold, first: Fold, use_mirroring: bool, mirroring_axes: Any) -> Prediction:
+    """What the predictor would do with one fold. Its axes are the first fold's, whatever the others declare."""
+    assert fold.checkpoint is not None
+    assert first.checkpoint is not None
+    if mirroring_axes is not FROM_CHECKPOINT:
+        axes, origin = mirroring_axes, "the caller"
+    else:
+        axes = first.checkpoint.declared_axes
+        origin = "the checkpoint" if fold is first else f"the first fold's checkpoint (fold_{first.fold})"
+    return Prediction(
+        subject=str(fold.path),
+        use_mirroring=use_mirroring,
+        axes=axes,
+        axes_from=origin,
+        checkpoint_axes=fold.checkpoint.declared_axes,
+        spatial_dims=spatial_dims_of(model, fold),
+        transpose_forward=transpose_forward_of(model, fold),
+        no_record=_why_no_record(fold),
+        predict_command=f"nnUNetv2_predict_from_modelfolder -m {model.folder} ...",
+    )
+
+
+def judge_mirroring(fold: Fold, prediction: Prediction) -> list[Finding]:
+    """The mirroring rules; where there is no record, weaker evidence graded as such."""
+    if fold.record is not None:
+        return check_prediction(fold.record, prediction)
+    return without_record(prediction, fold.weaker())
+
+
+def judge_settings(model: Model, fold: Fold) -> list[Finding]:
+    """The folder's plans and dataset against those that the checkpoint was trained with."""
+    checkpoint, configuration = fold.checkpoint, configuration_of(fold)
+    if checkpoint is None or configuration is None:
+        return []
+    trained = checkpoint.init_args
+    return check_settings(
+        str(fold.path), model.plans, model.dataset, trained.get("plans"), trained.get("dataset_json"), configuration
+    )
+
+
+def judge_results(fold: Fold, others: list[Finding]) -> list[Finding]:
+    """NNG401 and NNG402: the fold's own validation against its training and against its axes now."""
+    checkpoint, record = fold.checkpoint, fold.record
+    if checkpoint is None:
+        return []
+    findings = check_gap(
+        str(fold.path),
+        _last_number(checkpoint.logging.get("ema_fg_dice") or checkpoint.logging.get("mean_fg_dice")),
+        validation_dice_of(fold.folder),
+        [finding for finding in others if finding.subject == str(fold.path)],
+    )
+    if record is not None and record.axes.changed_by != "annotate":
+        results = results_of(fold.path, older_than=record.axes.changed_at)
+        findings += check_stale(str(fold.path), record, checkpoint.declared_axes, results)
+    return findings
+
+
+def validation_dice_of(fold_folder: Path) -> float | None:
+    """The mean foreground Dice of ``validation/summary.json``, 0 to 1; ``None`` where it is not there."""
+    text = read_bounded(fold_folder / "validation" / "summary.json")
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=_Summary).foreground_mean.Dice
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+class _ForegroundMean(msgspec.Struct, frozen=True):
+    Dice: float | None = None
+
+
+class _Summary(msgspec.Struct):
+    foreground_mean: _ForegroundMean = _ForegroundMean()
+
+
+def _last_number(values: Any) -> float | None:
+    last = values[-1] if isinstance(values, list) and values else None
+    return float(last) if isinstance(last, (int, float)) else None
+
+
+def _member(fold: Fold) -> Member:
+    checkpoint = fold.checkpoint
+    if checkpoint is None:
+        return Member(fold=fold.fold, missing=fold.error or "cannot be read")
+    return Member(
+        fold=fold.fold,
+        record=fold.record,
+        axes=checkpoint.declared_axes,
+        trainer=checkpoint.trainer_name,
+        configuration=configuration_of(fold),
+        epoch=checkpoint.epoch,
+        plans=checkpoint.init_args.get("plans"),
+        dataset=checkpoint.init_args.get("dataset_json"),
+    )
+
+
+def configuration_of(fold: Fold) -> str | None:
+    """``2d``, ``3d_fullres``, ... as the checkpoint's init arguments name it."""
+    name = fold.checkpoint.init_args.get("configuration") if fold.checkpoint else None
+    return name if isinstance(name, str) else None
+
+
+def spatial_dims_of(model: Model | None, fold: Fold) -> int | None:
+    """2 or 3, from the record or else from the length of the patch; ``None`` where neither tells."""
+    if fold.record is not None and fold.record.spatial_dims:
+        return fold.record.spatial_dims
+    for plans in _plans_of(model, fold):
+        patch = (resolved_configuration(plans, configuration_of(fold)) or {}).get("patch_size")
+        if isinstance(patch, (list, tuple)) and len(patch) in (2, 3):
+            return len(patch)
+    return None
+
+
+def transpose_forward_of(model: Model | None, fold: Fold) -> list[int] | None:
+    """How the image array's axes are ordered for the network; ``None`` where no plans tell."""
+    for plans in _plans_of(model, fold):
+        axes = plans.get("transpose_forward")
+        if isinstance(axes, list) and all(isinstance(axis, int) for axis in axes):
+            return axes
+    return None
+
+
+def _plans_of(model: Model | None, fold: Fold) -> list[dict[str, Any]]:
+    trained = fold.checkpoint.init_args.get("plans") if fold.checkpoint else None
+    return [plans for plans in (trained, model.plans if model else None) if isinstance(plans, dict)]
+
+
+def _why_no_record(fold: Fold) -> str | None:
+    if fold.record is not None:
+        return None
+    return fold.record_error or "trained without nnguard"

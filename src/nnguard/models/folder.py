@@ -1,0 +1,169 @@
+"""A model folder, as nnU-Net's predictor would open it: plans, dataset, folds and their checkpoints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..checkpoint import Checkpoint, read_checkpoint
+from ..errors import CheckpointError
+from ..record import Record
+from .older import Evidence, read_bounded, weaker_evidence
+
+#: What ``nnUNetv2_predict`` loads unless ``-chk`` says otherwise.
+CHECKPOINT_NAME = "checkpoint_final.pth"
+FOLD_FOLDER = re.compile(r"fold_(\d+|all)")
+
+
+class Fold(msgspec.Struct, frozen=True, kw_only=True):
+    """One fold: its checkpoint, or why there is none; its record, or why there is none.
+
+    Args:
+        fold: 0, 1, ... or ``"all"``.
+        path: the checkpoint's path.
+        checkpoint: as read; ``None`` where it cannot be.
+        error: why it cannot be read, in words.
+        record: what nnguard recorded; ``None`` where there is no record or it is broken.
+        record_error: why the record cannot be read, in words.
+    """
+
+    fold: int | str
+    path: Path
+    checkpoint: Checkpoint | None = None
+    error: str | None = None
+    record: Record | None = None
+    record_error: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    def weaker(self) -> Evidence | None:
+        """What else speaks of this training; asked for only where there is no record."""
+        return weaker_evidence(self.folder)
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A trained model.
+
+    Args:
+        folder: ``.../nnUNetTrainer__nnUNetPlans__2d``.
+        plans, dataset: the folder's ``plans.json`` and ``dataset.json``; ``None`` where unreadable.
+        folds: in the order in which the predictor loads them; the first gives it axes, trainer and
+            configuration.
+        problems: what would stop the predictor before it reads a checkpoint, in words.
+    """
+
+    folder: Path
+    plans: dict[str, Any] | None
+    dataset: dict[str, Any] | None
+    folds: tuple[Fold, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> list[str]:
+        """Everything that could not be read, one line each."""
+        return [*self.problems, *(fold.error for fold in self.folds if fold.error)]
+
+
+def open_model(
+    folder: str | Path, folds: Iterable[int | str] | None = None, checkpoint_name: str = CHECKPOINT_NAME
+) -> Model:
+    """Opens a model folder without torch and without running anything from it.
+
+    Args:
+        folder: with ``plans.json``, ``dataset.json`` and ``fold_X``.
+        folds: which to open; ``None`` for those that nnU-Net would find (``fold_all`` is not among them).
+        checkpoint_name: in each fold's folder.
+
+    Raises:
+        CheckpointError: there is no such folder, or no fold with such a checkpoint in it. A single fold
+            that cannot be read is no error here: it is in ``Fold.error``.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        missing = "is not a folder" if folder.exists() else "does not exist"
+        raise CheckpointError(f"{folder}: {missing}; a model folder with plans.json and fold_X was expected")
+    wanted = detect_folds(folder, checkpoint_name) if folds is None else [_fold_number(fold) for fold in folds]
+    if not wanted:
+        raise CheckpointError(_nothing_found(folder, checkpoint_name))
+    problems: list[str] = []
+    return Model(
+        folder=folder,
+        plans=_read_json(folder / "plans.json", problems),
+        dataset=_read_json(folder / "dataset.json", problems),
+        folds=tuple(open_fold(folder / f"fold_{fold}" / checkpoint_name, fold) for fold in wanted),
+        problems=tuple(problems),
+    )
+
+
+def open_fold(path: Path, fold: int | str | None = None) -> Fold:
+    """Reads one checkpoint; what is wrong with it is in the answer, not raised."""
+    if fold is None:
+        named = FOLD_FOLDER.fullmatch(path.parent.name)
+        fold = _fold_number(named.group(1)) if named else path.parent.name
+    try:
+        checkpoint = read_checkpoint(path)
+    except CheckpointError as error:
+        return Fold(fold=fold, path=path, error=_with_path(path, str(error)))
+    try:
+        return Fold(fold=fold, path=path, checkpoint=checkpoint, record=checkpoint.record())
+    except CheckpointError as error:
+        return Fold(fold=fold, path=path, checkpoint=checkpoint, record_error=str(error))
+
+
+def detect_folds(folder: Path, checkpoint_name: str = CHECKPOINT_NAME) -> list[int | str]:
+    """The folds that nnU-Net finds by itself: those with the checkpoint, in the order of their names.
+
+    As in ``nnUNetPredictor.auto_detect_available_folds``: ``fold_all`` is left out, and names sort as
+    text, so that ``fold_10`` comes before ``fold_2``.
+    """
+    found: list[int | str] = []
+    for name in sorted(entry.name for entry in folder.iterdir()):
+        matched = FOLD_FOLDER.fullmatch(name)
+        if matched and name != "fold_all" and (folder / name / checkpoint_name).is_file():
+            found.append(int(matched.group(1)))
+    return found
+
+
+def _fold_number(fold: int | str) -> int | str:
+    if fold == "all":
+        return fold
+    try:
+        return int(fold)
+    except ValueError:
+        raise CheckpointError(f"{fold!r} is no fold; expected a number or 'all'") from None
+
+
+def _nothing_found(folder: Path, checkpoint_name: str) -> str:
+    """Says what is there instead, for the remedy is usually ``-f all`` or another ``-chk``."""
+    others = sorted({path.name for path in folder.glob("fold_*/checkpoint_*.pth")})
+    text = f"{folder}: no fold_X with a {checkpoint_name}"
+    if (folder / "fold_all" / checkpoint_name).is_file():
+        return f"{text} except fold_all, which has to be asked for: -f all"
+    if others:
+        return f"{text}; there is {', '.join(others)}: choose with -chk"
+    return text
+
+
+def _read_json(path: Path, problems: list[str]) -> dict[str, Any] | None:
+    if not path.exists():
+        problems.append(f"{path}: does not exist; nnU-Net needs it to predict")
+        return None
+    text = read_bounded(path)
+    if text is None:
+        problems.append(f"{path}: cannot be read")
+        return None
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        problems.append(f"{path}: not valid JSON: {error}")
+        return None
+
+
+def _with_path(path: Path, text: str) -> str:
+    return text if str(path) in text else f"{path}: {text}"

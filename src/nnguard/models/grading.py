@@ -1,0 +1,130 @@
+"""What weaker evidence than a record says about a prediction. It advises; it never condemns."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..axes import normalise, problem_with, written
+from ..findings import ADVISORY, HARMFUL, NOTE, UNVERIFIED, Finding
+from ..flips import flips_of
+from ..rules import remedies
+from ..rules.mirroring import check_prediction
+from ..rules.subjects import Prediction
+from .older import Evidence
+
+
+def without_record(prediction: Prediction, evidence: Evidence | None) -> list[Finding]:
+    """Judges a checkpoint that carries no record.
+
+    Args:
+        prediction: what the predictor uses.
+        evidence: what else there is; ``None`` for nothing.
+
+    Returns:
+        NNG108 in any case, as a note where the evidence fits; NNG101 or NNG112, advisory, where it does
+        not; what can be said without knowing the training at all (NNG105).
+    """
+    if evidence is not None:
+        prediction = msgspec.structs.replace(prediction, weaker=evidence.sentence)
+    findings = check_prediction(None, prediction)
+    used = prediction.axes if prediction.use_mirroring else None
+    if evidence is None or problem_with(used, prediction.spatial_dims):
+        return findings
+    if evidence.record is not None:
+        return findings + _by_the_copy(evidence, prediction)
+    if evidence.mirroring is None:
+        return findings
+    return _by_the_text(findings, evidence, prediction, normalise(used))
+
+
+def _by_the_copy(evidence: Evidence, prediction: Prediction) -> list[Finding]:
+    """The copy is a whole record, but nothing proves that it belongs to these weights."""
+    judged = check_prediction(evidence.record, prediction)
+    return [_lowered(finding, evidence) for finding in judged if finding.code not in (UNVERIFIED, "NNG105")]
+
+
+def _by_the_text(
+    findings: list[Finding], evidence: Evidence, prediction: Prediction, used: tuple[int, ...]
+) -> list[Finding]:
+    assert evidence.mirroring is not None
+    described = evidence.mirroring
+    absent = tuple(axis for axis in used if axis not in described.axes)
+    if not absent:
+        return [*_as_note(findings, evidence), *_edited(evidence, prediction)]
+    if not described.complete:
+        return [*findings, *_edited(evidence, prediction)]
+    rare = all(axis in described.rarely for axis in absent)
+    return [*findings, _untrained(evidence, prediction, used, absent, rare), *_edited(evidence, prediction)]
+
+
+def _untrained(
+    evidence: Evidence, prediction: Prediction, used: tuple[int, ...], absent: tuple[int, ...], rare: bool
+) -> Finding:
+    kept = tuple(axis for axis in used if axis not in absent)
+    flips = [flip for flip in flips_of(used) if set(flip) & set(absent)]
+    showed = "hardly ever showed" if rare else "did not show"
+    return Finding(
+        "NNG112" if rare else "NNG101",
+        prediction.subject,
+        f"The predictor mirrors along {written(used)}, and training seemingly {showed} flips of {written(absent)} "
+        f"(evidence: {evidence.grade}).",
+        seen=f"{evidence.sentence}; predictor uses axes {written(prediction.axes)}, from {prediction.axes_from}",
+        effect=(
+            "if so, some of the averaged views are ones that the network cannot read: segmentations get worse "
+            "without any error, most where left and right carry different labels."
+        ),
+        remedy=(
+            "Confirm it on a few images: nnguard fliptest MODEL_FOLDER -i IMAGES\n"
+            "Until then predict without mirroring:\n"
+            f"    {remedies.without_mirroring(prediction)}\n"
+            "If you know how it was trained, say so, and the checkpoint's axes can be repaired:\n"
+            f"    nnguard annotate {remedies.quote(prediction.subject)} --mirror-axes "
+            f"{','.join(map(str, kept)) or 'none'}"
+        ),
+        evidence={
+            "grade": evidence.grade,
+            "file": evidence.path,
+            "axes": list(used),
+            "described_axes": list(evidence.mirroring.axes) if evidence.mirroring else None,
+            "flips": [list(flip) for flip in flips],
+        },
+        severity=ADVISORY,
+        setting=written(used),
+    )
+
+
+def _edited(evidence: Evidence, prediction: Prediction) -> list[Finding]:
+    """NNG109 by ``debug.json``, which keeps the axes that the trainer declared when it started."""
+    axes = prediction.checkpoint_axes
+    if evidence.declared is msgspec.UNSET or axes is msgspec.UNSET or remedies.same_axes(axes, evidence.declared):
+        return []
+    return [
+        Finding(
+            "NNG109",
+            prediction.subject,
+            f"The checkpoint's mirroring axes are {written(axes)}; at training start they were "
+            f"{written(evidence.declared)} (evidence: {evidence.grade}).",
+            seen=evidence.sentence,
+            effect="somebody changed them after training: validation results belong to the earlier axes.",
+            remedy="Find out who changed them and why.",
+            evidence={"grade": evidence.grade, "file": evidence.path},
+            setting=written(axes),
+        )
+    ]
+
+
+def _as_note(findings: list[Finding], evidence: Evidence) -> list[Finding]:
+    """Where the evidence fits, "not observed" is for information."""
+    for finding in findings:
+        if finding.code == UNVERIFIED:
+            finding.severity = NOTE
+            finding.evidence["grade"] = evidence.grade
+    return findings
+
+
+def _lowered(finding: Finding, evidence: Evidence) -> Finding:
+    if finding.severity == HARMFUL:
+        finding.severity = ADVISORY
+    finding.evidence["grade"] = evidence.grade
+    finding.seen = f"{evidence.sentence}; {finding.seen}"
+    return finding
