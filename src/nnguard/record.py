@@ -133,7 +133,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_json(self) -> str:
         """The record as one line of JSON."""
-        return msgspec.json.encode(self).decode()
+        return msgspec.json.encode(self, enc_hook=_as_plain).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Record:
@@ -164,6 +164,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
                 f"the checkpoint's {CHECKPOINT_KEY!r} entry is {type(value).__name__}, not the JSON text of a record"
             )
         return cls.from_json(value)
+
+
+def _as_plain(value: object) -> object:
+    """Array scalars as Python's numbers, anything else by ``repr``: a record is always written."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) else repr(value)
 
 
 class _Head(msgspec.Struct):
