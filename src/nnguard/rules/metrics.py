@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from shlex import quote
 from typing import Any
 
 import msgspec
@@ -69,7 +68,13 @@ def axes_at_validation(record: Record) -> Any:
 
 
 def check_stale(
-    subject: str, record: Record, checkpoint_axes: Any, results: Sequence[str], *, validated_with: Any = msgspec.UNSET
+    subject: str,
+    record: Record,
+    checkpoint_axes: Any,
+    results: Sequence[str],
+    commands: Sequence[str] = (),
+    *,
+    validated_with: Any = msgspec.UNSET,
 ) -> list[Finding]:
     """NNG402.
 
@@ -79,6 +84,7 @@ def check_stale(
         checkpoint_axes: what the checkpoint has now, verbatim.
         results: what lies there and was made by validation, as paths a person knows
             (``fold_0/validation/summary.json``); nothing there, nothing stale.
+        commands: what to run again, in order.
         validated_with: the axes of the validation, verbatim, where they are known better than from the record.
     """
     before = axes_at_validation(record) if validated_with is msgspec.UNSET else validated_with
@@ -94,23 +100,9 @@ def check_stale(
                 "reported Dice, the choice of the best configuration, postprocessing and what a cascade's next stage "
                 "was trained on belong to the old axes."
             ),
-            remedy="Make them again:\n" + "\n".join(f"    {command}" for command in commands(record, results)),
+            remedy="Make them again:\n"
+            + "\n".join(f"    {command}" for command in commands or ["nnUNetv2_train ... --val"]),
             evidence={"validated": written(before), "checkpoint": written(checkpoint_axes), "results": list(results)},
             setting=written(checkpoint_axes),
         )
     ]
-
-
-def commands(record: Record, results: Sequence[str]) -> list[str]:
-    """What to run again, in order."""
-    dataset = quote(record.dataset or "DATASET")
-    configuration = quote(record.configuration or "CONFIGURATION")
-    fold = quote("FOLD" if record.fold is None else str(record.fold))
-    trainer, plans = quote(record.trainer.class_), quote(record.plans or "nnUNetPlans")
-    chosen = any("crossval" in name or "postprocessing" in name for name in results)
-    lines = [f"nnUNetv2_train {dataset} {configuration} {fold} -tr {trainer} -p {plans} --val --npz"]
-    if chosen:
-        lines.append(f"nnUNetv2_find_best_configuration {dataset} -c {configuration} -tr {trainer} -p {plans}")
-    if any("predicted_next_stage" in name for name in results):
-        lines.append(f"nnUNetv2_train {dataset} 3d_cascade_fullres {fold} -tr {trainer} -p {plans}")
-    return lines

@@ -1,0 +1,98 @@
+"""Tables for people who look at a terminal; plain, uncoloured text for pipes, files and ``NO_COLOR``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from .escape import escaped
+from .rows import CLEAN, Row, counts, gravest_first
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..record import Record
+
+STYLES = {"unreadable": "bold magenta", "harmful": "bold red", "advisory": "yellow", "note": "cyan", CLEAN: "green"}
+
+#: A pipe has no width; paths must not be broken there, for somebody greps them.
+PIPE_WIDTH = 10_000
+
+
+def make_console(file: TextIO) -> Console:
+    """A rich console that interprets nothing in what it prints: a path may hold ``[brackets]`` and ``:emoji:``.
+
+    Colours go to terminals alone and follow ``NO_COLOR``.
+    """
+    from rich.console import Console
+
+    terminal = bool(getattr(file, "isatty", lambda: False)())
+    return Console(
+        file=file, markup=False, emoji=False, highlight=False, soft_wrap=False, width=None if terminal else PIPE_WIDTH
+    )
+
+
+def rows_table(rows: Iterable[Row], facts: Sequence[str] = ()) -> Table:
+    """Models, gravest first. On a narrow terminal cells wrap, and nothing is cut."""
+    table = _table()
+    for title in ("verdict", "rules", "evidence", *facts, "model", "what"):
+        table.add_column(title, overflow="fold")
+    for one in gravest_first(rows):
+        table.add_row(
+            _styled(one.verdict),
+            _text(one.codes),
+            _text(one.grade),
+            *(_text(one.facts.get(name, "")) for name in facts),
+            _text(one.subject),
+            _text(one.headline),
+        )
+    return table
+
+
+def flips_table(record: Record) -> Table:
+    """A record's flips: who, how often, between which bounds, verdict, labels."""
+    from ..rules.wording import flip_name, percent
+
+    table = _table()
+    for title in ("flip", "seen", "95 %", "verdict", "labels", "by"):
+        table.add_column(title, overflow="fold")
+    if record.mirroring.plain_rate is not None:
+        table.add_row("plain view", percent(record.mirroring.plain_rate), "", "", "", "")
+    for flip in record.mirroring.flips:
+        table.add_row(
+            flip_name(flip.axes, record.spatial_dims, record.transpose_forward),
+            percent(flip.rate),
+            f"{percent(flip.low)} to {percent(flip.high)}",
+            flip.verdict,
+            flip.labels,
+            flip.source,
+        )
+    return table
+
+
+def summary_line(rows: Iterable[Row]) -> str:
+    """``12 models: 1 unreadable, 2 harmful, 9 clean``."""
+    rows = list(rows)
+    parts = ", ".join(f"{number} {verdict}" for verdict, number in counts(rows).items())
+    return f"{len(rows)} model{'' if len(rows) == 1 else 's'}: {parts or 'nothing found'}"
+
+
+def _table() -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+
+
+def _text(value: object) -> Text:
+    from rich.text import Text
+
+    return Text(escaped(value))
+
+
+def _styled(verdict: str) -> Text:
+    from rich.text import Text
+
+    return Text(escaped(verdict), style=STYLES.get(verdict, ""))
