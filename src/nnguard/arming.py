@@ -86,12 +86,15 @@ def install(mode=None):
     _arming.error = None
     _arming.source = "install" if mode is not None else ENVIRONMENT_VARIABLE if text else "default"
     _set_going()
+    hooks = _hooks()
+    if hooks is not None:
+        hooks.judge_afresh()
 
 
 def uninstall():
     """Disarms the guard and puts every original back; what others have put in its place is left alone."""
     _remove_trigger()
-    hooks = sys.modules.get(f"{__package__}.hooks")
+    hooks = _hooks()
     if hooks is not None:
         hooks.let_go()
     _arming.policy = _arming.error = _arming.failure = _arming.source = None
@@ -123,7 +126,7 @@ def status():
         reasons); ``targets`` {class or module: {``patched``, ``missing``}}; ``internal_errors`` (how often
         nnguard failed and kept quiet); ``versions``.
     """
-    hooks = sys.modules.get(f"{__package__}.hooks")
+    hooks = _hooks()
     nothing: dict = {"active": False, "targets": {}, "inactive": [], "internal_errors": 0}
     seen = hooks.state() if hooks is not None and armed() else nothing
     inactive = [*seen["inactive"]]
@@ -144,6 +147,11 @@ def status():
         "internal_errors": seen["internal_errors"],
         "versions": _versions(),
     }
+
+
+def _hooks():
+    """The hooks where they have been loaded; this module never loads them just to ask."""
+    return sys.modules.get(f"{__package__}.hooks")
 
 
 def _set_going():

@@ -167,9 +167,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _as_plain(value: object) -> object:
-    """Array scalars as Python's numbers, anything else by ``repr``: a record is always written."""
-    item = getattr(value, "item", None)
-    return item() if callable(item) else repr(value)
+    """Arrays and their scalars as Python's lists and numbers, anything else by ``repr``: a record is always written."""
+    tolist = getattr(value, "tolist", None)
+    return tolist() if callable(tolist) else repr(value)
 
 
 class _Head(msgspec.Struct):

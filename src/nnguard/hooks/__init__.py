@@ -35,12 +35,17 @@ def take_over() -> None:
 
 
 def let_go() -> None:
-    """Restores every original and forgets the trainers and predictors in hand."""
+    """Restores every original. What is known of live trainers stays, for the guard may be armed again."""
     global _taken
     _taken = False
     patching.unpatch_all()
     _coverage.clear()
     _failures.clear()
+
+
+def judge_afresh() -> None:
+    """Lets every predictor be judged again: the mode has changed."""
+    predictor.forget_verdicts()
 
 
 def state() -> dict[str, Any]:

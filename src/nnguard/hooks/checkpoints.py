@@ -141,7 +141,7 @@ def fingerprint(weights: Mapping[str, Any]) -> tuple | None:
     Both ends and the middle are sampled: fine-tuned models share their first layers, and cut heads differ.
     ``None`` where there is nothing to read.
     """
-    tensors = [value for value in weights.values() if _is_tensor(value) and value.numel() > 1]
+    tensors = [value for value in weights.values() if _is_tensor(value) and value.numel() > 1 and not value.is_meta]
     if not tensors:
         return None
     middle = len(tensors) // 2

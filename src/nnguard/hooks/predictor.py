@@ -33,6 +33,7 @@ CORRECTABLE = ("NNG101", "NNG105", "NNG106", "NNG112")
 FROM_CHECKPOINT = "the checkpoint"
 FROM_CALLER = "the call of manual_initialization"
 FROM_TRAINER = "the trainer's inference_allowed_mirroring_axes"
+SET_BY_HAND = "an assignment to the predictor"
 SET_LATER = "an assignment to the predictor after it was initialised"
 
 
@@ -161,6 +162,11 @@ def check(predictor: Any) -> None:
     _judged.put(predictor, _look(predictor))
 
 
+def forget_verdicts() -> None:
+    """Judges every predictor again when it is used next."""
+    _judged.kept.clear()
+
+
 def judge(predictor: Any) -> None:
     """Judges all weights of a predictor, every fold of an ensemble."""
     weights = weights_of(predictor)
@@ -267,9 +273,9 @@ def _axes_from(predictor: Any, weights: Weights) -> str:
     if weights.checkpoint_axes is not msgspec.UNSET and same_axes(axes, weights.checkpoint_axes):
         return FROM_CHECKPOINT
     initialisation = _initialised.get(predictor)
-    if initialisation is not None and same_axes(axes, initialisation.axes):
-        return initialisation.axes_from
-    return SET_LATER
+    if initialisation is None:
+        return SET_BY_HAND
+    return initialisation.axes_from if same_axes(axes, initialisation.axes) else SET_LATER
 
 
 def _narrow(predictor: Any, weights: Sequence[Weights]) -> str | None:

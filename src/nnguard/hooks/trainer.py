@@ -116,7 +116,8 @@ def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
 
 
 def _after_save(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
-    _write_copy(trainer)
+    if _writes(trainer):
+        _write_copy(trainer)
 
 
 def _after_load(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
@@ -197,9 +198,10 @@ def judge(trainer: Any) -> None:
     ):
         put_right = _narrow(trainer, training, now or training.record)
     training.judged_axes = plain(trainer.inference_allowed_mirroring_axes)
-    contained("writing into nnU-Net's log", _tell_log, trainer, findings)
-    contained("the logger's config", _tell_config, trainer)
-    contained("writing nnguard.json", _write_copy, trainer)
+    if _writes(trainer):
+        contained("writing into nnU-Net's log", _tell_log, trainer, findings)
+        contained("the logger's config", _tell_config, trainer)
+        contained("writing nnguard.json", _write_copy, trainer)
     verdicts.act(findings, put_right=put_right, before_raising=lambda: shut_loaders_down(trainer))
 
 
@@ -364,7 +366,7 @@ def _tell_config(trainer: Any) -> None:
 def _write_copy(trainer: Any) -> None:
     record = record_of(trainer)
     folder = getattr(trainer, "output_folder", None)
-    if record is None or not folder or getattr(trainer, "local_rank", 0) != 0:
+    if record is None or not folder:
         return
     target = Path(folder) / FILE_NAME
     if target.parent.is_dir():
@@ -372,6 +374,11 @@ def _write_copy(trainer: Any) -> None:
         scratch = target.with_name(f".{FILE_NAME}.{os.getpid()}")
         scratch.write_text(record.to_json() + "\n", encoding="utf-8")
         scratch.replace(target)
+
+
+def _writes(trainer: Any) -> bool:
+    """Every rank observes and is judged; the first writes."""
+    return getattr(trainer, "local_rank", 0) == 0
 
 
 def _declared(trainer: Any) -> AxesHistory:
