@@ -1,6 +1,20 @@
 """A ``.pth`` file as bytes: a reader that runs nothing, and a writer that leaves the weights alone."""
 
+from typing import TYPE_CHECKING, Any
+
 from .known import Opaque
 from .reader import Checkpoint, exported_checkpoints, read_checkpoint
 
-__all__ = ["Checkpoint", "Opaque", "exported_checkpoints", "read_checkpoint"]
+if TYPE_CHECKING:
+    from .splicing import SpliceResult, splice
+
+__all__ = ["Checkpoint", "Opaque", "SpliceResult", "exported_checkpoints", "read_checkpoint", "splice"]
+
+
+def __getattr__(name: str) -> Any:
+    # The writer's imports would cost every reader some milliseconds.
+    if name in ("SpliceResult", "splice"):
+        from . import splicing
+
+        return getattr(splicing, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

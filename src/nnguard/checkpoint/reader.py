@@ -87,7 +87,7 @@ def read_checkpoint(source: Any, *, member: str | None = None, trusted: Collecti
     try:
         with sources.opened(source) as there:
             if member is not None:
-                there = sources.member_source(there, _directory(there, path), member)
+                there = sources.member_source(there, zip_directory(there, path), member)
             return _read(there, path, trusted)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
@@ -102,13 +102,13 @@ def exported_checkpoints(source: Any) -> list[str]:
     path = sources.name_of(source)
     try:
         with sources.opened(source) as there:
-            return [member.name for member in _directory(there, path).members if member.name.endswith(".pth")]
+            return [member.name for member in zip_directory(there, path).members if member.name.endswith(".pth")]
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
 
 
 def _read(source: sources.Source, path: str, trusted: Collection[str]) -> Checkpoint:
-    directory = _directory(source, path)
+    directory = zip_directory(source, path)
     root = archive_root(directory)
     data = pickle_bytes(source, directory, root)
     pickle = read_pickle(data, trusted)
@@ -139,7 +139,8 @@ def _read(source: sources.Source, path: str, trusted: Collection[str]) -> Checkp
     )
 
 
-def _directory(source: sources.Source, path: str) -> Directory:
+def zip_directory(source: sources.Source, path: str = "") -> Directory:
+    """The directory of a zip file; ``path`` helps to say what the file is where it is none."""
     head = source.read(0, HEAD)
     if not head.startswith(LOCAL_SIGNATURE):
         raise CheckpointError(describe(head, path))

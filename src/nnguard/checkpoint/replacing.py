@@ -1,0 +1,207 @@
+"""Puts a new file in place of an old one so that at every moment one of the two is there, whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from ..errors import CheckpointError
+
+BACKUP_SUFFIX = ".before-nnguard"
+PART_SUFFIX = ".nnguard-part"
+#: Left free beside what is written, for the directory's own growth.
+MARGIN = 1 << 20
+
+
+def backup_of(target: Path) -> Path:
+    """Where the backup of ``target`` lies."""
+    return target.with_name(target.name + BACKUP_SUFFIX)
+
+
+def refuse_unwritable(target: Path, size: int) -> None:
+    """Raises before anything is written, where replacing ``target`` by ``size`` bytes could not end well.
+
+    Raises:
+        CheckpointError: hard links, write protection, a read-only folder, an owner who could not be kept, no room.
+    """
+    there = target.stat()
+    names = there.st_nlink - (1 if _same_file(target, backup_of(target)) else 0)
+    if names > 1:
+        raise CheckpointError(
+            f"it has {names} names (hard links), and replacing one of them would separate them: "
+            "make a copy of its own first (cp FILE COPY && mv COPY FILE)"
+        )
+    if not os.access(target, os.W_OK):
+        raise CheckpointError("it is write-protected for you")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise CheckpointError(f"its folder {target.parent} is write-protected for you")
+    if hasattr(os, "geteuid") and os.geteuid() not in (0, there.st_uid):
+        raise CheckpointError("it belongs to another user, who would lose it to you: let its owner do it")
+    import shutil  # late: it costs a reader 4 ms
+
+    free = shutil.disk_usage(target.parent).free
+    if free < size + MARGIN:
+        raise CheckpointError(f"there is no room beside it: {size + MARGIN} bytes are needed, and {free} are free")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samestat(one.stat(), other.lstat())
+    except OSError:
+        return False
+
+
+def replace(
+    target: Path,
+    unchanged_since: os.stat_result,
+    write: Callable[[IO[bytes]], None],
+    check: Callable[[Path], None],
+    backup: bool,
+) -> Path | None:
+    """Writes a new ``target`` beside the old one, checks it, and puts it in place.
+
+    Args:
+        target: an ordinary file, no symbolic link.
+        unchanged_since: its state when the new content was planned.
+        write: writes the new content.
+        check: reads it back and raises where it is not as planned.
+        backup: whether to keep the old file as ``NAME.before-nnguard``, unless one is there already.
+
+    Returns:
+        The backup, if there is one.
+    """
+    try:
+        with _part(target) as (file, part):
+            write(file)
+            file.flush()
+            _keep_owner_and_mode(file.fileno(), target, unchanged_since)
+            os.fsync(file.fileno())
+            check(part)
+            if _changed(target, unchanged_since):
+                raise CheckpointError(
+                    "it changed while it was being rewritten (is a training running?): nothing was done"
+                )
+            kept = _back_up(target) if backup else None
+            part.replace(target)
+            _sync_folder(target.parent)
+            return kept
+    except OSError as error:
+        raise CheckpointError(f"it cannot be rewritten: {error.strerror or error}; the file is as it was") from None
+
+
+def _changed(target: Path, before: os.stat_result) -> bool:
+    now = target.stat()
+    return (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns)
+
+
+@contextmanager
+def _part(target: Path) -> Iterator[tuple[IO[bytes], Path]]:
+    """The new file in the making, locked; what an interrupted run left behind is used again."""
+    part = target.with_name(target.name + PART_SUFFIX)
+    file = _locked(part)
+    try:
+        with file:
+            file.truncate(0)
+            yield file, part
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _locked(part: Path) -> IO[bytes]:
+    while True:
+        descriptor = os.open(
+            part, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), 0o600
+        )
+        file = os.fdopen(descriptor, "r+b")
+        try:
+            _lock(descriptor)
+        except BlockingIOError:
+            file.close()
+            raise CheckpointError("another nnguard is rewriting it at this moment") from None
+        # While this process waited for the lock, its holder may have moved the file into place.
+        with contextlib.suppress(FileNotFoundError):
+            mine = os.fstat(descriptor)
+            if mine.st_nlink > 1 or not stat.S_ISREG(mine.st_mode):
+                file.close()
+                raise CheckpointError(f"{part} is in the way: it is no file of nnguard's")
+            if os.path.samestat(mine, os.lstat(part)):
+                return file
+        file.close()
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows, which refuses to replace an open file anyway
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        # Some network file systems have no locks; the file is still never touched in place.
+        return
+
+
+def _keep_owner_and_mode(descriptor: int, target: Path, before: os.stat_result) -> None:
+    if hasattr(os, "fchown"):
+        now = os.fstat(descriptor)
+        if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+            try:
+                os.fchown(descriptor, before.st_uid, before.st_gid)
+            except PermissionError:
+                raise CheckpointError("its owner and group cannot be kept by you: let its owner do it") from None
+        os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+    if hasattr(os, "listxattr"):
+        # Access lists live here. A file system that has none says so by an error.
+        with contextlib.suppress(OSError):
+            for name in os.listxattr(target):
+                os.setxattr(descriptor, name, os.getxattr(target, name))
+
+
+def _back_up(target: Path) -> Path:
+    backup = backup_of(target)
+    try:
+        # A second name for the old file: there at once, whole, and without taking room.
+        os.link(target, backup)
+    except FileExistsError:
+        return backup
+    except OSError:
+        _copy_aside(target, backup)
+    _sync_folder(target.parent)
+    return backup
+
+
+def _copy_aside(target: Path, backup: Path) -> None:
+    """For file systems without hard links."""
+    if backup.exists():
+        return
+    partial = backup.with_name(backup.name + PART_SUFFIX)
+    import shutil
+
+    try:
+        shutil.copy2(target, partial)
+        with partial.open("r+b") as file:
+            os.fsync(file.fileno())
+        partial.rename(backup)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Not every network file system can do this, and none loses the file for it.
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
