@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -11,8 +11,6 @@ import click
 from ..findings import HARMFUL, SEVERITIES, Finding, at_least
 from ..policy import ENVIRONMENT_VARIABLE, IGNORE, Policy
 from . import CLEAN, FAILED, FOUND
-
-SCHEMA_VERSION = 1
 
 
 def format_option(*more: str) -> Callable[[Any], Any]:
@@ -66,12 +64,34 @@ def _is_fold(text: str) -> bool:
     return text.isdecimal() or text == "all"
 
 
-def print_json(value: dict[str, Any]) -> None:
+def print_json(value: Mapping[str, Any]) -> None:
     """One JSON document on stdout, with its ``schema_version``."""
-    import msgspec
+    from ..report.json import SCHEMA_VERSION, json_text
 
-    text = msgspec.json.encode({"schema_version": SCHEMA_VERSION, **value})
-    click.echo(msgspec.json.format(text, indent=2))
+    click.echo(json_text({"schema_version": SCHEMA_VERSION, **value}))
+
+
+def print_findings(
+    output_format: str,
+    findings: Sequence[Finding],
+    checked: Sequence[str],
+    skipped: Sequence[str],
+    errors: Sequence[str],
+) -> None:
+    """``json``, ``github`` or ``sarif`` on stdout; the last two have no place for what was skipped."""
+    from ..report.json import findings_document, json_text
+
+    if output_format == "json":
+        click.echo(json_text(findings_document(findings, checked, skipped, errors)))
+    elif output_format == "github":
+        from ..report.github import workflow_commands
+
+        click.echo(workflow_commands(findings, errors))
+    else:
+        from .. import __version__
+        from ..report.sarif import sarif_log
+
+        click.echo(json_text(sarif_log(findings, __version__, errors)))
 
 
 def not_ignored(findings: Iterable[Finding]) -> list[Finding]:

@@ -12,23 +12,11 @@ from ..errors import CheckpointError
 from ..findings import Finding, worst_first
 from ..rules.ensemble import check_ensemble
 from ..rules.metrics import check_gap, check_stale
-from ..rules.mirroring import check_prediction
-from ..rules.settings import check_settings, resolved_configuration
-from ..rules.subjects import Member, Prediction
-from .folder import CHECKPOINT_NAME, Fold, Model, open_model
-from .grading import without_record
-from .older import read_bounded
+from ..rules.settings import check_settings
+from ..rules.subjects import Member
+from .folder import CHECKPOINT_NAME, Fold, Model, open_model, read_bounded
+from .predicting import FROM_CHECKPOINT, configuration_of, judge_mirroring, prediction_of
 from .staleness import results_of
-
-
-class _FromCheckpoint:
-    """Use the axes that the first fold's checkpoint declares, as nnU-Net does."""
-
-    def __repr__(self) -> str:
-        return "FROM_CHECKPOINT"
-
-
-FROM_CHECKPOINT: Any = _FromCheckpoint()
 
 
 def check_model(
@@ -79,35 +67,6 @@ def judge(model: Model, use_mirroring: bool = True, mirroring_axes: Any = FROM_C
     return worst_first(findings)
 
 
-def prediction_of(model: Model, fold: Fold, first: Fold, use_mirroring: bool, mirroring_axes: Any) -> Prediction:
-    """What the predictor would do with one fold. Its axes are the first fold's, whatever the others declare."""
-    assert fold.checkpoint is not None
-    assert first.checkpoint is not None
-    if mirroring_axes is not FROM_CHECKPOINT:
-        axes, origin = mirroring_axes, "the caller"
-    else:
-        axes = first.checkpoint.declared_axes
-        origin = "the checkpoint" if fold is first else f"the first fold's checkpoint (fold_{first.fold})"
-    return Prediction(
-        subject=str(fold.path),
-        use_mirroring=use_mirroring,
-        axes=axes,
-        axes_from=origin,
-        checkpoint_axes=fold.checkpoint.declared_axes,
-        spatial_dims=spatial_dims_of(model, fold),
-        transpose_forward=transpose_forward_of(model, fold),
-        no_record=_why_no_record(fold),
-        predict_command=f"nnUNetv2_predict_from_modelfolder -m {model.folder} ...",
-    )
-
-
-def judge_mirroring(fold: Fold, prediction: Prediction) -> list[Finding]:
-    """The mirroring rules; where there is no record, weaker evidence graded as such."""
-    if fold.record is not None:
-        return check_prediction(fold.record, prediction)
-    return without_record(prediction, fold.weaker())
-
-
 def judge_settings(model: Model, fold: Fold) -> list[Finding]:
     """The folder's plans and dataset against those that the checkpoint was trained with."""
     checkpoint, configuration = fold.checkpoint, configuration_of(fold)
@@ -126,7 +85,7 @@ def judge_results(fold: Fold, others: list[Finding]) -> list[Finding]:
         return []
     findings = check_gap(
         str(fold.path),
-        _last_number(checkpoint.logging.get("ema_fg_dice") or checkpoint.logging.get("mean_fg_dice")),
+        _last_number(checkpoint.logging.get("mean_fg_dice") or checkpoint.logging.get("ema_fg_dice")),
         validation_dice_of(fold.folder),
         [finding for finding in others if finding.subject == str(fold.path)],
     )
@@ -174,40 +133,3 @@ def _member(fold: Fold) -> Member:
         plans=checkpoint.init_args.get("plans"),
         dataset=checkpoint.init_args.get("dataset_json"),
     )
-
-
-def configuration_of(fold: Fold) -> str | None:
-    """``2d``, ``3d_fullres``, ... as the checkpoint's init arguments name it."""
-    name = fold.checkpoint.init_args.get("configuration") if fold.checkpoint else None
-    return name if isinstance(name, str) else None
-
-
-def spatial_dims_of(model: Model | None, fold: Fold) -> int | None:
-    """2 or 3, from the record or else from the length of the patch; ``None`` where neither tells."""
-    if fold.record is not None and fold.record.spatial_dims:
-        return fold.record.spatial_dims
-    for plans in _plans_of(model, fold):
-        patch = (resolved_configuration(plans, configuration_of(fold)) or {}).get("patch_size")
-        if isinstance(patch, (list, tuple)) and len(patch) in (2, 3):
-            return len(patch)
-    return None
-
-
-def transpose_forward_of(model: Model | None, fold: Fold) -> list[int] | None:
-    """How the image array's axes are ordered for the network; ``None`` where no plans tell."""
-    for plans in _plans_of(model, fold):
-        axes = plans.get("transpose_forward")
-        if isinstance(axes, list) and all(isinstance(axis, int) for axis in axes):
-            return axes
-    return None
-
-
-def _plans_of(model: Model | None, fold: Fold) -> list[dict[str, Any]]:
-    trained = fold.checkpoint.init_args.get("plans") if fold.checkpoint else None
-    return [plans for plans in (trained, model.plans if model else None) if isinstance(plans, dict)]
-
-
-def _why_no_record(fold: Fold) -> str | None:
-    if fold.record is not None:
-        return None
-    return fold.record_error or "trained without nnguard"

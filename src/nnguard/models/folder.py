@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..checkpoint import Checkpoint, read_checkpoint
 from ..errors import CheckpointError
 from ..record import Record
-from .older import Evidence, read_bounded, weaker_evidence
+
+if TYPE_CHECKING:
+    from .older import Evidence
 
 #: What ``nnUNetv2_predict`` loads unless ``-chk`` says otherwise.
 CHECKPOINT_NAME = "checkpoint_final.pth"
+#: A ``debug.json`` of a large plan is some hundred kilobytes.
+LONGEST_FILE = 16 << 20
 FOLD_FOLDER = re.compile(r"fold_(\d+|all)")
 
 
@@ -44,6 +48,8 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
 
     def weaker(self) -> Evidence | None:
         """What else speaks of this training; asked for only where there is no record."""
+        from .older import weaker_evidence
+
         return weaker_evidence(self.folder)
 
 
@@ -167,3 +173,13 @@ def _read_json(path: Path, problems: list[str]) -> dict[str, Any] | None:
 
 def _with_path(path: Path, text: str) -> str:
     return text if str(path) in text else f"{path}: {text}"
+
+
+def read_bounded(path: Path, longest: int = LONGEST_FILE) -> bytes | None:
+    """The bytes of an ordinary file of bearable size; ``None`` for anything else."""
+    try:
+        if not path.is_file() or path.stat().st_size > longest:
+            return None
+        return path.read_bytes()
+    except OSError:
+        return None

@@ -8,7 +8,7 @@ from ..axes import normalise, problem_with, written
 from ..findings import ADVISORY, HARMFUL, NOTE, UNVERIFIED, Finding
 from ..flips import flips_of
 from ..rules import remedies
-from ..rules.mirroring import check_prediction
+from ..rules.prediction import check_prediction
 from ..rules.subjects import Prediction
 from .older import Evidence
 
@@ -21,8 +21,8 @@ def without_record(prediction: Prediction, evidence: Evidence | None) -> list[Fi
         evidence: what else there is; ``None`` for nothing.
 
     Returns:
-        NNG108 in any case, as a note where the evidence fits; NNG101 or NNG112, advisory, where it does
-        not; what can be said without knowing the training at all (NNG105).
+        NNG108 in any case, as a note where the evidence tells enough; NNG101 or NNG112, advisory, where it
+        speaks against the axes in use; what can be said without knowing the training at all (NNG105).
     """
     if evidence is not None:
         prediction = msgspec.structs.replace(prediction, weaker=evidence.sentence)
@@ -31,7 +31,7 @@ def without_record(prediction: Prediction, evidence: Evidence | None) -> list[Fi
     if evidence is None or problem_with(used, prediction.spatial_dims):
         return findings
     if evidence.record is not None:
-        return findings + _by_the_copy(evidence, prediction)
+        return [*_as_note(findings, evidence), *_by_the_copy(evidence, prediction)]
     if evidence.mirroring is None:
         return findings
     return _by_the_text(findings, evidence, prediction, normalise(used))
@@ -54,7 +54,11 @@ def _by_the_text(
     if not described.complete:
         return [*findings, *_edited(evidence, prediction)]
     rare = all(axis in described.rarely for axis in absent)
-    return [*findings, _untrained(evidence, prediction, used, absent, rare), *_edited(evidence, prediction)]
+    return [
+        *_as_note(findings, evidence),
+        _untrained(evidence, prediction, used, absent, rare),
+        *_edited(evidence, prediction),
+    ]
 
 
 def _untrained(
@@ -114,7 +118,7 @@ def _edited(evidence: Evidence, prediction: Prediction) -> list[Finding]:
 
 
 def _as_note(findings: list[Finding], evidence: Evidence) -> list[Finding]:
-    """Where the evidence fits, "not observed" is for information."""
+    """Where weaker evidence speaks, that nothing was observed is for information."""
     for finding in findings:
         if finding.code == UNVERIFIED:
             finding.severity = NOTE

@@ -16,11 +16,10 @@ from ..axes import written
 from ..errors import CheckpointError
 from ..record import FILE_NAME, Record
 from .described import DescribedMirroring, described_mirroring
+from .folder import read_bounded
 
 Grade = Literal["nnguard.json", "debug.json", "training log"]
 
-#: A debug.json of a large plan is some hundred kilobytes.
-LONGEST_FILE = 16 << 20
 #: A log of 1000 epochs is half a megabyte; its end has the validation.
 LOG_TAIL = 1 << 20
 #: A resumed training has a log for each start.
@@ -185,15 +184,5 @@ def _tail(path: Path) -> str | None:
             size = file.seek(0, 2)
             file.seek(max(0, size - LOG_TAIL))
             return file.read().decode("utf-8", "replace")
-    except OSError:
-        return None
-
-
-def read_bounded(path: Path, longest: int = LONGEST_FILE) -> bytes | None:
-    """The bytes of an ordinary file of bearable size; ``None`` for anything else."""
-    try:
-        if not path.is_file() or path.stat().st_size > longest:
-            return None
-        return path.read_bytes()
     except OSError:
         return None

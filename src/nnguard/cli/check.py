@@ -1,0 +1,63 @@
+"""``nnguard check``: a model folder judged as ``nnUNetv2_predict_from_modelfolder`` would use it."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import CheckpointError
+from ..findings import Finding
+from ..models.checking import judge
+from ..models.folder import CHECKPOINT_NAME, Model, open_model
+from ..report.escape import escaped
+from .output import (
+    FoldsCommand,
+    exit_status,
+    fail_level_option,
+    folds_option,
+    format_option,
+    not_ignored,
+    print_findings,
+)
+
+
+@click.command(name="check", cls=FoldsCommand)
+@click.argument("model_folder")
+@folds_option
+@click.option("-chk", "checkpoint_name", default=CHECKPOINT_NAME, show_default=True, help="Checkpoint in each fold.")
+@click.option("--disable_tta", is_flag=True, help="As for nnUNetv2_predict: without test-time mirroring.")
+@format_option("github", "sarif")
+@fail_level_option
+def command(
+    model_folder: str,
+    folds: tuple[str, ...],
+    checkpoint_name: str,
+    disable_tta: bool,
+    output_format: str,
+    fail_level: str,
+) -> int:
+    """Check MODEL_FOLDER as its predictor would use it, all folds, without loading weights."""
+    model = open_model(model_folder, folds or None, checkpoint_name)
+    readable = [fold for fold in model.folds if fold.checkpoint is not None]
+    if not readable:
+        raise CheckpointError("; ".join(model.errors))
+    findings = not_ignored(judge(model, use_mirroring=not disable_tta))
+    if output_format == "text":
+        _print_text(model, findings, disable_tta)
+    else:
+        print_findings(output_format, findings, [str(fold.path) for fold in readable], [], model.errors)
+    return exit_status(findings, fail_level, model.errors)
+
+
+def _print_text(model: Model, findings: list[Finding], disable_tta: bool) -> None:
+    from ..report.text import findings_text
+
+    checked = [fold for fold in model.folds if fold.checkpoint is not None]
+    if findings:
+        click.echo(findings_text(findings) + "\n")
+    for error in model.errors:
+        click.echo(f"nnguard: {escaped(error)}", err=True)
+    folds = ", ".join(str(fold.fold) for fold in checked)
+    mirroring = "without mirroring" if disable_tta else "with test-time mirroring as the first fold declares it"
+    number = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}" if findings else "no findings"
+    unreadable = f", {len(model.errors)} unreadable" if model.errors else ""
+    click.echo(f"{escaped(model.folder)}: fold {folds}, {mirroring}: {number}{unreadable}")

@@ -1,0 +1,273 @@
+"""``nnguard inspect``: everything known about a checkpoint, a model folder, an exported zip or a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from ..axes import name_axis, problem_with, written
+from ..checkpoint import exported_checkpoints, read_checkpoint
+from ..errors import CheckpointError
+from ..findings import Finding, worst_first
+from ..models.folder import (
+    CHECKPOINT_NAME,
+    FOLD_FOLDER,
+    LONGEST_FILE,
+    Fold,
+    open_fold,
+    open_model,
+    read_bounded,
+)
+from ..models.predicting import configuration_of, judge_alone, spatial_dims_of, transpose_forward_of
+from ..record import Record
+from ..report.escape import escaped
+from ..report.text import axes_words, findings_text, flip_line, pipeline_lines, safe_words
+from ..rules.wording import GRADES, percent
+from .output import FoldsCommand, exit_status, fail_level_option, folds_option, format_option, not_ignored, print_json
+
+#: The pipeline's names for people; ``--format json`` has all of it.
+PIPELINE_LINES = 6
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What was inspected: some checkpoints (or one record), and the findings about them."""
+
+    path: str
+    kind: str
+    folds: tuple[Fold, ...] = ()
+    record: Record | None = None
+    findings: list[Finding] = []
+    errors: tuple[str, ...] = ()
+
+
+@click.command(name="inspect", cls=FoldsCommand)
+@click.argument("path")
+@folds_option
+@click.option("-chk", "checkpoint_name", default=CHECKPOINT_NAME, show_default=True, help="Checkpoint in each fold.")
+@format_option()
+@fail_level_option
+def command(path: str, folds: tuple[str, ...], checkpoint_name: str, output_format: str, fail_level: str) -> int:
+    """Show everything known about PATH: a checkpoint, model folder, exported zip, nnguard.json or URL.
+
+    Neither torch nor anything inside the file is run, and the weights are not read.
+    """
+    subject = look_at(path, folds or None, checkpoint_name)
+    if subject.errors and not any(fold.checkpoint for fold in subject.folds):
+        raise CheckpointError("; ".join(subject.errors))
+    if output_format == "json":
+        print_json(as_data(subject))
+    else:
+        click.echo("\n".join(as_text(subject)))
+    for error in subject.errors:
+        click.echo(f"nnguard: {escaped(error)}", err=True)
+    return exit_status(subject.findings, fail_level, subject.errors)
+
+
+def look_at(path: str, folds: tuple[str, ...] | None, checkpoint_name: str) -> Subject:
+    """Finds out what ``path`` is, and reads it.
+
+    Raises:
+        CheckpointError: it is nothing that can be inspected.
+    """
+    local = Path(path)
+    if "://" in path:
+        return _lone_checkpoints(path, "checkpoint", (_remote(path),))
+    if local.is_dir():
+        return _folder(local, folds, checkpoint_name)
+    if local.suffix == ".json" and local.is_file():
+        return Subject(path=path, kind="record", record=_record_file(local))
+    if local.suffix == ".zip" and local.is_file() and (members := exported_checkpoints(local)):
+        return _lone_checkpoints(path, "exported zip", tuple(_member(local, name) for name in members))
+    return _lone_checkpoints(path, "checkpoint", (open_fold(local),))
+
+
+def _folder(folder: Path, folds: tuple[str, ...] | None, checkpoint_name: str) -> Subject:
+    if FOLD_FOLDER.fullmatch(folder.name) or any(folder.glob("checkpoint_*.pth")):
+        found = tuple(open_fold(path) for path in sorted(folder.glob("*.pth")))
+        if not found:
+            raise CheckpointError(f"{folder}: no checkpoint in it")
+        return _lone_checkpoints(str(folder), "fold folder", found)
+    if not any(FOLD_FOLDER.fullmatch(entry.name) for entry in folder.iterdir()):
+        raise CheckpointError(
+            f"{folder}: no model folder (it has no fold_X); for a results tree: nnguard audit {folder}"
+        )
+    from ..models.checking import judge
+
+    model = open_model(folder, folds, checkpoint_name)
+    return Subject(
+        path=str(folder),
+        kind="model folder",
+        folds=model.folds,
+        findings=not_ignored(judge(model)),
+        errors=tuple(model.errors),
+    )
+
+
+def _lone_checkpoints(path: str, kind: str, folds: tuple[Fold, ...]) -> Subject:
+    findings = [finding for fold in folds if fold.checkpoint for finding in judge_alone(fold)]
+    errors = tuple(fold.error for fold in folds if fold.error)
+    return Subject(path=path, kind=kind, folds=folds, findings=not_ignored(worst_first(findings)), errors=errors)
+
+
+def _remote(url: str) -> Fold:
+    return _read(url, Path(url.rpartition("://")[2]), None)
+
+
+def _member(archive: Path, name: str) -> Fold:
+    return _read(archive, Path(f"{archive}!{name}"), name)
+
+
+def _read(source: Any, path: Path, member: str | None) -> Fold:
+    fold = path.parent.name.removeprefix("fold_")
+    try:
+        checkpoint = read_checkpoint(source, member=member)
+    except CheckpointError as error:
+        return Fold(fold=fold, path=path, error=str(error))
+    try:
+        return Fold(fold=fold, path=path, checkpoint=checkpoint, record=checkpoint.record())
+    except CheckpointError as error:
+        return Fold(fold=fold, path=path, checkpoint=checkpoint, record_error=str(error))
+
+
+def _record_file(path: Path) -> Record:
+    text = read_bounded(path)
+    if text is None:
+        raise CheckpointError(f"{path}: cannot be read, or is longer than {LONGEST_FILE >> 20} MiB")
+    try:
+        return Record.from_json(text)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+# ---------------------------------------------------------------- JSON
+
+
+def as_data(subject: Subject) -> dict[str, Any]:
+    """The JSON of DESIGN 4.5; a folder's own values are its first readable fold's, as for nnU-Net."""
+    readable = [fold for fold in subject.folds if fold.checkpoint]
+    head = fold_data(readable[0]) if readable else _record_data(subject.record)
+    data: dict[str, Any] = {"path": subject.path, "kind": subject.kind, **head}
+    if subject.kind != "checkpoint" and subject.folds:
+        data["checkpoints"] = [
+            {"path": str(fold.path), **(fold_data(fold) if fold.checkpoint else {"error": fold.error})}
+            for fold in subject.folds
+        ]
+    data["findings"] = [finding.to_dict() for finding in subject.findings]
+    data["errors"] = list(subject.errors)
+    return data
+
+
+def fold_data(fold: Fold) -> dict[str, Any]:
+    checkpoint = fold.checkpoint
+    assert checkpoint is not None
+    return {
+        "trainer": checkpoint.trainer_name,
+        "configuration": configuration_of(fold),
+        "fold": checkpoint.init_args.get("fold", fold.fold),
+        "epoch": checkpoint.epoch,
+        "declared_axes": checkpoint.declared_axes,
+        "record": msgspec.to_builtins(fold.record) if fold.record else None,
+        "record_error": fold.record_error,
+        "size": checkpoint.size,
+        "weights_fingerprint": checkpoint.weights_fingerprint,
+    }
+
+
+def _record_data(record: Record | None) -> dict[str, Any]:
+    if record is None:
+        return {}
+    return {
+        "trainer": record.trainer.class_,
+        "configuration": record.configuration,
+        "fold": record.fold,
+        "epoch": None,
+        "declared_axes": record.axes.effective,
+        "record": msgspec.to_builtins(record),
+    }
+
+
+# ---------------------------------------------------------------- text
+
+
+def as_text(subject: Subject) -> Iterator[str]:
+    """For people. Whatever comes from a file is escaped."""
+    yield f"{escaped(subject.path)}: {subject.kind}"
+    for fold in subject.folds:
+        yield ""
+        yield from fold_lines(fold, named=len(subject.folds) > 1 or subject.kind != "checkpoint")
+    if subject.record is not None:
+        yield ""
+        yield from record_lines(subject.record)
+    if subject.findings:
+        yield ""
+        yield findings_text(subject.findings)
+    elif subject.folds and not subject.errors:
+        yield ""
+        yield "no findings"
+
+
+def fold_lines(fold: Fold, named: bool) -> Iterator[str]:
+    checkpoint = fold.checkpoint
+    if named:
+        yield escaped(fold.path)
+    if checkpoint is None:
+        yield f"  unreadable    {escaped(fold.error)}"
+        return
+    yield f"  trainer       {escaped(checkpoint.trainer_name)}, {escaped(configuration_of(fold))}, fold " + escaped(
+        checkpoint.init_args.get("fold", fold.fold)
+    )
+    size = f", {_size(checkpoint.size)}" if checkpoint.size is not None else ""
+    yield f"  trained       {escaped(checkpoint.epoch)} epochs, best pseudo Dice {_number(checkpoint.best_ema)}{size}"
+    yield f"  test time     {axes_line(fold)}"
+    if fold.record is not None:
+        yield from record_lines(fold.record)
+    elif fold.record_error:
+        yield f"  record        broken: {escaped(fold.record_error)}"
+    else:
+        weaker = fold.weaker()
+        yield "  record        none" + (f"; {escaped(weaker.sentence)}" if weaker else "")
+
+
+def axes_line(fold: Fold) -> str:
+    """The declared axes, named for people where they are well-formed."""
+    assert fold.checkpoint is not None
+    axes = fold.checkpoint.declared_axes
+    dims, transpose = spatial_dims_of(None, fold), transpose_forward_of(None, fold)
+    if not fold.checkpoint.has_declared_axes:
+        return "declares no mirroring axes, so nnU-Net does not mirror"
+    if axes is None or problem_with(axes, dims):
+        return f"mirrors along {escaped(written(axes))}"
+    names = ", ".join(name_axis(axis, dims, transpose) for axis in sorted(axes))
+    return f"mirrors along {escaped(written(axes))}: {names}"
+
+
+def record_lines(record: Record) -> Iterator[str]:
+    mirroring = record.mirroring
+    yield f"  record        {mirroring.state}: {GRADES[mirroring.state]}; written {escaped(record.written_at, 40)}"
+    yield from (f"    because {escaped(reason, 200)}" for reason in mirroring.reasons)
+    if mirroring.draws:
+        yield f"  flips seen    in {mirroring.clean} clean of {mirroring.draws} draws"
+    if mirroring.plain_rate is not None:
+        yield f"    {'plain view':<34} {percent(mirroring.plain_rate):>5}"
+    yield from (f"  {flip_line(flip, record)}" for flip in mirroring.flips)
+    yield f"  safe axes     {safe_words(record)}"
+    yield f"  axes          {axes_words(record)}"
+    for segment in record.segments if len(record.segments) > 1 else ():
+        yield f"    from epoch {segment.epoch}: {segment.steps} steps, {segment.mirroring.state}"
+    if record.transforms is not None:
+        yield from (f"  {line}" for line in pipeline_lines(record.transforms, limit=PIPELINE_LINES))
+    versions = {name: value for name, value in msgspec.to_builtins(record.environment).items() if value}
+    if versions:
+        yield "  versions      " + ", ".join(f"{name} {escaped(value, 40)}" for name, value in versions.items())
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+def _number(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.3f}"

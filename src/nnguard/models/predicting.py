@@ -1,0 +1,106 @@
+"""One checkpoint as a predictor would use it: what it would mirror, and what the mirroring rules say of that.
+
+``nnguard inspect`` waits for this module; what only some checkpoints need is imported where it is used.
+"""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import Any
+
+from ..findings import Finding
+from ..rules.prediction import check_prediction
+from ..rules.subjects import Prediction
+from .folder import FOLD_FOLDER, Fold, Model
+
+
+class _FromCheckpoint:
+    """Use the axes that the first fold's checkpoint declares, as nnU-Net does."""
+
+    def __repr__(self) -> str:
+        return "FROM_CHECKPOINT"
+
+
+FROM_CHECKPOINT: Any = _FromCheckpoint()
+
+
+def judge_alone(fold: Fold) -> list[Finding]:
+    """The findings about one checkpoint by itself, used with the axes that it declares."""
+    assert fold.checkpoint is not None
+    return judge_mirroring(fold, prediction_of(None, fold, fold, True, FROM_CHECKPOINT))
+
+
+def judge_mirroring(fold: Fold, prediction: Prediction) -> list[Finding]:
+    """The mirroring rules; where there is no record, weaker evidence graded as such."""
+    if fold.record is not None:
+        return check_prediction(fold.record, prediction)
+    from .grading import without_record
+
+    return without_record(prediction, fold.weaker())
+
+
+def prediction_of(model: Model | None, fold: Fold, first: Fold, use_mirroring: bool, mirroring_axes: Any) -> Prediction:
+    """What the predictor would do with one fold. Its axes are the first fold's, whatever the others declare."""
+    assert fold.checkpoint is not None
+    assert first.checkpoint is not None
+    if mirroring_axes is not FROM_CHECKPOINT:
+        axes, origin = mirroring_axes, "the caller"
+    else:
+        axes = first.checkpoint.declared_axes
+        origin = "the checkpoint" if fold is first else f"the first fold's checkpoint (fold_{first.fold})"
+    return Prediction(
+        subject=str(fold.path),
+        use_mirroring=use_mirroring,
+        axes=axes,
+        axes_from=origin,
+        checkpoint_axes=fold.checkpoint.declared_axes,
+        spatial_dims=spatial_dims_of(model, fold),
+        transpose_forward=transpose_forward_of(model, fold),
+        no_record=_why_no_record(fold),
+        predict_command=_predict_command(fold),
+    )
+
+
+def _predict_command(fold: Fold) -> str | None:
+    if not FOLD_FOLDER.fullmatch(fold.folder.name):
+        return None
+    return f"nnUNetv2_predict_from_modelfolder -m {quote(str(fold.folder.parent))} ..."
+
+
+def _why_no_record(fold: Fold) -> str | None:
+    if fold.record is not None:
+        return None
+    return fold.record_error or "trained without nnguard"
+
+
+def configuration_of(fold: Fold) -> str | None:
+    """``2d``, ``3d_fullres``, ... as the checkpoint's init arguments name it."""
+    name = fold.checkpoint.init_args.get("configuration") if fold.checkpoint else None
+    return name if isinstance(name, str) else None
+
+
+def spatial_dims_of(model: Model | None, fold: Fold) -> int | None:
+    """2 or 3, from the record or else from the length of the patch; ``None`` where neither tells."""
+    if fold.record is not None and fold.record.spatial_dims:
+        return fold.record.spatial_dims
+    from ..rules.settings import resolved_configuration
+
+    for plans in _plans_of(model, fold):
+        patch = (resolved_configuration(plans, configuration_of(fold)) or {}).get("patch_size")
+        if isinstance(patch, (list, tuple)) and len(patch) in (2, 3):
+            return len(patch)
+    return None
+
+
+def transpose_forward_of(model: Model | None, fold: Fold) -> list[int] | None:
+    """How the image array's axes are ordered for the network; ``None`` where no plans tell."""
+    for plans in _plans_of(model, fold):
+        axes = plans.get("transpose_forward")
+        if isinstance(axes, list) and all(isinstance(axis, int) for axis in axes):
+            return axes
+    return None
+
+
+def _plans_of(model: Model | None, fold: Fold) -> list[dict[str, Any]]:
+    trained = fold.checkpoint.init_args.get("plans") if fold.checkpoint else None
+    return [plans for plans in (trained, model.plans if model else None) if isinstance(plans, dict)]
