@@ -188,6 +188,23 @@ def _reseed(generator: Any, seed: int) -> None:
 
 
 @contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Small tensors on one thread, as nnU-Net's own loaders work.
+
+    On a node whose cores are busy with augmentation workers, threads that wait for each other make a
+    probe ten times slower. threadpoolctl comes with batchgenerators; ``torch.set_num_threads`` would leave
+    MKL's settings changed.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        yield
+        return
+    with threadpool_limits(limits=1):
+        yield
+
+
+@contextlib.contextmanager
 def silence() -> Iterator[None]:
     """Swallows what transforms print: a probe calls them hundreds of times."""
     with contextlib.redirect_stdout(io.StringIO()):

@@ -16,7 +16,7 @@ from ..flips import flips_of, verdict_of
 from ..record import AxesHistory, Mirroring, Record, Segment, TrainerIdentity
 from ..rules.subjects import Training
 from . import described, judged
-from .copying import reachable
+from .copying import one_thread, reachable
 from .draws import Case
 from .environment import environment
 from .foreign import Failed, attempt
@@ -49,6 +49,11 @@ def observe(trainer: Any, snapshot: Snapshot | None = None) -> Observation:
         The record (state ``unknown``, with the reason, where nothing could be observed) and what the
         rules need beside it. Random states, the trainer and its pipeline are left as they were.
     """
+    with one_thread():
+        return _observe(trainer, snapshot)
+
+
+def _observe(trainer: Any, snapshot: Snapshot | None) -> Observation:
     pipeline = locate(getattr(trainer, "dataloader_train", None))
     held = held_by_workers(pipeline, snapshot)
     case = attempt(case_of, trainer, pipeline)
