@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from .. import evidence
 from .beside import Beside
 from .patching import Coverage, Guard, patch_all_or_nothing
 
@@ -45,4 +44,6 @@ def _get(thing: Any) -> Any:
 def _before_start(augmenter: Any, args: tuple, kwargs: dict) -> None:
     # `_start` is called again while workers run, and does nothing then.
     if not getattr(augmenter, "initialized", False):
+        from .. import evidence  # imports torch, which whoever merely looks for nnU-Net need not pay
+
         _snapshots.put(augmenter, evidence.snapshot(augmenter))

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from .. import __version__, arming, evidence
+from .. import __version__, arming
 from ..axes import written
 from ..policy import CORRECT
 from ..record import FILE_NAME, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
@@ -166,6 +166,8 @@ def observe_once(trainer: Any) -> None:
     if training.observed or loader is None:
         return
     training.observed = True
+    from .. import evidence
+
     observation = contained("observing the training", evidence.observe, trainer, augmenters.snapshot_of(loader))
     if observation is None:
         training.record = _unobserved(trainer)
