@@ -15,6 +15,7 @@ import msgspec
 
 from ..errors import CheckpointError
 
+Builder = Callable[[str, tuple[Any, ...]], Any]
 Scalar = str | bytes | int | float | bool | None
 
 
@@ -32,12 +33,15 @@ class Opaque(msgspec.Struct, frozen=True):
 
 
 class Global:
-    """A class or function that the file names; not imported."""
+    """A class or function that the file names; not imported. ``build`` makes what stands for a call of it."""
 
-    __slots__ = ("name",)
+    __slots__ = ("build", "name", "rebuilds")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, build: Builder) -> None:
         self.name = name
+        self.build = build
+        #: whether a call makes a tensor
+        self.rebuilds = name.startswith("torch._utils._rebuild_")
 
 
 class OrderedMapping(dict[Any, Any]):
@@ -47,13 +51,22 @@ class OrderedMapping(dict[Any, Any]):
 
 
 class DType:
-    """A ``numpy.dtype`` in the making: ``code`` such as ``f8``; ``order`` arrives with BUILD."""
+    """A ``numpy.dtype`` in the making: ``code`` such as ``f8``; its byte order arrives with BUILD.
 
-    __slots__ = ("code", "order")
+    ``number`` unpacks one; ``None`` for types that do not stand for a single number.
+    """
+
+    __slots__ = ("code", "number")
 
     def __init__(self, code: str) -> None:
         self.code = code
-        self.order = "<"
+        self.number: struct.Struct | None = None
+        self.settle("<", plain=True)
+
+    def settle(self, order: str, plain: bool) -> None:
+        """Takes the state that numpy stores: a byte order, and whether there is nothing beside it."""
+        letter = NUMBERS.get(self.code) if plain else None
+        self.number = struct.Struct((">" if order == ">" else "<") + letter) if letter else None
 
 
 #: numpy's codes that stand for one number -> struct's.
@@ -79,13 +92,12 @@ def _ordered_mapping(name: str, arguments: tuple[Any, ...]) -> Any:
 
 
 def _encoded(name: str, arguments: tuple[Any, ...]) -> bytes:
-    match arguments:
-        case (str() as text, "latin1"):
-            try:
-                return text.encode("latin-1")
-            except UnicodeEncodeError:
-                raise CheckpointError("bytes are stored as text that is no Latin-1") from None
-    raise CheckpointError(f"{name} is called otherwise than Python stores bytes")
+    if len(arguments) != 2 or type(arguments[0]) is not str or arguments[1] != "latin1":
+        raise CheckpointError(f"{name} is called otherwise than Python stores bytes")
+    try:
+        return arguments[0].encode("latin-1")
+    except UnicodeEncodeError:
+        raise CheckpointError("bytes are stored as text that is no Latin-1") from None
 
 
 def _empty_bytes(name: str, arguments: tuple[Any, ...]) -> bytes:
@@ -110,18 +122,14 @@ def _dtype(name: str, arguments: tuple[Any, ...]) -> DType:
 
 
 def _scalar(name: str, arguments: tuple[Any, ...]) -> Any:
-    match arguments:
-        case (DType() as dtype, bytes() as data):
-            code = NUMBERS.get(dtype.code)
-            if code is None:
-                return Opaque(name, (dtype.code,))
-            if struct.calcsize(code) != len(data):
-                raise CheckpointError(f"a numpy number of type {dtype.code} is stored in {len(data)} bytes")
-            return struct.unpack((">" if dtype.order == ">" else "<") + code, data)[0]
-    raise CheckpointError(f"{name} is called otherwise than numpy stores a scalar")
-
-
-Builder = Callable[[str, tuple[Any, ...]], Any]
+    if len(arguments) != 2 or type(arguments[0]) is not DType or type(arguments[1]) is not bytes:
+        raise CheckpointError(f"{name} is called otherwise than numpy stores a scalar")
+    dtype, data = arguments
+    if dtype.number is None:
+        return Opaque(name, (dtype.code,))
+    if dtype.number.size != len(data):
+        raise CheckpointError(f"a numpy number of type {dtype.code} is stored in {len(data)} bytes")
+    return dtype.number.unpack(data)[0]
 
 
 def _inert(prefix: str, names: str) -> dict[str, Builder]:

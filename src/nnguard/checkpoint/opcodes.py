@@ -6,7 +6,6 @@ and every doubt ends in ``CheckpointError``: what this reader accepts, the unpic
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable, Collection
 from typing import Any
@@ -26,8 +25,8 @@ MAX_MARKS = 1_000
 #: Keys whose hash a file can choose (tuples). Colliding ones cost their number squared; nnU-Net writes none.
 MAX_TUPLE_KEYS = 500
 
-_DECIMAL = re.compile(rb"-?(0|[1-9][0-9]{0,1200})\Z")
-_FLOAT = re.compile(rb"-?([0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?|inf|nan)\Z")
+#: What Python's pickler writes floats with; Python's parser would take more ("1_0", "infinity") than C's.
+_FLOAT_LETTERS = b"0123456789+-.einfa"
 _SIZE_2, _SIZE_4, _SIZE_8 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
 _SIGNED_4, _DOUBLE = struct.Struct("<i"), struct.Struct(">d")
 
@@ -119,20 +118,52 @@ class _Reader:
         return self.finish()
 
     def stride(self) -> bool:
-        """Interprets a stretch of opcodes. True when it ended at STOP."""
-        data, table, stop, size = self.data, _TABLE, _STOP, len(self.data)
-        for _ in range(STRIDE):
-            self.start = position = self.position
-            if position >= size:
-                raise CheckpointError("it ends without STOP: truncated")
-            code = data[position]
-            self.position = position + 1
-            if code == stop:
-                return True
-            handler = table[code]
-            if handler is None:
-                raise CheckpointError(f"opcode {bytes([code])!r} is none that PyTorch writes")
-            handler(self)
+        """Interprets a stretch of opcodes. True when it ended at STOP.
+
+        A logged number is some 14 opcodes, nearly all of six kinds: those are interpreted here, for a call each
+        would double the time of a long training's checkpoint.
+        """
+        data, table, memo, stack, position = self.data, _TABLE, self.memo, self.stack, self.position
+        try:
+            for _ in range(STRIDE):
+                code = data[position]
+                if code == _BINGET:
+                    stack.append(memo[data[position + 1]])
+                    position += 2
+                elif code == _LONG_BINPUT or code == _BINPUT:  # noqa: SIM109 (a tuple costs a fifth of all)
+                    long = code == _LONG_BINPUT
+                    index = _SIZE_4.unpack_from(data, position + 1)[0] if long else data[position + 1]
+                    if index == len(memo):
+                        memo.append(stack[-1])
+                    else:
+                        self.put(index)
+                    position += 5 if long else 2
+                elif code == _BINUNICODE:
+                    begin = position + 5
+                    end = begin + _SIZE_4.unpack_from(data, position + 1)[0]
+                    if end > len(data):
+                        raise CheckpointError(f"a text of {end - begin} bytes is announced: truncated")
+                    stack.append(data[begin:end].decode("utf-8", "surrogatepass"))
+                    self.cost += 50 + end - begin
+                    position = end
+                elif code == _TUPLE2:
+                    stack[-2:] = [(stack[-2], stack[-1])]
+                    self.cost += 64
+                    position += 1
+                elif code == _STOP:
+                    self.position = position + 1
+                    return True
+                else:
+                    handler = table[code]
+                    if handler is None:
+                        raise CheckpointError(f"opcode {bytes([code])!r} is none that PyTorch writes")
+                    self.position = position + 1
+                    self.start = position
+                    handler(self)
+                    stack, position = self.stack, self.position
+        finally:
+            self.start = position
+        self.position = position
         return False
 
     def finish(self) -> Pickle:
@@ -235,10 +266,7 @@ class _Reader:
         self.stack.append(self.memo[index])
 
     def decimal(self) -> int:
-        text = self.line()
-        if not _DECIMAL.match(text):
-            raise CheckpointError("a whole number is not written as one")
-        return int(text)
+        return _whole(self.line())
 
     # -- scalars -------------------------------------------------------------------------------------
 
@@ -252,13 +280,13 @@ class _Reader:
 
     def long_line(self) -> None:
         text = self.line()
-        if not text.endswith(b"L") or not _DECIMAL.match(text[:-1]):
+        if not text.endswith(b"L"):
             raise CheckpointError("a whole number is not written as one")
-        self.stack.append(int(text[:-1]))
+        self.stack.append(_whole(text[:-1]))
 
     def float_line(self) -> None:
         text = self.line()
-        if not _FLOAT.match(text):
+        if text.strip(_FLOAT_LETTERS):
             raise CheckpointError("a number is not written as one")
         self.stack.append(float(text))
 
@@ -266,6 +294,11 @@ class _Reader:
         if not 0 <= length <= MAX_INTEGER:
             raise CheckpointError(f"a whole number of {length} bytes is longer than any that is needed")
         self.stack.append(int.from_bytes(self.take(length), "little", signed=True))
+
+    def unicode_line(self) -> None:
+        text = str(self.line(), "raw-unicode-escape")
+        self.cost += 50 + len(text)
+        self.stack.append(text)
 
     def text(self, length: int) -> None:
         self.cost += 50 + length
@@ -403,12 +436,13 @@ class _Reader:
 
     def name_global(self, module: str, name: str) -> None:
         full = known_name(module, name)
-        if full not in KNOWN and full not in self.trusted:
+        build = KNOWN.get(full) or (opaque if full in self.trusted else None)
+        if build is None:
             raise CheckpointError(
                 f"it names {full}, which is none of the globals that PyTorch and numpy write: loading this file would "
                 "import it and may run it, so nothing that the file says can be relied on"
             )
-        self.make(Global(full))
+        self.make(Global(full, build))
 
     def global_line(self) -> None:
         module, name = self.line().decode(), self.line().decode()
@@ -424,9 +458,8 @@ class _Reader:
         arguments, function = self.stack.pop(), self.stack.pop()
         if type(function) is not Global or type(arguments) is not tuple:
             raise CheckpointError("something is called that is no named global, or not with a tuple")
-        if function.name.startswith("torch._utils._rebuild_"):
-            self.tensors += 1
-        self.make(KNOWN.get(function.name, opaque)(function.name, arguments))
+        self.tensors += function.rebuilds
+        self.make(function.build(function.name, arguments))
 
     def new_object(self) -> None:
         arguments, kind = self.stack.pop(), self.stack.pop()
@@ -455,9 +488,7 @@ class _Reader:
         order = state[1] if type(state) is tuple and len(state) >= 8 else None
         if order not in ("<", ">", "|"):
             raise CheckpointError("a numpy dtype has a state that numpy does not write")
-        if state[2:] != (None, None, None, -1, -1, 0):
-            target.code = "structured"
-        target.order = order
+        target.settle(order, plain=state[2:] == (None, None, None, -1, -1, 0))
 
     def storage(self) -> None:
         match self.stack.pop():
@@ -475,7 +506,7 @@ def _push(value: Any) -> Handler:
 
 
 def _handlers() -> dict[str, Handler]:
-    """Opcode -> handler. The opcodes' names are those of Python's ``pickletools``."""
+    """Opcode -> handler, of all that ``stride`` does not interpret itself."""
     return {
         "\x80": _Reader.protocol,
         "\x95": _Reader.begin_frame,
@@ -483,11 +514,8 @@ def _handlers() -> dict[str, Handler]:
         "0": _Reader.pop,
         "1": _Reader.pop_marked,
         "p": lambda reader: reader.put(reader.decimal()),
-        "q": lambda reader: reader.put(reader.byte()),
-        "r": lambda reader: reader.put(reader.number(_SIZE_4)),
         "\x94": lambda reader: reader.put(len(reader.memo)),
         "g": lambda reader: reader.get(reader.decimal()),
-        "h": lambda reader: reader.get(reader.byte()),
         "j": lambda reader: reader.get(reader.number(_SIZE_4)),
         "N": _push(None),
         "\x88": _push(True),
@@ -502,8 +530,7 @@ def _handlers() -> dict[str, Handler]:
         "G": lambda reader: reader.stack.append(reader.number(_DOUBLE)),
         "\x8a": lambda reader: reader.long(reader.byte()),
         "\x8b": lambda reader: reader.long(reader.number(_SIGNED_4)),
-        "V": lambda reader: reader.stack.append(str(reader.line(), "raw-unicode-escape")),
-        "X": lambda reader: reader.text(reader.number(_SIZE_4)),
+        "V": _Reader.unicode_line,
         "\x8c": lambda reader: reader.text(reader.byte()),
         "\x8d": lambda reader: reader.text(reader.number(_SIZE_8)),
         "T": lambda reader: reader.old_text(reader.number(_SIGNED_4)),
@@ -521,7 +548,6 @@ def _handlers() -> dict[str, Handler]:
         "a": _Reader.append,
         "e": _Reader.append_marked,
         "\x85": lambda reader: reader.tuple_of(1),
-        "\x86": lambda reader: reader.tuple_of(2),
         "\x87": lambda reader: reader.tuple_of(3),
         "t": _Reader.marked_tuple,
         "\x8f": lambda reader: reader.make(set()),
@@ -537,5 +563,13 @@ def _handlers() -> dict[str, Handler]:
     }
 
 
-_STOP = ord(".")
+def _whole(text: bytes) -> int:
+    digits = text[1:] if text.startswith(b"-") else text
+    # C reads a leading 0 as octal; Python refuses to convert more digits than these.
+    if not digits.isdigit() or (digits.startswith(b"0") and digits != b"0") or len(digits) > 2 * MAX_INTEGER:
+        raise CheckpointError("a whole number is not written as one")
+    return int(text)
+
+
+_STOP, _BINGET, _BINPUT, _LONG_BINPUT, _BINUNICODE, _TUPLE2 = b".hqrX\x86"
 _TABLE: list[Handler | None] = [_handlers().get(chr(code)) for code in range(256)]
