@@ -122,17 +122,17 @@ class _BoundGuardedFunction(wrapt.BoundFunctionWrapper):
         return self.__reduce__()
 
     def __reduce__(self):
-        if self.__self__ is None:
+        if self._self_instance is None:
             return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
-        return getattr, (self.__self__, self.__name__)
+        return getattr, (self._self_instance, self.__name__)
 
     def __copy__(self):
         return self
 
     def __deepcopy__(self, memo):
-        if self.__self__ is None:
+        if self._self_instance is None:
             return self
-        return getattr(copy.deepcopy(self.__self__, memo), self.__name__)
+        return getattr(copy.deepcopy(self._self_instance, memo), self.__name__)
 
 
 class GuardedFunction(wrapt.FunctionWrapper):
