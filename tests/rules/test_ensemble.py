@@ -1,0 +1,82 @@
+"""Claims about folds that are predicted together."""
+
+import copy
+
+from checkpoints import DATASET, PLANS
+from nnguard.findings import ADVISORY, HARMFUL
+from nnguard.rules.ensemble import check_ensemble
+from nnguard.rules.subjects import Member
+from records import EVERY_FLIP, NO_FLIP, record_of, stated_record
+
+
+def member(fold, counts=EVERY_FLIP, **changes):
+    fields = {
+        "record": record_of(counts) if counts is not None else None,
+        "axes": (0, 1),
+        "trainer": "nnUNetTrainer",
+        "configuration": "2d",
+        "plans": PLANS,
+        "dataset": DATASET,
+        "epoch": 1000,
+    }
+    return Member(fold=fold, **{**fields, **changes})
+
+
+def codes(members, **options):
+    return [(finding.code, finding.severity) for finding in check_ensemble("model", members, **options)]
+
+
+def test_folds_of_one_training_are_silent():
+    assert codes([member(fold) for fold in range(5)]) == []
+    assert codes([member(0)]) == []
+    assert codes([member(fold, counts=None) for fold in range(2)]) == []
+
+
+def test_a_sound_fold_in_front_does_not_hide_an_unsound_one():
+    assert codes([member(0), member(1, NO_FLIP)]) == [("NNG301", HARMFUL)]
+    assert codes([member(0, NO_FLIP), member(1)]) == [("NNG301", HARMFUL)]
+
+
+def test_different_folds_under_axes_that_are_safe_for_all_are_worth_a_look():
+    assert codes([member(0), member(1, NO_FLIP)], use_mirroring=False) == [("NNG301", ADVISORY)]
+    assert codes([member(0, axes=None), member(1, NO_FLIP, axes=None)]) == [("NNG301", ADVISORY)]
+
+
+def test_folds_that_declare_different_axes_are_worth_a_look():
+    assert codes([member(0), member(1, axes=(0,))]) == [("NNG301", ADVISORY)]
+    assert codes([member(0), member(1, axes=[1, 0])]) == []
+
+
+def test_an_owners_word_about_a_fold_is_not_harmful():
+    assert codes([member(0), member(1, record=stated_record(()))]) == [("NNG301", ADVISORY)]
+
+
+def test_what_is_pending_or_unknown_is_not_compared():
+    assert codes([member(0), member(1, record=record_of(NO_FLIP, state="pending"))]) == []
+
+
+def test_folds_of_other_trainers_or_configurations_are_told():
+    assert codes([member(0), member(1, trainer="nnUNetTrainerDA5")]) == [("NNG302", ADVISORY)]
+    assert codes([member(0), member(1, trainer=None)]) == []
+
+
+def test_folds_with_other_plans_are_told_as_far_as_inference_reads_them():
+    other = copy.deepcopy(PLANS)
+    other["configurations"]["2d"]["batch_size"] = 1
+    assert codes([member(0), member(1, plans=other)]) == []
+    other["configurations"]["2d"]["spacing"] = [2.0, 2.0]
+    assert codes([member(0), member(1, plans=other)]) == [("NNG303", ADVISORY)]
+
+
+def test_a_missing_fold_is_told():
+    assert codes([member(0), Member(fold=3, missing="no checkpoint_final.pth")]) == [("NNG304", ADVISORY)]
+
+
+def test_folds_at_other_epochs_are_told_except_for_the_best_ones():
+    folds = [member(0), member(1, epoch=412)]
+    assert codes(folds) == [("NNG304", ADVISORY)]
+    assert codes(folds, checkpoint_name="checkpoint_best.pth") == []
+
+
+def test_malformed_axes_are_another_rules_business():
+    assert codes([member(fold, axes=()) for fold in range(2)]) == []

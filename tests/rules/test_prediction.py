@@ -1,0 +1,176 @@
+"""Claims about a predictor that starts. Each rule fires, and has a twin that must not."""
+
+import msgspec
+import pytest
+
+from nnguard.findings import ADVISORY, HARMFUL
+from nnguard.rules.mirroring import check_prediction, narrowed_axes
+from nnguard.rules.subjects import Prediction
+from records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of, stated_record
+
+PATH = "/models/my results/fold_0/checkpoint_final.pth"
+
+
+def judged(record, axes=(0, 1), **prediction):
+    prediction.setdefault("checkpoint_axes", axes)
+    return check_prediction(record, Prediction(subject=PATH, axes=axes, **prediction))
+
+
+def codes(findings):
+    return sorted(finding.code for finding in findings)
+
+
+def test_a_predictor_that_uses_what_training_showed_is_silent():
+    assert judged(record_of(EVERY_FLIP)) == []
+
+
+def test_a_predictor_that_uses_an_unseen_flip_is_harmful():
+    (finding,) = judged(record_of(NO_FLIP))
+    assert (finding.code, finding.severity) == ("NNG101", HARMFUL)
+    assert [flip["axes"] for flip in finding.evidence["flips"]] == [[0], [1], [0, 1]]
+    assert "--disable_tta" in finding.remedy
+    assert f"nnguard repair '{PATH}'" in finding.remedy
+
+
+def test_without_mirroring_nothing_unseen_is_used():
+    assert judged(record_of(NO_FLIP), use_mirroring=False) == []
+    assert judged(record_of(NO_FLIP, effective=None, changed_by="repair"), axes=None) == []
+
+
+def test_rare_and_unseen_flips_are_findings_of_their_own():
+    assert codes(judged(record_of(AXIS_0_AND_HALF_TURNS, clean=256))) == ["NNG112"]
+    assert codes(judged(record_of({(0,): 28, (0, 1): 2}))) == ["NNG101", "NNG112"]
+
+
+def test_of_a_rare_axis_and_its_combination_one_finding_lists_both():
+    (finding,) = judged(record_of(AXIS_0_AND_HALF_TURNS, clean=256))
+    assert [flip["axes"] for flip in finding.evidence["flips"]] == [[1], [0, 1]]
+    assert finding.evidence["safe_axes"] == [0]
+
+
+def test_only_the_flips_in_use_are_judged():
+    record = record_of(AXIS_0_AND_HALF_TURNS, clean=256, effective=(0,), changed_by="repair")
+    assert judged(record, axes=(0,)) == []
+
+
+def test_axes_that_exchange_labels_are_not_called_unseen():
+    record = record_of(EVERY_FLIP, labels={(1,): "swapped", (0, 1): "mixed"}, permutation={1: 2, 2: 1})
+    (finding,) = judged(record)
+    assert (finding.code, finding.severity) == ("NNG106", HARMFUL)
+    assert {entry["labels"] for entry in finding.evidence["permutations"]} == {"swapped", "mixed"}
+
+
+def test_switching_mirroring_off_is_worth_a_look():
+    (finding,) = judged(record_of(EVERY_FLIP), use_mirroring=False)
+    assert (finding.code, finding.severity) == ("NNG102", ADVISORY)
+
+
+def test_using_fewer_axes_than_the_checkpoint_allows_is_worth_a_look():
+    assert codes(judged(record_of(EVERY_FLIP), axes=(0,), checkpoint_axes=(0, 1))) == ["NNG102"]
+
+
+def test_a_trainer_that_withholds_mirroring_is_no_news_at_prediction():
+    assert judged(record_of(EVERY_FLIP, declared=None), axes=None) == []
+
+
+def test_rare_mirroring_left_out_is_no_news():
+    record = record_of(AXIS_0_AND_HALF_TURNS, clean=256)
+    assert judged(record, axes=(0,), checkpoint_axes=(0, 1)) == []
+
+
+def test_axes_edited_by_somebody_else_are_told_and_lists_for_tuples_are_not():
+    assert codes(judged(record_of(EVERY_FLIP), checkpoint_axes=(0,), axes=(0, 1))) == ["NNG109"]
+    assert judged(record_of(EVERY_FLIP), checkpoint_axes=[1, 0]) == []
+
+
+def test_axes_that_repair_changed_are_the_records_own():
+    record = record_of(NO_FLIP, effective=None, changed_by="repair")
+    assert judged(record, axes=None, checkpoint_axes=None) == []
+
+
+def test_without_a_file_nothing_is_said_of_its_axes():
+    assert judged(record_of(EVERY_FLIP, declared=None), checkpoint_axes=msgspec.UNSET) == []
+
+
+@pytest.mark.parametrize("axes", [(), [], 2, (-1,), (0, 0), (0, 1, 2), "0", [0.5]])
+def test_malformed_axes_are_found_before_the_first_patch(axes):
+    assert "NNG105" in codes(judged(record_of(EVERY_FLIP, declared=axes), axes=axes))
+    assert "NNG105" in codes(judged(None, axes=axes, spatial_dims=2))
+
+
+def test_malformed_axes_that_are_not_used_are_no_finding():
+    assert "NNG105" not in codes(judged(record_of(EVERY_FLIP), axes=(0, 0), use_mirroring=False))
+
+
+def test_a_thousand_axes_are_malformed_and_not_counted_out():
+    assert codes(judged(None, axes=tuple(range(1000)))) == ["NNG105", "NNG108"]
+    hostile = record_of(EVERY_FLIP, effective=tuple(range(1000)), spatial_dims=1000)
+    assert "NNG105" in codes(judged(hostile, axes=tuple(range(1000))))
+
+
+def test_no_record_is_unverified_with_what_weaker_evidence_says():
+    (finding,) = judged(None, no_record="trained without nnguard", weaker="debug.json lists no mirror")
+    assert (finding.code, finding.severity) == ("NNG108", ADVISORY)
+    assert "debug.json lists no mirror" in finding.seen
+    assert "nnguard fliptest" in finding.remedy
+
+
+@pytest.mark.parametrize("state", ["pending", "unknown"])
+def test_pending_and_unknown_are_unverified_and_never_a_mismatch(state):
+    assert codes(judged(record_of(NO_FLIP, state=state))) == ["NNG108"]
+
+
+def test_no_record_is_no_pass_even_without_mirroring():
+    (finding,) = judged(None, use_mirroring=False)
+    assert finding.code == "NNG108"
+    assert "no untrained flip is used" in finding.effect
+
+
+def test_an_owners_statement_is_advisory_and_named():
+    (finding,) = [one for one in judged(stated_record((0,))) if one.code == "NNG101"]
+    assert finding.severity == ADVISORY
+    assert "as the model's owner says" in finding.message
+    assert judged(stated_record((0, 1))) == []
+
+
+def test_a_measurement_of_the_network_is_settled():
+    (finding,) = judged(stated_record((), state="measured"))
+    assert (finding.code, finding.severity) == ("NNG101", HARMFUL)
+
+
+def test_always_flipping_is_harmful_however_one_predicts():
+    assert "NNG113" in codes(judged(record_of({(0,): 64}), use_mirroring=False))
+
+
+def test_the_remedy_mends_the_place_that_the_axes_come_from():
+    by_hand = judged(record_of(NO_FLIP, declared=None), axes=(0,), checkpoint_axes=None)
+    (finding,) = [one for one in by_hand if one.code == "NNG101"]
+    assert "predictor.allowed_mirroring_axes = None" in finding.remedy
+    assert "nnguard repair" not in finding.remedy
+    (finding,) = judged(record_of(NO_FLIP), validation=True, checkpoint_axes=msgspec.UNSET)
+    assert "self.inference_allowed_mirroring_axes = None" in finding.remedy
+
+
+def test_axes_are_named_for_people_through_the_transpose():
+    (finding,) = judged(record_of(NO_FLIP, dims=3, transpose_forward=[2, 0, 1]), axes=(0,), checkpoint_axes=(0, 1))[:1]
+    assert "axis 0 (x, usually left-right)" in finding.message
+
+
+def test_correct_narrows_to_the_safe_axes():
+    record = record_of(AXIS_0_AND_HALF_TURNS, clean=256)
+    assert narrowed_axes(record, (0, 1)) == (0,)
+    assert narrowed_axes(record, (1,)) is None
+    assert narrowed_axes(record, None) is None
+
+
+@pytest.mark.parametrize(
+    ("axes", "narrowed"), [((), None), (1, (1,)), ((-1,), None), ((0, 0), (0,)), ((0, 1, 2), (0, 1))]
+)
+def test_correct_puts_malformed_axes_right_by_dropping(axes, narrowed):
+    assert narrowed_axes(record_of(EVERY_FLIP), axes) == narrowed
+
+
+@pytest.mark.parametrize("state", ["pending", "unknown", "declared"])
+def test_only_a_settled_verdict_corrects(state):
+    assert narrowed_axes(record_of(NO_FLIP, state=state), (0, 1)) == (0, 1)
+    assert narrowed_axes(None, (0, 1)) == (0, 1)
