@@ -62,13 +62,20 @@ class _CurrentStderr(logging.StreamHandler):
         return sys.stderr
 
 
+class _Message(logging.Formatter):
+    """The rendered line alone: the traceback is in it already, where it was asked for."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
+
+
 def _configured(setting: str) -> BoundLogger:
     import structlog
 
     handler, level, as_json = _destination(setting.strip())
     stdlib_logger = logging.getLogger(NAME)
     _detach(stdlib_logger)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_Message())
     handler.set_name(NAME)
     stdlib_logger.addHandler(handler)
     stdlib_logger.setLevel(level)

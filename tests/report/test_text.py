@@ -1,0 +1,120 @@
+"""Claims about findings and records as people read them."""
+
+import pytest
+
+from nnguard.findings import HARMFUL, Finding
+from nnguard.policy import Policy
+from nnguard.record import TrainerIdentity
+from nnguard.report.text import finding_text, findings_text, record_block, silencing
+from nnguard.rules.mirroring import check_prediction
+from nnguard.rules.subjects import Prediction
+from records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of, stated_record
+
+PATH = "/models/fold_0/checkpoint_final.pth"
+
+
+def trap(**prediction):
+    (finding,) = check_prediction(
+        record_of(NO_FLIP), Prediction(subject=PATH, axes=(0, 1), checkpoint_axes=(0, 1), **prediction)
+    )
+    return finding
+
+
+def test_a_finding_reads_from_what_is_wrong_to_how_to_silence_it():
+    text = finding_text(trap())
+    order = ["NNG101", PATH, "never showed", "Seen:", "Effect:", "Remedy:", "--disable_tta", "nnguard rule NNG101"]
+    places = [text.index(part) for part in [*order, "NNGUARD=warn,NNG101=ignore"]]
+    assert places == sorted(places)
+
+
+def test_it_names_rates_draws_the_predictors_axes_and_their_source():
+    text = " ".join(finding_text(trap(axes_from="the checkpoint")).split())
+    for part in ("never", "64 clean draws", "(0, 1)", "from the checkpoint", "x, usually left-right"):
+        assert part in text
+
+
+def test_silencing_keeps_what_else_is_in_force():
+    policy = Policy.parse("strict,NNG102=raise")
+    assert silencing("NNG108", policy) == "NNGUARD=strict,NNG102=raise,NNG108=ignore"
+    assert (
+        Policy.parse(silencing("NNG108", policy).removeprefix("NNGUARD=")).action(Finding("NNG108", "x", "y."))
+        == "ignore"
+    )
+
+
+def test_the_worst_comes_first():
+    findings = [Finding("NNG503", "a", "Third."), Finding("NNG102", "a", "Second."), Finding("NNG101", "a", "First.")]
+    text = findings_text(findings)
+    assert text.index("First.") < text.index("Second.") < text.index("Third.")
+
+
+def test_nothing_from_a_file_reaches_the_terminal_as_it_is():
+    finding = Finding(
+        "NNG101", "x\x1b[31m\n::error::", "a\u202eb.", seen="s\x07\n::error::t", effect="e\x00.", remedy="r\x1b]0;t\x07"
+    )
+    text = finding_text(finding)
+    assert all(character == "\n" or character.isprintable() for character in text)
+    assert not any(line.lstrip().startswith("::") for line in text.split("\n"))
+
+
+def test_a_long_path_is_not_broken_across_lines():
+    path = "/very" * 60 + "/checkpoint_final.pth"
+    assert path in finding_text(Finding("NNG101", "x", f"Wrong: {path}.", seen=path))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        record_of(EVERY_FLIP),
+        record_of(NO_FLIP, state="unknown", reasons=["a\x1bb"] * 10),
+        record_of(NO_FLIP, state="pending"),
+        record_of({(0,): 10, (1,): 10, (2,): 10}, dims=3, declared=(0, 1, 2), transforms=[{"class": "T" * 50}] * 60),
+        stated_record((0, 1)),
+    ],
+    ids=["observed", "unknown", "pending", "large", "declared"],
+)
+def test_the_block_fits_a_log(record):
+    lines = record_block(record).split("\n")
+    assert len(lines) <= 25
+    assert max(map(len, lines)) <= 260
+    assert "\x1b" not in record_block(record)
+
+
+def test_the_block_tells_each_flip_with_its_rate_and_verdict():
+    block = record_block(record_of(AXIS_0_AND_HALF_TURNS, clean=256))
+    assert "axis 0 (y, usually front-back)" in block
+    assert "47 %" in block
+    assert "rare" in block
+    assert "safe for test-time mirroring: (0,)" in block
+    assert "declared for test-time mirroring: (0, 1)" in block
+
+
+def test_unknown_is_not_shown_as_none():
+    assert "safe for test-time mirroring: not known" in record_block(record_of(NO_FLIP, state="unknown"))
+    assert "safe for test-time mirroring: none" in record_block(record_of(NO_FLIP))
+
+
+def test_the_block_says_who_changed_the_axes():
+    block = record_block(record_of(NO_FLIP, effective=None, changed_by="correct"))
+    assert "changed by nnguard correct" in block
+
+
+def test_the_block_lists_the_pipeline_in_order():
+    tree = [{"where": "loader", "class": "Compose", "children": [{"class": "a.Spatial"}, {"class": "Mirror"}]}]
+    assert "Compose, Spatial, Mirror" in record_block(record_of(EVERY_FLIP, transforms=tree))
+
+
+def test_a_hostile_name_cannot_forge_a_line_of_the_log():
+    trainer = TrainerIdentity(class_="X\nstate: observed", module="x")
+    assert "\nstate: observed\n" not in record_block(record_of(NO_FLIP, trainer=trainer, state="unknown"))
+
+
+def test_a_rate_that_is_not_nothing_does_not_read_as_nothing():
+    block = record_block(record_of({(0,): 1}, clean=512))
+    assert "< 1 %" in block
+
+
+def test_advisory_findings_do_not_call_themselves_harmful():
+    assert "(harmful)" in finding_text(trap())
+    assert trap().severity == HARMFUL
+    assert "(harmful)" not in finding_text(Finding("NNG102", "x", "y."))
