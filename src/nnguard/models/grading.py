@@ -12,6 +12,9 @@ from ..rules.prediction import check_prediction
 from ..rules.subjects import Prediction
 from .older import Evidence
 
+NOT_OBSERVED = "There is no record of the training; weaker evidence speaks against the mirroring in use."
+SPEAKS_BELOW = "nothing was observed; what the weaker evidence says is a finding of its own."
+
 
 def without_record(prediction: Prediction, evidence: Evidence | None) -> list[Finding]:
     """Judges a checkpoint that carries no record.
@@ -27,11 +30,16 @@ def without_record(prediction: Prediction, evidence: Evidence | None) -> list[Fi
     if evidence is not None:
         prediction = msgspec.structs.replace(prediction, weaker=evidence.sentence)
     findings = check_prediction(None, prediction)
+    if evidence is None:
+        return findings
+    for finding in findings:
+        if finding.code == UNVERIFIED:
+            finding.evidence["grade"] = evidence.grade
     used = prediction.axes if prediction.use_mirroring else None
-    if evidence is None or problem_with(used, prediction.spatial_dims):
+    if problem_with(used, prediction.spatial_dims):
         return findings
     if evidence.record is not None:
-        return [*_as_note(findings, evidence), *_by_the_copy(evidence, prediction)]
+        return [*_as_note(findings, NOT_OBSERVED, SPEAKS_BELOW), *_by_the_copy(evidence, prediction)]
     if evidence.mirroring is None:
         return findings
     return _by_the_text(findings, evidence, prediction, normalise(used))
@@ -50,12 +58,12 @@ def _by_the_text(
     described = evidence.mirroring
     absent = tuple(axis for axis in used if axis not in described.axes)
     if not absent:
-        return [*_as_note(findings, evidence), *_edited(evidence, prediction)]
+        return [*_as_note(findings, *_fits(used, evidence)), *_edited(evidence, prediction)]
     if not described.complete:
         return [*findings, *_edited(evidence, prediction)]
     rare = all(axis in described.rarely for axis in absent)
     return [
-        *_as_note(findings, evidence),
+        *_as_note(findings, NOT_OBSERVED, SPEAKS_BELOW),
         _untrained(evidence, prediction, used, absent, rare),
         *_edited(evidence, prediction),
     ]
@@ -117,13 +125,23 @@ def _edited(evidence: Evidence, prediction: Prediction) -> list[Finding]:
     ]
 
 
-def _as_note(findings: list[Finding], evidence: Evidence) -> list[Finding]:
+def _as_note(findings: list[Finding], message: str, effect: str) -> list[Finding]:
     """Where weaker evidence speaks, that nothing was observed is for information."""
     for finding in findings:
         if finding.code == UNVERIFIED:
             finding.severity = NOTE
-            finding.evidence["grade"] = evidence.grade
+            finding.message = message
+            finding.effect = effect
+            finding.remedy = "To be sure, measure it on a few images: nnguard fliptest MODEL_FOLDER -i IMAGES"
     return findings
+
+
+def _fits(used: tuple[int, ...], evidence: Evidence) -> tuple[str, str]:
+    uses = f"mirroring along {written(used)}" if used else "predicting without mirroring"
+    return (
+        f"There is no record of the training; what {evidence.grade} says fits {uses}.",
+        "none, as far as a text can tell: it says what was asked for, not what happened.",
+    )
 
 
 def _lowered(finding: Finding, evidence: Evidence) -> Finding:

@@ -1,0 +1,105 @@
+"""One model of many: judged like any other, but what is wrong with it is an answer and never stops the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from ..axes import written
+from ..errors import CheckpointError
+from ..findings import Finding
+from .checking import judge
+from .folder import CHECKPOINT_NAME, Fold, Model, detect_folds, open_model
+from .predicting import configuration_of
+
+#: Weakest first; a model's grade is that of its worst known fold.
+GRADES = (
+    "nothing",
+    "training log",
+    "debug.json",
+    "nnguard.json",
+    "record (unknown)",
+    "record (pending)",
+    "record (declared)",
+    "record (measured)",
+    "record",
+)
+
+
+class Audited(msgspec.Struct, frozen=True, kw_only=True):
+    """What an audit says of one ensemble: a model folder's folds, or its ``fold_all``.
+
+    Args:
+        subject: for people, the folder.
+        findings: worst first.
+        checked: checkpoints that were read.
+        errors: what could not be, one line each.
+        skipped: why there was nothing to check; ``""`` where there was.
+        grade: one of ``GRADES``, the weakest that the verdict rests on.
+        facts: trainer, configuration, folds and declared axes of the first readable fold, for people.
+    """
+
+    subject: str
+    findings: list[Finding] = []
+    checked: list[str] = []
+    errors: list[str] = []
+    skipped: str = ""
+    grade: str = ""
+    facts: dict[str, str] = {}
+
+
+def audit_folder(folder: Path, checkpoint_name: str = CHECKPOINT_NAME, use_mirroring: bool = True) -> list[Audited]:
+    """Audits one model folder. ``fold_all`` is an ensemble of its own, as nnU-Net would use it.
+
+    Raises:
+        Nothing about the model: it is in the answer.
+    """
+    try:
+        folds = detect_folds(folder, checkpoint_name)
+    except OSError as error:
+        return [Audited(subject=str(folder), errors=[f"{folder}: {error.strerror}"])]
+    ensembles: list[list[int | str]] = [folds] if folds else []
+    if (folder / "fold_all" / checkpoint_name).exists():
+        ensembles.append(["all"])
+    if not ensembles:
+        return [Audited(subject=str(folder), skipped=f"no fold_X with a {checkpoint_name}")]
+    return [_audit(folder, ensemble, checkpoint_name, use_mirroring) for ensemble in ensembles]
+
+
+def _audit(folder: Path, folds: list[int | str], checkpoint_name: str, use_mirroring: bool) -> Audited:
+    subject = str(folder / "fold_all") if folds == ["all"] else str(folder)
+    try:
+        model = open_model(folder, folds, checkpoint_name)
+    except CheckpointError as error:
+        return Audited(subject=subject, errors=[str(error)])
+    readable = [fold for fold in model.folds if fold.checkpoint is not None]
+    findings = judge(model, use_mirroring)
+    return Audited(
+        subject=subject,
+        findings=findings,
+        checked=[str(fold.path) for fold in readable],
+        errors=model.errors,
+        grade=min((_grade(fold, findings) for fold in readable), key=GRADES.index, default=""),
+        facts=_facts(model, readable),
+    )
+
+
+def _grade(fold: Fold, findings: list[Finding]) -> str:
+    """What the verdict on one fold rests on."""
+    if fold.record is not None:
+        state = fold.record.mirroring.state
+        return "record" if state == "observed" else f"record ({state})"
+    told = [finding.evidence.get("grade") for finding in findings if finding.subject == str(fold.path)]
+    return next((grade for grade in told if grade in GRADES), "nothing")
+
+
+def _facts(model: Model, readable: list[Fold]) -> dict[str, str]:
+    facts = {"folds": " ".join(str(fold.fold) for fold in model.folds)}
+    if readable:
+        checkpoint = readable[0].checkpoint
+        assert checkpoint is not None
+        facts["trainer"] = checkpoint.trainer_name or "not known"
+        facts["configuration"] = configuration_of(readable[0]) or "not known"
+        facts["axes"] = written(checkpoint.declared_axes)
+    return facts

@@ -1,0 +1,235 @@
+"""What ``repair`` and ``annotate`` change: a checkpoint's mirroring axes, and the record that tells of it.
+
+A record is edited as JSON, not as a struct, so that fields of a newer nnguard survive.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..axes import written
+from ..checkpoint import splice
+from ..errors import CheckpointError
+from ..flips import safe_axes
+from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record
+from ..rules.remedies import same_axes
+from ..rules.verdicts import JUDGED, axes_named_by, evidence_of
+from .folder import Fold, read_bounded
+from .predicting import configuration_of, spatial_dims_of, transpose_forward_of
+
+AXES_KEY = "inference_allowed_mirroring_axes"
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be written into one checkpoint; nothing where ``changes`` is empty.
+
+    Args:
+        path: the checkpoint.
+        before, after: its mirroring axes.
+        changes: top-level key -> new value.
+        copy: the new text of ``nnguard.json`` in its folder; ``None`` where there is none to change.
+    """
+
+    path: Path
+    before: Any
+    after: Any
+    changes: dict[str, Any]
+    copy: str | None = None
+
+    @property
+    def moves_axes(self) -> bool:
+        return AXES_KEY in self.changes
+
+    @property
+    def is_needed(self) -> bool:
+        return bool(self.changes) or self.copy is not None
+
+
+def plan_repair(folds: Iterable[Fold]) -> list[Change]:
+    """Narrows every checkpoint's axes to those that are safe for all of them: nnU-Net gives the whole
+    ensemble the first one's.
+
+    Raises:
+        CheckpointError: a checkpoint cannot be read, or has no record with a verdict to go by.
+    """
+    folds = list(folds)
+    records = [_verdict_of(fold) for fold in folds]
+    changes = []
+    for fold, record in zip(folds, records, strict=True):
+        assert fold.checkpoint is not None
+        before = fold.checkpoint.declared_axes
+        axes = axes_named_by(before, record.spatial_dims)
+        for other in records:
+            axes = safe_axes(evidence_of(other), axes)
+        after = before if same_axes(before, axes or None) else (axes or None)
+        changes.append(_repair(fold, record, before, after))
+    return changes
+
+
+def _verdict_of(fold: Fold) -> Record:
+    reason = fold.error or (f"{fold.path}: {fold.record_error}" if fold.record_error else None)
+    if reason:
+        raise CheckpointError(reason)
+    if fold.record is None:
+        raise CheckpointError(
+            f"{fold.path}: has no nnguard record to repair it by; if you know how it was trained, "
+            f"say so first: nnguard annotate {fold.path} --mirror-axes 0,1 (or none)"
+        )
+    state = fold.record.mirroring.state
+    if state not in JUDGED:
+        raise CheckpointError(
+            f"{fold.path}: its record's state is {state}: what is safe is not known, so nothing can be repaired by it"
+        )
+    return fold.record
+
+
+def _repair(fold: Fold, record: Record, before: Any, after: Any) -> Change:
+    assert fold.checkpoint is not None
+    moved = not same_axes(before, after)
+    if not moved and same_axes(record.axes.effective, after):
+        return Change(path=fold.path, before=before, after=after, changes={})
+    axes = {"effective": _as_json(after), "changed_by": "repair", "changed_at": now()}
+    changes: dict[str, Any] = {AXES_KEY: after} if moved else {}
+    changes[CHECKPOINT_KEY] = with_axes(fold.checkpoint.record_text or "", axes)
+    return Change(path=fold.path, before=before, after=after, changes=changes, copy=_copy_with_axes(fold, axes))
+
+
+def plan_annotation(fold: Fold, axes: tuple[int, ...], reason: str = "", version: str = "") -> Change:
+    """Puts its owner's statement into a checkpoint: training mirrored along ``axes`` and no others.
+
+    Args:
+        axes: spatial, 0-based, after ``transpose_forward``; ``()`` for none.
+        reason: the owner's words, kept in the record.
+        version: of nnguard.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read, carries better evidence than a statement, or has
+            no such axis.
+    """
+    if fold.error or fold.checkpoint is None:
+        raise CheckpointError(fold.error or f"{fold.path}: cannot be read")
+    if fold.record_error:
+        raise CheckpointError(f"{fold.path}: {fold.record_error}")
+    if fold.record is not None and fold.record.mirroring.state in ("observed", "measured"):
+        raise CheckpointError(
+            f"{fold.path}: its record is {fold.record.mirroring.state}, which is better evidence than a statement; "
+            "nothing was changed"
+        )
+    dims = spatial_dims_of(None, fold)
+    if dims is not None and any(axis >= dims for axis in axes):
+        raise CheckpointError(f"{fold.path}: {dims}D data has axes 0 to {dims - 1}; there is no axis {max(axes)}")
+    declared = fold.checkpoint.declared_axes
+    if _already_states(fold.record, axes, reason):
+        return Change(path=fold.path, before=declared, after=declared, changes={})
+    text = _annotated(fold, axes, reason, version, dims)
+    return Change(path=fold.path, before=declared, after=declared, changes={CHECKPOINT_KEY: text})
+
+
+def _already_states(record: Record | None, axes: tuple[int, ...], reason: str) -> bool:
+    if record is None or record.mirroring.state != "declared":
+        return False
+    return record.mirroring.safe_axes == axes and record.mirroring.reasons == _reasons(reason)
+
+
+def _reasons(reason: str) -> list[str]:
+    return ["stated by the model's owner with nnguard annotate", *([reason] if reason else [])]
+
+
+def _annotated(fold: Fold, axes: tuple[int, ...], reason: str, version: str, dims: int | None) -> str:
+    checkpoint = fold.checkpoint
+    assert checkpoint is not None
+    mirroring = {"state": "declared", "reasons": _reasons(reason), "safe_axes": list(axes)}
+    if checkpoint.record_text is not None:
+        return _edited(checkpoint.record_text, {"mirroring": mirroring, "written_at": now()})
+    declared = _as_json(checkpoint.declared_axes)
+    plans = checkpoint.init_args.get("plans")
+    names = plans if isinstance(plans, dict) else {}
+    fields: dict[str, Any] = {
+        "schema": SCHEMA,
+        "nnguard": version,
+        "written_at": now(),
+        "trainer": {"class": checkpoint.trainer_name or "unknown", "module": "unknown"},
+        "dataset": _text(names.get("dataset_name")),
+        "plans": _text(names.get("plans_name")),
+        "configuration": configuration_of(fold),
+        "fold": fold.fold,
+        "spatial_dims": dims,
+        "transpose_forward": transpose_forward_of(None, fold),
+        "axes": {"declared": declared, "effective": declared, "changed_by": "annotate", "changed_at": now()},
+        "mirroring": mirroring,
+    }
+    text = msgspec.json.encode(fields).decode()
+    Record.from_json(text)
+    return text
+
+
+def with_axes(record_text: str, axes: dict[str, Any]) -> str:
+    """The record's text with these entries of ``axes`` changed and everything else as it was."""
+    fields = msgspec.json.decode(record_text)
+    return _edited(record_text, {"axes": {**(fields.get("axes") or {}), **axes}})
+
+
+def _edited(record_text: str, entries: dict[str, Any]) -> str:
+    text = msgspec.json.encode({**msgspec.json.decode(record_text), **entries}).decode()
+    Record.from_json(text)
+    return text
+
+
+def _copy_with_axes(fold: Fold, axes: dict[str, Any]) -> str | None:
+    """``nnguard.json`` follows, where it is there and can be read."""
+    text = read_bounded(fold.folder / FILE_NAME)
+    if text is None:
+        return None
+    try:
+        record = Record.from_json(text)
+        if same_axes(record.axes.effective, axes["effective"]):
+            return None
+        return with_axes(text.decode(), axes)
+    except (CheckpointError, UnicodeError):
+        return None
+
+
+def write(change: Change, backup: bool = True) -> None:
+    """Writes one planned change; the checkpoint first, for its copy only tells of it.
+
+    Raises:
+        CheckpointError: it could not be done; the checkpoint is then the old one, whole.
+    """
+    if change.changes:
+        splice(change.path, change.changes, backup=backup)
+    if change.copy is not None:
+        replace_text(change.path.parent / FILE_NAME, change.copy)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replaces a small file in one step."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, "utf-8")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise CheckpointError(f"{path}: could not be written: {error.strerror}") from None
+
+
+def now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def in_words(change: Change) -> str:
+    """``(0, 1) -> None``."""
+    return f"{written(change.before)} -> {written(change.after)}"
+
+
+def _as_json(axes: Any) -> Any:
+    return list(axes) if isinstance(axes, tuple) else axes
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
