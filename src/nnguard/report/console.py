@@ -20,6 +20,9 @@ STYLES = {"unreadable": "bold magenta", "harmful": "bold red", "advisory": "yell
 #: A pipe has no width; paths must not be broken there, for somebody greps them.
 PIPE_WIDTH = 10_000
 
+#: Below this, six columns are six ladders of syllables.
+TABLE_WIDTH = 90
+
 
 def make_console(file: TextIO) -> Console:
     """A rich console that interprets nothing in what it prints: a path may hold ``[brackets]`` and ``:emoji:``.
@@ -49,6 +52,20 @@ def rows_table(rows: Iterable[Row], facts: Sequence[str] = ()) -> Table:
             _text(one.headline),
         )
     return table
+
+
+def print_rows(console: Console, rows: Iterable[Row], facts: Sequence[str] = ()) -> None:
+    """Models, gravest first: a table, or on a narrow terminal a few lines for each."""
+    rows = gravest_first(rows)
+    if console.width >= TABLE_WIDTH:
+        console.print(rows_table(rows, facts))
+        return
+    for one in rows:
+        extra = [f"{name}: {one.facts[name]}" for name in facts if one.facts.get(name)]
+        console.print(_styled(one.verdict), _text(" ".join(part for part in (one.codes, one.grade) if part)))
+        for line in (one.subject, one.headline, *extra):
+            if line:
+                console.print(_text("  " + line), overflow="fold")
 
 
 def flips_table(record: Record) -> Table:

@@ -1,0 +1,272 @@
+"""Claims about results as JSON, GitHub commands, SARIF, tables and a page."""
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from nnguard.findings import RULES, Finding
+from nnguard.report.console import flips_table, make_console, print_rows, rows_table, summary_line
+from nnguard.report.github import workflow_commands
+from nnguard.report.html import audit_page
+from nnguard.report.json import findings_document, json_text
+from nnguard.report.rows import gravest_first, row
+from nnguard.report.sarif import sarif_log
+from records import EVERY_FLIP, record_of
+
+SARIF_SCHEMA = json.loads((Path(__file__).parent / "sarif-2.1.0.schema.json").read_text())
+
+HOSTILE = "x\x1b[31m\n::error::owned\r\u202e<script>alert(1)</script>[bold]:smile:,100%"
+
+
+def finding(code="NNG101", subject="models/fold_0/checkpoint_final.pth", message="Wrong.", **more):
+    return Finding(code, subject, message, **{"seen": "Seen.", "effect": "Effect.", "remedy": "Do\n    this", **more})
+
+
+EVERYTHING = [finding(code) for code in RULES]
+NASTY = Finding("NNG101", HOSTILE, HOSTILE, seen=HOSTILE, effect=HOSTILE, remedy=HOSTILE, evidence={HOSTILE: HOSTILE})
+
+
+# JSON
+
+
+def test_the_document_has_the_contracts_shape():
+    document = json.loads(json_text(findings_document([finding()], ["m"], ["s"], ["e"])))
+    assert list(document) == ["schema_version", "findings", "checked", "skipped", "errors"]
+    assert list(document["findings"][0]) == ["code", "name", "severity", "message", "subject", "evidence", "remedy"]
+
+
+def test_json_says_what_was_in_the_file_and_shows_none_of_it():
+    text = json_text(findings_document([NASTY]))
+    assert text.isascii()
+    assert all(character == "\n" or character.isprintable() for character in text)
+    assert json.loads(text)["findings"][0]["subject"] == HOSTILE
+
+
+def test_numbers_that_json_lacks_become_null():
+    document = findings_document([finding(evidence={"rate": float("nan"), "flips": (1, float("inf")), 1: {2}})])
+    evidence = json.loads(json_text(document), parse_constant=pytest.fail)["findings"][0]["evidence"]
+    assert evidence["rate"] is None
+    assert evidence["flips"] == [1, None]
+
+
+# GitHub
+
+
+def test_each_finding_is_one_command_of_its_level():
+    text = workflow_commands([finding("NNG101"), finding("NNG102"), finding("NNG104")], ["m: broken"])
+    levels = [line.split(" ")[0] for line in text.split("\n")]
+    assert levels == ["::error", "::warning", "::notice", "::error"]
+
+
+def test_a_file_cannot_start_a_command_of_its_own():
+    text = workflow_commands([NASTY], [HOSTILE])
+    assert len(text.splitlines()) == 2
+    assert all(re.fullmatch(r"::error title=[^:,]*::.*", line) for line in text.splitlines())
+    assert "\x1b" not in text
+
+
+def test_percent_and_line_breaks_are_encoded():
+    line = workflow_commands([finding(message="100% sure.", remedy="a\nb")])
+    assert "100%25 sure." in line
+    assert line.endswith("a%0Ab")
+
+
+# SARIF
+
+
+def validated(log):
+    jsonschema.Draft202012Validator(SARIF_SCHEMA).validate(log)
+    return json.loads(json.dumps(log, allow_nan=False))
+
+
+def test_every_rule_makes_valid_sarif():
+    log = validated(sarif_log(EVERYTHING, "0.1.0"))
+    (run,) = log["runs"]
+    assert len(run["results"]) == len(RULES)
+    for result in run["results"]:
+        assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+
+
+def test_no_findings_are_valid_sarif_too():
+    assert validated(sarif_log([], "0.1.0"))["runs"][0]["results"] == []
+
+
+def test_what_could_not_be_read_is_a_run_that_did_not_succeed():
+    (invocation,) = validated(sarif_log([], "0.1.0", ["m: broken"]))["runs"][0]["invocations"]
+    assert invocation["executionSuccessful"] is False
+    assert invocation["toolExecutionNotifications"][0]["message"]["text"] == "m: broken"
+
+
+@pytest.mark.parametrize(
+    ("subject", "uri"),
+    [
+        ("models/my fold/checkpoint.pth", "models/my%20fold/checkpoint.pth"),
+        ("/data/m/checkpoint.pth", "file:///data/m/checkpoint.pth"),
+        ("s3://bucket/checkpoint.pth", "s3://bucket/checkpoint.pth"),
+    ],
+)
+def test_a_path_is_a_place_in_sarif(subject, uri):
+    (result,) = validated(sarif_log([finding(subject=subject)], "0.1.0"))["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == uri
+
+
+def test_a_training_is_a_logical_place():
+    (result,) = validated(sarif_log([finding(subject="nnUNetTrainerX, 2d, fold 0")], "0"))["runs"][0]["results"]
+    assert "logicalLocations" in result["locations"][0]
+
+
+def test_a_finding_keeps_its_fingerprint_and_another_setting_is_another_finding():
+    first, same, other = (
+        sarif_log([finding(setting=setting, seen=seen)], "0")["runs"][0]["results"][0]["partialFingerprints"]
+        for setting, seen in (("(0, 1)", "a"), ("(0, 1)", "b"), ("(0,)", "a"))
+    )
+    assert first == same
+    assert first != other
+
+
+def test_hostile_text_makes_valid_sarif():
+    text = json.dumps(validated(sarif_log([NASTY], "0", [HOSTILE])))
+    assert "\\u001b" not in text.replace(json.dumps(HOSTILE)[1:-1], "")
+
+
+def test_the_schema_of_the_test_can_refuse():
+    log = sarif_log([finding()], "0")
+    log["runs"][0]["results"][0]["level"] = "fatal"
+    with pytest.raises(jsonschema.ValidationError):
+        validated(log)
+
+
+# tables
+
+
+ROWS = [
+    row("models/sound"),
+    row("models/trap", [finding()]),
+    row("models/odd", [finding("NNG102")]),
+    row("models/old", [finding("NNG108", evidence={"grade": "debug.json"})]),
+    row("models/broken", error="truncated"),
+]
+
+
+def printed(table, width=None, **file):
+    stream = io.StringIO()
+    stream.isatty = lambda: bool(file)
+    console = make_console(stream)
+    if width:
+        console.width = width
+    console.print(table)
+    return stream.getvalue()
+
+
+def test_the_gravest_comes_first_and_unreadable_is_no_pass():
+    assert [one.verdict for one in gravest_first(ROWS)] == ["unreadable", "harmful", "advisory", "advisory", "clean"]
+    assert summary_line(ROWS) == "5 models: 1 unreadable, 1 harmful, 2 advisory, 1 clean"
+
+
+def test_the_grade_is_shown():
+    assert {one.subject: one.grade for one in ROWS}["models/old"] == "debug.json"
+    assert "debug.json" in printed(rows_table(ROWS))
+
+
+def test_a_pipe_gets_no_colour_and_whole_paths():
+    long = "/very" * 50 + "/model"
+    text = printed(rows_table([row(long, [finding()])]))
+    assert "\x1b" not in text
+    assert long in text
+
+
+@pytest.mark.parametrize("width", [20, 40, 90, 200])
+def test_a_narrow_terminal_loses_nothing(width):
+    stream = io.StringIO()
+    console = make_console(stream)
+    console.width = width
+    print_rows(console, [row("models/trap", [finding()], facts={"trainer": "nnUNetTrainerX"})], ["trainer"])
+    text = stream.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for part in ("models/trap", "NNG101", "harmful", "record", "Wrong.", "nnUNetTrainerX"):
+        assert part in text
+
+
+def test_no_color_is_respected_on_a_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[" in printed(rows_table(ROWS), tty=True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in printed(rows_table(ROWS), tty=True)
+
+
+def test_a_path_is_no_markup():
+    text = printed(rows_table([row("a[bold]b[/bold]:smile:", error=HOSTILE)]))
+    assert "a[bold]b[/bold]:smile:" in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+
+
+def test_a_record_is_a_table_of_flips():
+    text = printed(flips_table(record_of(EVERY_FLIP)))
+    assert "axis 1 (x, usually left-right)" in text
+    assert "plain view" in text
+
+
+# the page
+
+
+class Tags(HTMLParser):
+    """Collects what a browser would see."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *attribute) for attribute in attrs]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def page(rows, **more):
+    return audit_page(rows, title="results", made_at="2025-01-02 03:04", version="0.1.0", **more)
+
+
+def test_the_page_needs_nothing_from_elsewhere():
+    seen = Tags(page(ROWS))
+    assert not {"img", "link", "iframe", "object", "base", "form"} & set(seen.tags)
+    assert not [attribute for attribute in seen.attributes if attribute[1] in ("src", "href")]
+    assert "default-src 'none'" in page(ROWS)
+
+
+def test_the_page_shows_every_model_gravest_first():
+    text = Tags(page(ROWS)).text
+    places = [text.index(name) for name in ("models/broken", "models/trap", "models/odd", "models/sound")]
+    assert places == sorted(places)
+    assert "1 unreadable" in " ".join(text.split())
+
+
+def test_the_page_sorts_verdicts_by_gravity_and_not_by_letter():
+    keys = {value for tag, name, value in Tags(page(ROWS)).attributes if tag == "td" and name == "data-key"}
+    assert {"0", "1", "2", "4"} <= keys
+
+
+def test_hostile_text_is_text_on_the_page():
+    html = page([row(HOSTILE, [NASTY], facts={"trainer": HOSTILE})], facts=["trainer"], skipped=[HOSTILE])
+    seen = Tags(html)
+    assert seen.tags.count("script") == 1
+    assert "<script>alert(1)</script>" not in html
+    assert "\x1b" not in html
+    assert "\u202e" not in html
+
+
+def test_an_audit_of_nothing_says_so():
+    assert "No model was found" in page([])
+
+
+def test_what_was_skipped_is_listed():
+    assert "models/v1: nnU-Net v1" in Tags(page(ROWS, skipped=["models/v1: nnU-Net v1"])).text
