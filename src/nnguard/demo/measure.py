@@ -1,0 +1,74 @@
+"""What the demo measures: Dice of predicted against true labels, and what a training wrote about itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from . import discs
+
+_PSEUDO_DICE = re.compile(r"Pseudo dice \[(.*)\]")
+_NUMBER = re.compile(r"(?:float\d+\()?([01](?:\.\d+)?)\)?")
+
+
+def dice(predicted: Path, truth: Path) -> float:
+    """Mean Dice over both labels and all cases; both folders hold PNG files of the same names.
+
+    Raises:
+        FileNotFoundError: a case was not predicted.
+    """
+    from skimage import io
+
+    scores = []
+    for path in sorted(truth.glob("*.png")):
+        wanted, given = io.imread(path), io.imread(predicted / path.name)
+        for label in (discs.LEFT, discs.RIGHT):
+            overlap = ((wanted == label) & (given == label)).sum()
+            scores.append(2.0 * overlap / ((wanted == label).sum() + (given == label).sum()))
+    return float(sum(scores) / len(scores))
+
+
+def validation_dice(model: Path) -> float:
+    """The mean foreground Dice that nnU-Net's own validation of fold 0 found."""
+    summary = json.loads((model / "fold_0" / "validation" / "summary.json").read_text())
+    return float(summary["foreground_mean"]["Dice"])
+
+
+def pseudo_dice(output: str) -> float:
+    """The mean of the last pseudo Dice that a training printed.
+
+    Raises:
+        ValueError: it printed none.
+    """
+    printed = _PSEUDO_DICE.findall(output)
+    if not printed:
+        raise ValueError("the training printed no pseudo Dice")
+    values = [float(number) for number in _NUMBER.findall(re.sub(r"float\d+", "", printed[-1]))]
+    return sum(values) / len(values)
+
+
+def findings_in(output: str) -> list[str]:
+    """The findings that nnguard printed, each as the block of lines that a user sees."""
+    blocks: list[str] = []
+    block: list[str] = []
+    for line in output.splitlines():
+        start = re.search(r"NNG\d{3} [a-z-]+ \(", line)
+        if start and not block:
+            block = [line[start.start() :]]
+        elif block:
+            block.append(line)
+        if block and "nnguard rule NNG" in line:
+            text = "\n".join(block)
+            if text not in blocks:
+                blocks.append(text)
+            block = []
+    return blocks
+
+
+def same_files(first: Path, second: Path) -> bool:
+    """Whether two prediction folders hold the same segmentations, byte for byte."""
+    names = sorted(path.name for path in first.glob("*.png"))
+    return names == sorted(path.name for path in second.glob("*.png")) and all(
+        (first / name).read_bytes() == (second / name).read_bytes() for name in names
+    )

@@ -1,0 +1,182 @@
+"""The demo from beginning to end: make, prepare, train, predict four times, and say what was measured."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ..errors import NNGuardError
+from . import discs, measure
+from .workspace import Run, Workspace, check_nnunet
+
+#: The epochs that the trainer runs; it says so itself, this is for the progress line.
+EPOCHS = 4
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the table: what was done, and what was measured of it."""
+
+    what: str
+    command: str
+    short: str
+    measured: str
+    dice: float | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the demo measured. ``rows`` come in the order in which they happened."""
+
+    rows: list[Row]
+    seconds: float
+    folder: str
+
+
+def tell(folder: Path, *, say: Callable[[str], None], progress: Callable[[str], None]) -> Outcome:
+    """Runs the whole demo in ``folder``.
+
+    Args:
+        say: gets what a person should read, block by block.
+        progress: gets a short line that replaces the one before.
+
+    Raises:
+        NNGuardError: nnU-Net is missing, or one of its commands failed where it should not have.
+    """
+    start = time.monotonic()
+    check_nnunet()
+    workspace = Workspace(folder)
+
+    progress("making images")
+    discs.make(workspace.raw)
+    say(
+        f"Made {discs.TRAINING_CASES} training and {discs.TEST_CASES} test images of discs. "
+        "The left half of each disc is label 1, the right half label 2."
+    )
+    progress("planning and preprocessing (nnU-Net, about 15 s)")
+    _succeeded(workspace.prepare())
+
+    rows = _train(workspace, say, progress)
+    rows += _predict(workspace, say, progress)
+    return Outcome(rows=rows, seconds=time.monotonic() - start, folder=str(folder))
+
+
+def _train(workspace: Workspace, say: Callable[[str], None], progress: Callable[[str], None]) -> list[Row]:
+    progress("starting nnU-Net's training")
+    said: list[str] = []
+
+    def follow(line: str) -> None:
+        said.append(line)
+        epoch = re.search(r"Epoch (\d+)\s*$", line)
+        if epoch:
+            progress(f"training, epoch {int(epoch[1]) + 1} of {EPOCHS}")
+        elif "Training done" in line:
+            progress("nnU-Net validates")
+        elif "nnguard rule NNG" in line:
+            blocks = measure.findings_in("\n".join(said))
+            said.clear()
+            if blocks:
+                say("When training starts, nnguard says:\n\n" + _indented(blocks[-1]))
+
+    run = _succeeded(workspace.train("warn", follow))
+    pseudo, validation = measure.pseudo_dice(run.output), measure.validation_dice(workspace.model)
+    return [
+        Row(
+            what="pseudo Dice in training", command=run.command, short=run.short, measured=_number(pseudo), dice=pseudo
+        ),
+        Row(
+            what="nnU-Net's own validation",
+            command=run.command,
+            short=run.short,
+            measured=_number(validation),
+            dice=validation,
+        ),
+    ]
+
+
+def _predict(workspace: Workspace, say: Callable[[str], None], progress: Callable[[str], None]) -> list[Row]:
+    truth = workspace.dataset / "labelsTs"
+    rows = []
+
+    progress("predicting, mirrored, with a warning (1 of 4)")
+    run, target = workspace.predict("warn")
+    _succeeded(run)
+    score = measure.dice(target, truth)
+    rows.append(
+        Row(
+            what="test images, as nnU-Net predicts them",
+            command=run.command,
+            short=run.short,
+            measured=_number(score),
+            dice=score,
+        )
+    )
+
+    progress("predicting under strict (2 of 4)")
+    run, target = workspace.predict("strict")
+    rows.append(_strict(run, target, truth, say))
+
+    progress("predicting under correct (3 of 4)")
+    run, corrected = workspace.predict("correct")
+    _succeeded(run)
+    score = measure.dice(corrected, truth)
+    rows.append(
+        Row(what="test images, corrected", command=run.command, short=run.short, measured=_number(score), dice=score)
+    )
+
+    progress("predicting without mirroring (4 of 4)")
+    run, plain = workspace.predict("warn", "--disable_tta")
+    _succeeded(run)
+    score = measure.dice(plain, truth)
+    same = "the same files, byte for byte" if measure.same_files(corrected, plain) else "other files than corrected"
+    rows.append(
+        Row(
+            what="test images, --disable_tta",
+            command=run.command,
+            short=run.short,
+            measured=f"{_number(score)} ({same})",
+            dice=score,
+        )
+    )
+    return rows
+
+
+def _strict(run: Run, target: Path, truth: Path, say: Callable[[str], None]) -> Row:
+    written = len(list(target.glob("*"))) if target.exists() else 0
+    if run.status == 0:
+        score = measure.dice(target, truth)
+        return Row(
+            what="test images, strict",
+            command=run.command,
+            short=run.short,
+            measured=f"{_number(score)} (not refused)",
+            dice=score,
+        )
+    blocks = measure.findings_in(run.output)
+    if not blocks:
+        # It failed, but not because nnguard refused it: that is no refusal to show.
+        raise NNGuardError(f"{run.command}\nfailed for another reason:\n{_end_of(run.output)}")
+    say(f"Under strict the prediction is refused after {run.seconds:.0f} s:\n\n" + _indented("\n\n".join(blocks)))
+    return Row(
+        what="test images, strict", command=run.command, short=run.short, measured=f"refused, {written} files written"
+    )
+
+
+def _succeeded(run: Run) -> Run:
+    if run.status:
+        raise NNGuardError(f"{run.command}\nended with status {run.status}:\n{_end_of(run.output)}")
+    return run
+
+
+def _end_of(output: str) -> str:
+    return "\n".join(output.splitlines()[-15:])
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}".rstrip() for line in text.splitlines())
+
+
+def _number(score: float) -> str:
+    return f"{score:.3f}"

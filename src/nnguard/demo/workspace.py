@@ -1,0 +1,172 @@
+"""Where the demo works, and how it runs nnU-Net's own commands there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ..errors import NNGuardError
+from . import discs
+
+TRAINER = "nnUNetTrainerIssue2552"
+CONFIGURATION = "2d"
+TRAINERS = Path(__file__).with_name("trainers")
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One command that ran.
+
+    ``command`` is as a person would type it, ``short`` its mode, program and last option.
+    """
+
+    command: str
+    short: str
+    output: str
+    status: int
+    seconds: float
+
+
+class Workspace:
+    """The demo's folders below one folder, and the environment of its commands.
+
+    nnU-Net's variables are set for the commands alone; the caller's environment stays as it is.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.raw = folder / "raw"
+        self.preprocessed = folder / "preprocessed"
+        self.results = folder / "results"
+        self.logs = folder / "logs"
+        for made in (self.raw, self.preprocessed, self.results, self.logs):
+            made.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def dataset(self) -> Path:
+        return self.raw / discs.DATASET_NAME
+
+    @property
+    def model(self) -> Path:
+        return self.results / discs.DATASET_NAME / f"{TRAINER}__nnUNetPlans__{CONFIGURATION}"
+
+    def environment(self, mode: str) -> dict[str, str]:
+        """The variables of a command that runs under ``NNGUARD=mode``."""
+        return {
+            **os.environ,
+            "nnUNet_raw": str(self.raw),
+            "nnUNet_preprocessed": str(self.preprocessed),
+            "nnUNet_results": str(self.results),
+            "nnUNet_extTrainer": str(TRAINERS),
+            # Each further process imports torch again, and the cases are tiny.
+            "nnUNet_def_n_proc": "1",
+            "nnUNet_n_proc_DA": "0",
+            "nnUNet_compile": "f",
+            "NNGUARD": mode,
+            "PYTHONUNBUFFERED": "1",
+            "COLUMNS": "100",
+        }
+
+    def prepare(self) -> Run:
+        """Plans and preprocesses the dataset."""
+        arguments = ["-d", str(discs.DATASET_ID), "-c", CONFIGURATION]
+        return self._run("prepare", [sys.executable, "-m", "nnguard.demo.prepare", *arguments], "off")
+
+    def train(self, mode: str, follow: Callable[[str], None] | None = None) -> Run:
+        """``nnUNetv2_train`` with the issue's trainer on fold 0; ``follow`` gets each line as it comes."""
+        arguments = [str(discs.DATASET_ID), CONFIGURATION, "0", "-tr", TRAINER, "-device", "cpu"]
+        return self._nnunet(f"train_{mode}", "nnUNetv2_train", arguments, mode, follow=follow)
+
+    def predict(self, mode: str, *options: str) -> tuple[Run, Path]:
+        """``nnUNetv2_predict`` on the test images; the run, and its output folder."""
+        name = "_".join(["predicted", mode, *(option.strip("-") for option in options)])
+        target = self.folder / name
+        folders = ["-i", str(self.dataset / "imagesTs"), "-o", str(target)]
+        model = ["-d", str(discs.DATASET_ID), "-c", CONFIGURATION, "-tr", TRAINER, "-f", "0"]
+        # Without worker processes, each of which would import torch for a handful of small images.
+        here = ["-device", "cpu", "-npp", "0", "-nps", "0"]
+        return self._nnunet(name, "nnUNetv2_predict", [*folders, *model, *here, *options], mode), target
+
+    def _nnunet(
+        self,
+        name: str,
+        program: str,
+        arguments: list[str],
+        mode: str,
+        follow: Callable[[str], None] | None = None,
+    ) -> Run:
+        return self._run(name, [installed(program), *arguments], mode, follow)
+
+    def _run(
+        self,
+        name: str,
+        command: list[str],
+        mode: str,
+        follow: Callable[[str], None] | None = None,
+    ) -> Run:
+        program, *arguments = command
+        program = Path(program).name
+        start = time.monotonic()
+        lines = []
+        with subprocess.Popen(
+            command,
+            env=self.environment(mode),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if follow is not None:
+                    follow(line.rstrip("\n"))
+        output = "".join(lines)
+        (self.logs / f"{name}.txt").write_text(output)
+        last = [argument for argument in arguments[-1:] if argument.startswith("--")]
+        return Run(
+            command=" ".join([f"NNGUARD={mode}", program, *arguments]).replace(f"{self.folder}{os.sep}", ""),
+            short=" ".join([f"NNGUARD={mode}", program, *last]),
+            output=output,
+            status=process.returncode,
+            seconds=time.monotonic() - start,
+        )
+
+
+def installed(program: str) -> str:
+    """The path of one of nnU-Net's commands, that of this environment before any other on the ``PATH``.
+
+    Raises:
+        NNGuardError: it is not installed.
+    """
+    beside = Path(sys.executable).with_name(program)
+    found = str(beside) if beside.exists() else shutil.which(program)
+    if found is None:
+        raise NNGuardError(f"{program} is not installed in this environment: pip install 'nnguard[nnunet]'")
+    return found
+
+
+def check_nnunet() -> None:
+    """Refuses, in one line, an environment in which the demo cannot run.
+
+    Raises:
+        NNGuardError: no nnU-Net, or one that cannot take a trainer from a folder of its own.
+    """
+    try:
+        from nnunetv2 import paths
+    except ImportError:
+        raise NNGuardError(
+            "the demo trains real nnU-Net, which is not installed: pip install 'nnguard[nnunet]'"
+        ) from None
+    if not hasattr(paths, "nnUNet_extTrainer"):
+        raise NNGuardError(
+            "the demo needs an nnU-Net that takes trainers from a folder (nnUNet_extTrainer): 2.8 or later"
+        )
