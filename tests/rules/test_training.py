@@ -109,9 +109,11 @@ def test_disagreeing_evidence_is_told_and_agreement_is_not():
     assert codes(judged(record_of(EVERY_FLIP), disagreement=None)) == []
 
 
-def test_image_flipped_without_its_segmentation_is_told_and_one_odd_draw_is_not():
-    assert codes(judged(record_of(EVERY_FLIP), apart=16)) == ["NNG114"]
-    assert codes(judged(record_of(EVERY_FLIP), apart=1)) == []
+def test_image_flipped_without_its_segmentation_is_told():
+    (finding,) = judged(record_of(EVERY_FLIP), apart=16)
+    assert (finding.code, finding.severity) == ("NNG114", HARMFUL)
+    assert finding.evidence["share"] == 0.25
+    assert codes(judged(record_of(EVERY_FLIP), apart=0)) == []
 
 
 def test_an_edit_after_the_workers_started_is_told():

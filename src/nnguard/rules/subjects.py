@@ -14,7 +14,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         subject: for people, ``nnUNetTrainerX, Dataset002_Discs, 2d, fold 0``.
-        apart: of the clean draws, in how many the image was flipped differently from its segmentation.
+        apart: of the clean draws, in how many the image was flipped differently from its segmentation; 0
+            where misread draws explain it, which the probe judges, for it knows how many it compared.
         edited_after_start: what differs, in words, between the pipeline that the augmenter's workers
             copied and the one that the trainer holds now (NNG115); ``None`` where they are the same.
         disagreement: in words, how the described tree and the probe differ (NNG110); ``None`` where not.

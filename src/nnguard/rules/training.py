@@ -24,10 +24,6 @@ from .verdicts import (
 )
 from .wording import flip_names
 
-#: A clean draw is misread now and then (a strong additive gradient); a transform that flips only the
-#: image does it in a half, an eighth or a quarter of the draws. One in twenty lies well between.
-APART_SHARE = 0.05
-
 
 def check_training(record: Record, training: Training) -> list[Finding]:
     """Judges a training at its start.
@@ -68,9 +64,8 @@ def pipeline_faults(record: Record, training: Training) -> list[Finding]:
                 evidence={"disagreement": training.disagreement},
             )
         )
-    clean = record.mirroring.clean
-    if clean and training.apart >= APART_SHARE * clean:
-        findings.append(image_apart(training, clean))
+    if training.apart:
+        findings.append(image_apart(training, record.mirroring.clean))
     if training.edited_after_start:
         findings.append(edited_after_start(training))
     return findings
@@ -85,7 +80,7 @@ def image_apart(training: Training, clean: int) -> Finding:
         seen=f"trained with: {training.apart} of {clean} clean draws flip one of the two and not the other",
         effect="the network is taught wrong labels in these draws; its results are worse however it predicts.",
         remedy="Give image and segmentation to the same transform in one call, so that both share its random choice.",
-        evidence={"apart": training.apart, "clean": clean, "share": round(training.apart / clean, 4)},
+        evidence={"apart": training.apart, "clean": clean, "share": round(training.apart / max(clean, 1), 4)},
     )
 
 
