@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import NNGuardError
+from ..errors import ConfigurationError, NNGuardError
 from ..report.escape import escaped
 
 CLEAN, FOUND, FAILED = 0, 1, 2
@@ -101,8 +101,10 @@ def main(arguments: list[str] | None = None) -> int:
     except click.UsageError as error:
         error.show()
         return FAILED
-    except (click.ClickException, NNGuardError) as error:
-        return failed(error.message if isinstance(error, click.ClickException) else error)
+    except click.ClickException as error:
+        return failed(error.message)
+    except NNGuardError as error:
+        return FAILED if _said_at_import(error) else failed(error)
     except (click.Abort, KeyboardInterrupt):
         click.echo("nnguard: interrupted", err=True)
         return FAILED
@@ -112,6 +114,13 @@ def main(arguments: list[str] | None = None) -> int:
         return PIPE_CLOSED
     except OSError as error:
         return failed(f"{error.filename}: {error.strerror}" if error.filename else error)
+
+
+def _said_at_import(error: NNGuardError) -> bool:
+    """An ``NNGUARD`` that cannot be read has had its line when nnguard was imported."""
+    from ..arming import status
+
+    return isinstance(error, ConfigurationError) and status()["error"] == str(error)
 
 
 def failed(reason: object) -> int:

@@ -239,7 +239,9 @@ def axes_line(fold: Fold) -> str:
     dims, transpose = spatial_dims_of(None, fold), transpose_forward_of(None, fold)
     if not fold.checkpoint.has_declared_axes:
         return "declares no mirroring axes, so nnU-Net does not mirror"
-    if axes is None or problem_with(axes, dims):
+    if axes is None:
+        return "does not mirror (None)"
+    if problem_with(axes, dims):
         return f"mirrors along {escaped(written(axes))}"
     names = ", ".join(name_axis(axis, dims, transpose) for axis in sorted(axes))
     return f"mirrors along {escaped(written(axes))}: {names}"

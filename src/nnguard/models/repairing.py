@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ..axes import written
-from ..checkpoint import splice
+from ..checkpoint import SpliceResult, splice
 from ..errors import CheckpointError
 from ..flips import safe_axes
 from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record
@@ -195,16 +195,24 @@ def _copy_with_axes(fold: Fold, axes: dict[str, Any]) -> str | None:
         return None
 
 
-def write(change: Change, backup: bool = True) -> None:
+def write(change: Change, backup: bool = True, dry_run: bool = False) -> SpliceResult | None:
     """Writes one planned change; the checkpoint first, for its copy only tells of it.
+
+    Args:
+        change: as planned.
+        backup: keep the old checkpoint as ``NAME.before-nnguard``.
+        dry_run: find out whether it could be written, and write nothing.
+
+    Returns:
+        What was done to the checkpoint; ``None`` where nothing had to be.
 
     Raises:
         CheckpointError: it could not be done; the checkpoint is then the old one, whole.
     """
-    if change.changes:
-        splice(change.path, change.changes, backup=backup)
-    if change.copy is not None:
+    done = splice(change.path, change.changes, backup=backup, dry_run=dry_run) if change.changes else None
+    if change.copy is not None and not dry_run:
         replace_text(change.path.parent / FILE_NAME, change.copy)
+    return done
 
 
 def replace_text(path: Path, text: str) -> None:

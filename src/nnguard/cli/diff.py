@@ -1,0 +1,182 @@
+"""``nnguard diff``: what changed in augmentation and settings between two checkpoints, records or model folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from ..errors import CheckpointError
+from ..models.folder import CHECKPOINT_NAME, Fold, open_fold, open_model, read_bounded
+from ..record import Record
+from ..report.escape import escaped
+from . import CLEAN, FOUND
+from .output import format_option, print_json
+
+#: A changed value that is longer is cut in text; JSON has all of it.
+LONGEST_VALUE = 120
+#: Deeper than any plan or pipeline; a hostile file may nest further.
+DEEPEST = 40
+
+Change = tuple[str, Any, Any]
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "(not there)"
+
+
+ABSENT = _Absent()
+
+
+@click.command(name="diff")
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option("-chk", "checkpoint_name", default=CHECKPOINT_NAME, show_default=True, help="Checkpoint in each fold.")
+@click.option("--all", "everything", is_flag=True, help="Also show what is the same.")
+@format_option()
+def command(first: str, second: str, checkpoint_name: str, everything: bool, output_format: str) -> int:
+    """Show what changed between A and B: checkpoints, nnguard.json records, or model folders.
+
+    Exit status: 0 nothing differs, 1 something does, 2 it could not be compared.
+    """
+    before, after = settings_of(Path(first), checkpoint_name), settings_of(Path(second), checkpoint_name)
+    changes = list(differences("", before, after))
+    same = list(unchanged("", before, after)) if everything else []
+    if output_format == "json":
+        data: dict[str, Any] = {"a": first, "b": second, "changes": [_as_data(change) for change in changes]}
+        if everything:
+            data["same"] = dict(same)
+        print_json(data)
+    else:
+        for line in _as_text(changes, same):
+            click.echo(line)
+    return FOUND if changes else CLEAN
+
+
+def settings_of(path: Path, checkpoint_name: str) -> dict[str, Any]:
+    """What there is to compare, as plain data.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    if path.is_dir():
+        model = open_model(path, None, checkpoint_name)
+        if model.errors:
+            raise CheckpointError("; ".join(model.errors))
+        folds = {f"fold_{fold.fold}": _of_checkpoint(fold) for fold in model.folds}
+        return {"plans.json": model.plans, "dataset.json": model.dataset, **folds}
+    if path.suffix == ".json":
+        return {"record": msgspec.to_builtins(_record_in(path))}
+    fold = open_fold(path)
+    if fold.checkpoint is None:
+        raise CheckpointError(fold.error or f"{path}: cannot be read")
+    return _of_checkpoint(fold)
+
+
+def _of_checkpoint(fold: Fold) -> dict[str, Any]:
+    checkpoint = fold.checkpoint
+    assert checkpoint is not None
+    if fold.record_error:
+        raise CheckpointError(f"{fold.path}: {fold.record_error}")
+    weaker = fold.weaker() if fold.record is None else None
+    return {
+        "trainer": checkpoint.trainer_name,
+        "epoch": checkpoint.epoch,
+        "inference_allowed_mirroring_axes": checkpoint.declared_axes if checkpoint.has_declared_axes else ABSENT,
+        "init_args": {key: value for key, value in checkpoint.init_args.items() if key != "device"},
+        "record": msgspec.to_builtins(fold.record) if fold.record else ABSENT,
+        "weaker evidence": weaker.sentence if weaker else ABSENT,
+    }
+
+
+def _record_in(path: Path) -> Record:
+    text = read_bounded(path)
+    if text is None:
+        raise CheckpointError(f"{path}: {'cannot be read' if path.exists() else 'does not exist'}")
+    try:
+        return Record.from_json(text)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def differences(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[Change]:
+    """Every changed leaf, with its dotted key; transforms that were put in or taken out shift no others."""
+    if isinstance(before, dict) and isinstance(after, dict) and depth < DEEPEST:
+        for name in [*before, *(name for name in after if name not in before)]:
+            yield from differences(_below(key, name), before.get(name, ABSENT), after.get(name, ABSENT), depth + 1)
+    elif _is_pipeline(before) and _is_pipeline(after) and depth < DEEPEST:
+        yield from _pipeline_differences(key, before, after, depth)
+    elif not _same(before, after):
+        yield key, before, after
+
+
+def _pipeline_differences(key: str, before: list[Any], after: list[Any], depth: int) -> Iterator[Change]:
+    names = [[_name_of(entry) for entry in entries] for entries in (before, after)]
+    for what, a, a_end, b, b_end in SequenceMatcher(None, *names, autojunk=False).get_opcodes():
+        if what == "equal":
+            for left, right in zip(before[a:a_end], after[b:b_end], strict=True):
+                yield from differences(f"{key}[{_name_of(left)}]", left, right, depth + 1)
+        else:
+            yield from ((f"{key}[{_name_of(left)}]", left, ABSENT) for left in before[a:a_end])
+            yield from ((f"{key}[{_name_of(right)}]", ABSENT, right) for right in after[b:b_end])
+
+
+def unchanged(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Every leaf that is the same on both sides."""
+    if isinstance(before, dict) and isinstance(after, dict) and depth < DEEPEST:
+        for name in before:
+            yield from unchanged(_below(key, name), before[name], after.get(name, ABSENT), depth + 1)
+    elif before is not ABSENT and _same(before, after):
+        yield key, before
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Equal once tuples are lists, and with NaN equal to itself."""
+    if isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)):
+        return len(before) == len(after) and all(_same(a, b) for a, b in zip(before, after, strict=True))
+    return type(before) is type(after) and (before == after or (before != before and after != after))
+
+
+def _is_pipeline(value: Any) -> bool:
+    """A list of described transforms: each names its class."""
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(entry, dict) and "class" in entry for entry in value)
+    )
+
+
+def _name_of(entry: dict[str, Any]) -> str:
+    return str(entry["class"]).rpartition(".")[2]
+
+
+def _below(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
+
+
+def _as_data(change: Change) -> dict[str, Any]:
+    """A side on which the key is not there has no entry, for ``null`` is a value."""
+    key, before, after = change
+    sides = {"a": before, "b": after}
+    return {"key": key, **{side: value for side, value in sides.items() if value is not ABSENT}}
+
+
+def _as_text(changes: list[Change], same: list[tuple[str, Any]]) -> Iterator[str]:
+    for key, before, after in changes:
+        yield escaped(key)
+        yield f"  - {_shown(before)}"
+        yield f"  + {_shown(after)}"
+    if same:
+        yield from ("", "the same on both sides:")
+        yield from (f"  {escaped(key)}: {_shown(value)}" for key, value in same)
+    if not changes:
+        yield "nothing differs"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict) and "class" in value:
+        value = value["class"]
+    return escaped(value, LONGEST_VALUE)

@@ -1,0 +1,113 @@
+"""``nnguard repair``: mirroring axes narrowed to what training showed, without torch; the record follows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from ..axes import written
+from ..checkpoint import SpliceResult
+from ..errors import CheckpointError
+from ..findings import Finding
+from ..models.folder import FOLD_FOLDER, Fold, open_fold
+from ..models.repairing import Change, plan_repair, write
+from ..models.staleness import results_of
+from ..report.escape import escaped
+from ..rules.metrics import check_stale
+from .output import FoldsCommand, folds_option, format_option, print_json
+
+
+@click.command(name="repair", cls=FoldsCommand)
+@click.argument("path")
+@folds_option
+@click.option("-chk", "checkpoint_name", help="Only this checkpoint of each fold. Default: all of them.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
+@click.option("--no-backup", is_flag=True, help="Keep no copy of the old file (NAME.before-nnguard).")
+@format_option()
+def command(
+    path: str, folds: tuple[str, ...], checkpoint_name: str | None, dry_run: bool, no_backup: bool, output_format: str
+) -> None:
+    """Set the mirroring axes of PATH, a checkpoint or model folder, to those that its training showed.
+
+    Axes are only ever narrowed, and are None where none is safe. Tensors are copied byte for byte. Running it
+    twice changes nothing.
+    """
+    opened = checkpoints_of(Path(path), folds, checkpoint_name)
+    changes = [change for ensemble in opened for change in plan_repair(ensemble)]
+    by_path = {fold.path: fold for ensemble in opened for fold in ensemble}
+    for change in changes:  # whether all of them can be written, before the first one is
+        write(change, backup=not no_backup, dry_run=True)
+    done = [write(change, backup=not no_backup, dry_run=dry_run) for change in changes]
+    stale = stale_after(changes, by_path)
+    if output_format == "json":
+        print_json(
+            {
+                "dry_run": dry_run,
+                "changes": [_as_data(change, result) for change, result in zip(changes, done, strict=True)],
+                "findings": [finding.to_dict() for finding in stale],
+            }
+        )
+        return
+    for change, result in zip(changes, done, strict=True):
+        click.echo(_as_text(change, result, dry_run))
+    if stale:
+        from ..report.text import findings_text
+
+        click.echo("\n" + findings_text(stale))
+
+
+def checkpoints_of(path: Path, folds: tuple[str, ...], checkpoint_name: str | None) -> list[list[Fold]]:
+    """The checkpoints to repair, by ensemble: the numbered folds predict together, ``fold_all`` alone.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if not path.is_dir():
+        return [[open_fold(path)]]
+    names = sorted(entry.name for entry in path.iterdir() if FOLD_FOLDER.fullmatch(entry.name))
+    names = [name for name in names if not folds or name.removeprefix("fold_") in folds]
+    pattern = checkpoint_name or "checkpoint_*.pth"
+    numbered = [file for name in names if name != "fold_all" for file in sorted((path / name).glob(pattern))]
+    of_all = sorted((path / "fold_all").glob(pattern)) if "fold_all" in names else []
+    ensembles = [[open_fold(file) for file in files] for files in (numbered, of_all) if files]
+    if not ensembles:
+        raise CheckpointError(f"{path}: no fold_X with a {pattern}")
+    return ensembles
+
+
+def stale_after(changes: list[Change], folds: dict[Path, Fold]) -> list[Finding]:
+    """NNG402, once a fold: what was computed with the axes that the change moves."""
+    findings: dict[Path, list[Finding]] = {}
+    for change in changes:
+        record = folds[change.path].record
+        if change.moves_axes and record is not None and change.path.parent not in findings:
+            results = results_of(change.path)
+            findings[change.path.parent] = check_stale(
+                str(change.path), record, change.after, results, validated_with=change.before
+            )
+    return [finding for of_fold in findings.values() for finding in of_fold]
+
+
+def _as_text(change: Change, result: SpliceResult | None, dry_run: bool) -> str:
+    path = escaped(change.path)
+    if not change.is_needed:
+        return f"{path}: mirroring axes {escaped(written(change.after))}: nothing to repair"
+    axes = f"{escaped(written(change.before))} -> {escaped(written(change.after))}"
+    what = f"mirroring axes {axes}" if change.moves_axes else "only its record is brought up to date"
+    if dry_run:
+        return f"{path}: {what} (dry run: nothing written)"
+    kept = f"; the old file is {escaped(Path(result.backup).name)}" if result is not None and result.backup else ""
+    return f"{path}: {what}{kept}"
+
+
+def _as_data(change: Change, result: SpliceResult | None) -> dict[str, Any]:
+    return {
+        "path": str(change.path),
+        "changed": change.is_needed,
+        "before": msgspec.to_builtins(change.before),
+        "after": msgspec.to_builtins(change.after),
+        "backup": result.backup if result is not None else None,
+    }
