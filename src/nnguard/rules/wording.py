@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..axes import name_axis
-from ..flips import side_of_ratio
-from ..record import Axes, FlipEvidence, Mirroring, Record
+from ..flips import flips_of, side_of_ratio
+from ..record import Axes, FlipEvidence, Record
 
 #: What a verdict rests on, for people. A weaker grade is always named.
 GRADES = {
@@ -40,14 +40,13 @@ def flip_name(flip: Axes, spatial_dims: int | None = None, transpose_forward: Se
 
 
 def flip_names(flips: Iterable[Axes], record: Record) -> str:
-    """Several flips in one phrase, named through the record's ``transpose_forward``."""
+    """Several flips in one phrase, named through the record's ``transpose_forward``; seven flips in three names."""
+    flips = list(flips)
+    axes = sorted({axis for flip in flips for axis in flip})
+    if len(axes) > 1 and sorted(flips) == sorted(flips_of(axes)):
+        names = joined(name_axis(axis, record.spatial_dims, record.transpose_forward) for axis in axes)
+        return f"{names}, alone and together"
     return joined(flip_name(flip, record.spatial_dims, record.transpose_forward) for flip in flips)
-
-
-def rate_of(flip: Axes, mirroring: Mirroring) -> str:
-    """``in 3 % of the draws`` or ``never`` for one flip."""
-    seen = mirroring.flip(flip)
-    return f"{percent(seen.rate)}" if seen is not None and seen.count else "never"
 
 
 def training_showed(record: Record, flips: Iterable[Axes]) -> str:
@@ -59,13 +58,23 @@ def training_showed(record: Record, flips: Iterable[Axes]) -> str:
     if mirroring.state == "measured" and not mirroring.draws:
         axes = ", ".join(str(axis) for axis in mirroring.safe_axes or ()) or "none"
         return f"trained with: the network keeps its answer when mirrored along axes {axes} ({GRADES['measured']})"
-    rates = [f"the plain view {percent(mirroring.plain_rate)}"] if mirroring.plain_rate is not None else []
-    rates += [
-        f"{flip_name(flip, record.spatial_dims, record.transpose_forward)} {rate_of(flip, mirroring)}"
-        for flip in flips
-        if flip
+    return f"trained with: {rates(record, flips)} of {mirroring.clean} clean draws ({GRADES[mirroring.state]})"
+
+
+def rates(record: Record, flips: Iterable[Axes]) -> str:
+    """``the plain view 49 %, axis 0 (y, usually front-back) 47 %, never axis 1 (x, usually left-right)``."""
+    mirroring = record.mirroring
+    evidence = {flip: mirroring.flip(flip) for flip in flips if flip}
+    parts = [f"the plain view {percent(mirroring.plain_rate)}"] if mirroring.plain_rate is not None else []
+    parts += [
+        f"{flip_name(flip, record.spatial_dims, record.transpose_forward)} {percent(seen.rate)}"
+        for flip, seen in evidence.items()
+        if seen is not None and seen.count
     ]
-    return f"trained with: {', '.join(rates)} of {mirroring.clean} clean draws ({GRADES[mirroring.state]})"
+    never = [flip for flip, seen in evidence.items() if seen is None or not seen.count]
+    if never:
+        parts.append(f"never {flip_names(never, record)}")
+    return ", ".join(parts)
 
 
 def unsettled_flips(record: Record, flips: Iterable[Axes]) -> list[Axes]:
