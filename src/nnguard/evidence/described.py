@@ -21,6 +21,8 @@ from .located import Stage
 #: Attributes under which the libraries (and MONAI, torchio, albumentations) keep the transforms that they hold.
 CHILDREN = ("transforms", "transform", "list_of_transforms", "alternative_transform")
 PROBABILITIES = ("apply_probability", "p_per_sample", "prob", "p", "probability")
+#: What a transform measures while it runs, and keeps: not a parameter, and different after every draw.
+MEASURED_WHILE_RUNNING = ("benchmark_use_fft",)
 #: The tree travels in every checkpoint.
 LONGEST_TEXT, LARGEST_TREE, DEEPEST = 200, 6_000, 12
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -54,7 +56,9 @@ def describe_transform(transform: Any, depth: int = 0) -> Tree:
     parameters = {
         name: _plain(value)
         for name, value in attributes.items()
-        if not name.startswith("_") and name not in PROBABILITIES and not _holds_transforms(name, value)
+        if not name.startswith("_")
+        and name not in (*PROBABILITIES, *MEASURED_WHILE_RUNNING)
+        and not _holds_transforms(name, value)
     }
     if parameters:
         tree["parameters"] = parameters
