@@ -1,9 +1,12 @@
+import contextlib
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
 import nnguard
+import trainers
 from nnguard.errors import ConsistencyWarning
 
 
@@ -49,3 +52,74 @@ def told():
                 return [warning for warning in caught if warning.category is ConsistencyWarning]
 
         yield Told()
+
+
+def small(plans):
+    """Plans with a network of a few thousand weights."""
+    arguments = plans["configurations"]["2d"]["architecture"]["arch_kwargs"]
+    arguments["features_per_stage"] = [4] * len(arguments["features_per_stage"])
+
+
+@pytest.fixture(scope="session")
+def base():
+    """nnU-Net's trainer class, the real one."""
+    return trainers.trainer_class("nnUNetTrainer")
+
+
+@pytest.fixture(scope="session")
+def unmirrored(base):
+    """The trainer of nnU-Net's issue #2552: no mirroring in training, all of it declared for predicting."""
+
+    class nnUNetTrainerUnmirrored(base):
+        @staticmethod
+        def get_training_transforms(patch_size, rotation, scales, mirror_axes, *args, **kwargs):
+            return base.get_training_transforms(patch_size, (-0.05, 0.05), scales, None, *args, **kwargs)
+
+    return nnUNetTrainerUnmirrored
+
+
+@pytest.fixture
+def new_trainer(tmp_path):
+    """``new_trainer(class, workers=0)``: a real, small trainer whose output goes to a folder of the test."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(trainers.nnunet_variables(tmp_path, nnUNet_n_proc_DA="0"))
+
+        def make(kind="nnUNetTrainer", workers=0, **options):
+            stack.enter_context(trainers.nnunet_variables(tmp_path, nnUNet_n_proc_DA=str(workers)))
+            made = trainers.new_trainer("2d", tmp_path, kind, change_plans=small, **options)
+            made.num_iterations_per_epoch, made.num_val_iterations_per_epoch, made.num_epochs = 2, 1, 1
+            stack.callback(trainers.shut_down, made)
+            return made
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def model_folders(tmp_path_factory, base, unmirrored):
+    """Model folders written by real trainers under the guard: ``sound``, ``unmirrored``, and ``unguarded``."""
+    # Saved under nnU-Net's own name, by which the predictor looks the trainer up.
+    renamed = type("nnUNetTrainer", (unmirrored,), {})
+    folders = {}
+    for name, kind, mode in (("sound", base, "warn"), ("unmirrored", renamed, "warn"), ("unguarded", renamed, "off")):
+        results = tmp_path_factory.mktemp(name)
+        nnguard.install(mode)
+        with warnings.catch_warnings(), trainers.nnunet_variables(results, nnUNet_n_proc_DA="0"):
+            warnings.simplefilter("ignore")
+            made = trainers.new_trainer("2d", results, kind, change_plans=small)
+            made.on_train_start()
+            made.save_checkpoint(str(Path(made.output_folder) / "checkpoint_final.pth"))
+            folders[name] = Path(made.output_folder_base)
+        nnguard.uninstall()
+    return folders
+
+
+@pytest.fixture
+def new_predictor():
+    """``new_predictor(class=None, **options)``: a real predictor on the CPU."""
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    def make(kind=nnUNetPredictor, **options):
+        return kind(device=torch.device("cpu"), allow_tqdm=False, **options)
+
+    return make
