@@ -6,6 +6,7 @@ and every doubt ends in ``CheckpointError``: what this reader accepts, the unpic
 
 from __future__ import annotations
 
+import codecs
 import struct
 from collections.abc import Callable, Collection
 from typing import Any
@@ -296,7 +297,7 @@ class _Reader:
         self.stack.append(int.from_bytes(self.take(length), "little", signed=True))
 
     def unicode_line(self) -> None:
-        text = str(self.line(), "raw-unicode-escape")
+        text = codecs.raw_unicode_escape_decode(self.line())[0]
         self.cost += 50 + len(text)
         self.stack.append(text)
 
@@ -344,8 +345,7 @@ class _Reader:
             return value
         if kind is Global:
             return Opaque(value.name)
-        if kind is Opaque and not value.arguments:
-            return value
+        # What a call makes may equal a key that is there: str("nnguard"), for example.
         raise CheckpointError("a key is neither text nor a number")
 
     def set_items(self, target: Any, pairs: list[Any]) -> None:
