@@ -103,12 +103,15 @@ def model_folders(tmp_path_factory, base, unmirrored):
     for name, kind, mode in (("sound", base, "warn"), ("unmirrored", renamed, "warn"), ("unguarded", renamed, "off")):
         results = tmp_path_factory.mktemp(name)
         nnguard.install(mode)
-        with warnings.catch_warnings(), trainers.nnunet_variables(results, nnUNet_n_proc_DA="0"):
+        # debug.json tells of the pipeline only where there are workers.
+        workers = "1" if name == "unguarded" else "0"
+        with warnings.catch_warnings(), trainers.nnunet_variables(results, nnUNet_n_proc_DA=workers):
             warnings.simplefilter("ignore")
             made = trainers.new_trainer("2d", results, kind, change_plans=small)
             made.on_train_start()
             made.save_checkpoint(str(Path(made.output_folder) / "checkpoint_final.pth"))
             folders[name] = Path(made.output_folder_base)
+            trainers.shut_down(made)
         nnguard.uninstall()
     return folders
 
