@@ -1,6 +1,47 @@
-"""Puts ``tests/`` on the path, for the made checkpoints that several suites share."""
+"""Runs the command line in this process, and shares made models."""
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+
+class Outcome(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def nnguard(capsys, monkeypatch):
+    """``nnguard("check", folder)`` as the console script would run it."""
+    from nnguard.cli import main
+
+    monkeypatch.delenv("NNGUARD", raising=False)
+
+    def run(*arguments):
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        return Outcome(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def sound(tmp_path):
+    """A model whose record says that it mirrors as its checkpoint declares."""
+    from checkpoints import make_record, save_model
+
+    return save_model(tmp_path / "Dataset002_Discs/nnUNetTrainer__nnUNetPlans__2d", (0, 1), record=make_record())
+
+
+@pytest.fixture
+def trapped(tmp_path):
+    """The bug of nnU-Net issue 2552: declared (0, 1), never mirrored."""
+    from checkpoints import make_record, save_model
+
+    folder = tmp_path / "Dataset002_Discs/nnUNetTrainerNoMirror__nnUNetPlans__2d"
+    return save_model(folder, (0, 1), record=make_record(mirrored=()))

@@ -71,6 +71,8 @@ def command(
             show(_rows(audited), skipped, root or str(listing))
         else:
             print_findings(output_format, findings, [path for one in audited for path in one.checked], skipped, errors)
+    if not errors and all(one.skipped for one in audited):
+        raise CheckpointError(f"{root or listing}: no fold has a {checkpoint_name}: nothing was checked")
     return exit_status(findings, fail_level, errors)
 
 

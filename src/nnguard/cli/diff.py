@@ -106,6 +106,7 @@ def _record_in(path: Path) -> Record:
 
 def differences(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[Change]:
     """Every changed leaf, with its dotted key; transforms that were put in or taken out shift no others."""
+    before, after = _keyed(before), _keyed(after)
     if isinstance(before, dict) and isinstance(after, dict) and depth < DEEPEST:
         for name in [*before, *(name for name in after if name not in before)]:
             yield from differences(_below(key, name), before.get(name, ABSENT), after.get(name, ABSENT), depth + 1)
@@ -116,8 +117,10 @@ def differences(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[C
 
 
 def _pipeline_differences(key: str, before: list[Any], after: list[Any], depth: int) -> Iterator[Change]:
-    names = [[_name_of(entry) for entry in entries] for entries in (before, after)]
-    for what, a, a_end, b, b_end in SequenceMatcher(None, *names, autojunk=False).get_opcodes():
+    aligned = SequenceMatcher(
+        a=[_name_of(entry) for entry in before], b=[_name_of(entry) for entry in after], autojunk=False
+    )
+    for what, a, a_end, b, b_end in aligned.get_opcodes():
         if what == "equal":
             for left, right in zip(before[a:a_end], after[b:b_end], strict=True):
                 yield from differences(f"{key}[{_name_of(left)}]", left, right, depth + 1)
@@ -128,11 +131,19 @@ def _pipeline_differences(key: str, before: list[Any], after: list[Any], depth: 
 
 def unchanged(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Every leaf that is the same on both sides."""
+    before, after = _keyed(before), _keyed(after)
     if isinstance(before, dict) and isinstance(after, dict) and depth < DEEPEST:
         for name in before:
             yield from unchanged(_below(key, name), before[name], after.get(name, ABSENT), depth + 1)
     elif before is not ABSENT and _same(before, after):
         yield key, before
+
+
+def _keyed(value: Any) -> Any:
+    """A record's flips by their axes, other lists of entries by their places; a pipeline stays a list."""
+    if not isinstance(value, list) or _is_pipeline(value) or not all(isinstance(entry, dict) for entry in value):
+        return value
+    return {str(entry.get("axes", f"[{place}]")): entry for place, entry in enumerate(value)} or value
 
 
 def _same(before: Any, after: Any) -> bool:
@@ -150,7 +161,12 @@ def _is_pipeline(value: Any) -> bool:
 
 
 def _name_of(entry: dict[str, Any]) -> str:
-    return str(entry["class"]).rpartition(".")[2]
+    """The class; of a wrapper round a single transform also that one's, for most are wrapped alike."""
+    name = str(entry["class"]).rpartition(".")[2]
+    children = entry.get("children")
+    if isinstance(children, list) and len(children) == 1 and _is_pipeline(children):
+        return f"{name} of {_name_of(children[0])}"
+    return name
 
 
 def _below(key: str, name: object) -> str:

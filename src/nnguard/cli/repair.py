@@ -86,7 +86,7 @@ def stale_after(changes: list[Change], folds: dict[Path, Fold]) -> list[Finding]
         if change.moves_axes and record is not None and change.path.parent not in findings:
             results = results_of(change.path)
             findings[change.path.parent] = check_stale(
-                str(change.path), record, change.after, results, validated_with=change.before
+                str(change.path), record, change.after, results.found, results.commands, validated_with=change.before
             )
     return [finding for of_fold in findings.values() for finding in of_fold]
 

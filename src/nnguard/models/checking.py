@@ -91,7 +91,7 @@ def judge_results(fold: Fold, others: list[Finding]) -> list[Finding]:
     )
     if record is not None and record.axes.changed_by != "annotate":
         results = results_of(fold.path, older_than=record.axes.changed_at)
-        findings += check_stale(str(fold.path), record, checkpoint.declared_axes, results)
+        findings += check_stale(str(fold.path), record, checkpoint.declared_axes, results.found, results.commands)
     return findings
 
 

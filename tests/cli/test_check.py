@@ -1,0 +1,96 @@
+"""Claims about ``nnguard check``."""
+
+import json
+
+import pytest
+
+from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, make_record, save_checkpoint, save_model
+
+
+def codes(done):
+    return sorted({finding["code"] for finding in json.loads(done.out)["findings"]})
+
+
+def test_a_sound_model_is_exit_0(nnguard, sound):
+    done = nnguard("check", sound)
+    assert (done.status, done.err) == (0, "")
+    assert "no findings" in done.out
+
+
+def test_the_trap_is_exit_1(nnguard, trapped):
+    done = nnguard("check", trapped)
+    assert done.status == 1
+    assert "NNG101" in done.out
+
+
+def test_disable_tta_makes_the_trap_harmless(nnguard, trapped):
+    assert nnguard("check", trapped, "--disable_tta").status == 0
+
+
+def test_disable_tta_on_a_mirrored_training_is_advice(nnguard, sound):
+    assert nnguard("check", sound, "--disable_tta").status == 0
+    assert nnguard("check", sound, "--disable_tta", "--fail-level", "advisory").status == 1
+
+
+@pytest.mark.parametrize("spelt", [["-f", "0", "1"], ["-f", "0", "-f", "1"]])
+@pytest.mark.parametrize("last", [True, False])
+def test_folds_are_spelt_as_in_nnunet(nnguard, sound, spelt, last):
+    order = [sound, *spelt] if last else [*spelt, sound]
+    done = nnguard("check", *order, "--format", "json")
+    assert [path.split("/")[-2] for path in json.loads(done.out)["checked"]] == ["fold_0", "fold_1"]
+
+
+def test_one_fold_is_one_fold(nnguard, sound):
+    done = nnguard("check", "-f", "1", sound, "--format", "json")
+    assert [path.split("/")[-2] for path in json.loads(done.out)["checked"]] == ["fold_1"]
+
+
+def test_fold_all_is_asked_for(nnguard, sound):
+    save_checkpoint(sound / "fold_all/checkpoint_final.pth", record=make_record(mirrored=()), fold="all")
+    assert nnguard("check", sound).status == 0
+    assert nnguard("check", sound, "-f", "all").status == 1
+
+
+def test_another_checkpoint_is_chosen_by_its_name(nnguard, sound):
+    save_checkpoint(sound / "fold_0/checkpoint_best.pth", record=make_record(mirrored=()))
+    assert nnguard("check", sound, "-chk", "checkpoint_best.pth").status == 1
+
+
+def test_an_asked_for_fold_that_is_missing_is_exit_2(nnguard, sound):
+    done = nnguard("check", sound, "-f", "0", "7", "--format", "json")
+    assert done.status == 2
+    assert "fold_7" in json.loads(done.out)["errors"][0]
+
+
+def test_weak_evidence_is_shown_and_is_no_failure(nnguard, tmp_path):
+    trapped = save_model(tmp_path / "trapped", debug=DEBUG_PLAIN)
+    fine = save_model(tmp_path / "fine", debug=DEBUG_MIRRORED)
+    assert nnguard("check", trapped).status == 0
+    assert codes(nnguard("check", trapped, "--format", "json")) == ["NNG101", "NNG108"]
+    assert nnguard("check", trapped, "--fail-level", "advisory").status == 1
+    assert nnguard("check", fine, "--fail-level", "advisory").status == 0
+
+
+def test_json_has_the_contracts_keys(nnguard, trapped):
+    data = json.loads(nnguard("check", trapped, "--format", "json").out)
+    assert set(data) == {"schema_version", "findings", "checked", "skipped", "errors"}
+    finding = data["findings"][0]
+    assert {"code", "name", "severity", "message", "subject", "evidence", "remedy"} <= set(finding)
+
+
+def test_github_gets_an_error_a_finding(nnguard, trapped):
+    lines = nnguard("check", trapped, "--format", "github").out.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["::error", "::error"]
+
+
+def test_sarif_names_the_checkpoint(nnguard, trapped):
+    (run,) = json.loads(nnguard("check", trapped, "--format", "sarif").out)["runs"]
+    assert {result["ruleId"] for result in run["results"]} == {"NNG101"}
+    assert "checkpoint_final.pth" in json.dumps(run["results"][0]["locations"])
+
+
+def test_missing_plans_are_exit_2(nnguard, sound):
+    (sound / "plans.json").unlink()
+    done = nnguard("check", sound)
+    assert done.status == 2
+    assert "plans.json" in done.err

@@ -1,0 +1,96 @@
+"""Claims about ``nnguard diff``."""
+
+import json
+
+from checkpoints import make_record, save_checkpoint
+
+NOISE = {"class": "RandomTransform", "children": [{"class": "GaussianNoiseTransform"}], "probability": 0.1}
+BLUR = {"class": "RandomTransform", "children": [{"class": "GaussianBlurTransform"}], "probability": 0.2}
+MIRROR = {"class": "MirrorTransform", "parameters": {"allowed_axes": [0, 1]}}
+
+
+def pipeline(*transforms):
+    return make_record(transforms=[{"class": "ComposeTransforms", "children": list(transforms)}])
+
+
+def write(path, record):
+    path.write_text(record.to_json())
+    return path
+
+
+def keys(done):
+    return [change["key"] for change in json.loads(done.out)["changes"]]
+
+
+def test_the_same_file_does_not_differ(nnguard, sound):
+    path = sound / "fold_0/checkpoint_final.pth"
+    done = nnguard("diff", path, path)
+    assert (done.status, done.out) == (0, "nothing differs\n")
+
+
+def test_only_changed_keys_are_shown(nnguard, sound):
+    done = nnguard(
+        "diff", sound / "fold_0/checkpoint_final.pth", sound / "fold_1/checkpoint_final.pth", "--format", "json"
+    )
+    assert done.status == 1
+    assert keys(done) == ["init_args.fold"]
+
+
+def test_all_shows_the_rest_too(nnguard, sound):
+    files = [sound / f"fold_{fold}/checkpoint_final.pth" for fold in (0, 1)]
+    data = json.loads(nnguard("diff", *files, "--all", "--format", "json").out)
+    assert data["same"]["trainer"] == "nnUNetTrainer"
+    assert "init_args.fold" not in data["same"]
+
+
+def test_a_transform_taken_out_shifts_no_other(nnguard, tmp_path):
+    first = write(tmp_path / "a.json", pipeline(NOISE, BLUR, MIRROR))
+    second = write(tmp_path / "b.json", pipeline(BLUR, MIRROR))
+    done = nnguard("diff", first, second, "--format", "json")
+    assert len(keys(done)) == 1
+    assert "GaussianNoiseTransform" in keys(done)[0]
+    assert "b" not in json.loads(done.out)["changes"][0]
+
+
+def test_a_changed_probability_is_named_by_its_transform(nnguard, tmp_path):
+    first = write(tmp_path / "a.json", pipeline(NOISE, BLUR))
+    second = write(tmp_path / "b.json", pipeline(NOISE, {**BLUR, "probability": 0.5}))
+    (key,) = keys(nnguard("diff", first, second, "--format", "json"))
+    assert "GaussianBlurTransform" in key
+    assert key.endswith("probability")
+
+
+def test_a_missing_key_is_not_a_null(nnguard, tmp_path):
+    with_axes = save_checkpoint(tmp_path / "a.pth", axes=None, record=make_record())
+    without = save_checkpoint(tmp_path / "b.pth", axes=None, record=make_record())
+    import torch
+
+    from checkpoints import checkpoint_dict
+
+    bare = checkpoint_dict(record=make_record())
+    del bare["inference_allowed_mirroring_axes"]
+    torch.save(bare, without)
+    (change,) = json.loads(nnguard("diff", with_axes, without, "--format", "json").out)["changes"]
+    assert change == {"key": "inference_allowed_mirroring_axes", "a": None}
+
+
+def test_model_folders_are_compared_with_their_plans(nnguard, sound, trapped):
+    plans = json.loads((trapped / "plans.json").read_text())
+    plans["configurations"]["2d"]["spacing"] = [2.0, 2.0]
+    (trapped / "plans.json").write_text(json.dumps(plans))
+    found = keys(nnguard("diff", sound, trapped, "--format", "json"))
+    assert "plans.json.configurations.2d.spacing" in found
+    assert "fold_0.record.mirroring.safe_axes" in found
+    assert not any("dataset.json" in key for key in found)
+
+
+def test_text_shows_both_sides_escaped(nnguard, tmp_path):
+    first = save_checkpoint(tmp_path / "a.pth", record=make_record())
+    second = save_checkpoint(tmp_path / "b.pth", record=make_record(), trainer_name="Evil\x1b[2J")
+    out = nnguard("diff", first, second).out
+    assert "  - nnUNetTrainer\n  + Evil\\x1b[2J\n" in out
+
+
+def test_a_broken_record_cannot_be_compared(nnguard, tmp_path):
+    path = save_checkpoint(tmp_path / "a.pth", record="{")
+    assert nnguard("diff", path, path).status == 2

@@ -1,0 +1,83 @@
+"""Claims about ``nnguard doctor``. Importing nnU-Net takes its time, so that most ask only for the start."""
+
+import json
+
+import pytest
+
+from nnguard.cli import doctor
+
+
+def test_without_the_variable_nothing_is_guarded_and_it_says_how(nnguard):
+    done = nnguard("doctor", "--quick")
+    assert done.status == 1
+    assert "NNGUARD is not set" in done.out
+    assert "armed at their start, were NNGUARD set" in done.out
+
+
+def test_with_the_variable_interpreters_are_armed(nnguard, monkeypatch):
+    monkeypatch.setenv("NNGUARD", "strict")
+    done = nnguard("doctor", "--quick", "--format", "json")
+    data = json.loads(done.out)
+    assert done.status == 0
+    assert data["active"] is True
+    assert data["armed_at_start"] is True
+    assert data["reasons"] == []
+
+
+def test_off_is_a_reason(nnguard, monkeypatch):
+    monkeypatch.setenv("NNGUARD", "off")
+    done = nnguard("doctor", "--quick")
+    assert done.status == 1
+    assert "switches the guard off" in done.out
+
+
+def test_an_unreadable_mode_is_exit_2(nnguard, monkeypatch):
+    monkeypatch.setenv("NNGUARD", "stict")
+    assert nnguard("doctor", "--quick").status == 2
+
+
+def answer(**changes):
+    status = {"active": True, "inactive": [], "targets": {}, "versions": {}}
+    return {"armed_at_start": True, "import_error": None, "status": status, "nnunetv2_path": "x", **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"armed_at_start": False}, "a fresh interpreter is not armed"),
+        ({"import_error": "No module named 'nnunetv2'"}, "nnU-Net cannot be imported"),
+        ({"status": {**answer()["status"], "active": False, "inactive": ["no such method"]}}, "no such method"),
+    ],
+)
+def test_each_reason_is_named(nnguard, monkeypatch, changes, reason):
+    monkeypatch.setattr(doctor, "ask", lambda how, environment: answer(**changes))
+    monkeypatch.setenv("NNGUARD", "warn")
+    done = nnguard("doctor")
+    assert done.status == 1
+    assert reason in done.out
+
+
+def test_missing_targets_of_a_fork_are_listed(nnguard, monkeypatch):
+    targets = {"nnUNetPredictor": {"patched": ["a", "b"], "missing": ["predict_from_files"]}}
+    monkeypatch.setattr(
+        doctor, "ask", lambda how, environment: answer(status={**answer()["status"], "targets": targets})
+    )
+    monkeypatch.setenv("NNGUARD", "warn")
+    done = nnguard("doctor")
+    assert done.status == 0
+    assert "nnUNetPredictor: 2 targets patched, missing: predict_from_files" in done.out
+
+
+def test_an_interpreter_that_says_nothing_is_exit_2(nnguard, monkeypatch):
+    monkeypatch.setattr(doctor, "QUESTION", "import sys; sys.exit('broken environment')")
+    done = nnguard("doctor")
+    assert done.status == 2
+    assert "broken environment" in done.err
+
+
+@pytest.mark.slow
+def test_real_nnunet_is_found_guarded(nnguard, monkeypatch):
+    monkeypatch.setenv("NNGUARD", "strict")
+    data = json.loads(nnguard("doctor", "--format", "json").out)
+    assert data["active"] is True
+    assert data["status"]["targets"]["nnUNetPredictor"]["patched"]

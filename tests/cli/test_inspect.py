@@ -1,0 +1,158 @@
+"""Claims about ``nnguard inspect``."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from checkpoints import DEBUG_PLAIN, make_record, save_checkpoint, save_model
+
+CONTRACT = ["path", "kind", "trainer", "configuration", "fold", "epoch", "declared_axes", "record", "findings"]
+
+
+def test_a_sound_checkpoint_is_clean(nnguard, sound):
+    done = nnguard("inspect", sound / "fold_0/checkpoint_final.pth")
+    assert done.status == 0
+    assert "no findings" in done.out
+    assert "axis 1 (x, usually left-right)" in done.out
+    assert done.err == ""
+
+
+def test_the_trap_is_shown_with_its_remedy(nnguard, trapped):
+    done = nnguard("inspect", trapped / "fold_0/checkpoint_final.pth")
+    assert done.status == 1
+    assert "NNG101" in done.out
+    assert "nnguard repair" in done.out
+
+
+def test_json_has_the_contracts_keys(nnguard, trapped):
+    data = json.loads(nnguard("inspect", trapped / "fold_0/checkpoint_final.pth", "--format", "json").out)
+    assert [key for key in CONTRACT if key not in data] == []
+    assert data["schema_version"] == 1
+    assert data["kind"] == "checkpoint"
+    assert data["declared_axes"] == [0, 1]
+    assert data["record"]["mirroring"]["safe_axes"] == []
+    assert [finding["code"] for finding in data["findings"]] == ["NNG101"]
+
+
+def test_a_model_folder_shows_every_fold(nnguard, sound):
+    data = json.loads(nnguard("inspect", sound, "--format", "json").out)
+    assert data["kind"] == "model folder"
+    assert [one["fold"] for one in data["checkpoints"]] == [0, 1]
+    assert [
+        one["fold"] for one in json.loads(nnguard("inspect", sound, "-f", "1", "--format", "json").out)["checkpoints"]
+    ] == [1]
+
+
+def test_a_fold_folder_shows_every_checkpoint(nnguard, sound):
+    save_checkpoint(sound / "fold_0/checkpoint_best.pth", record=make_record())
+    data = json.loads(nnguard("inspect", sound / "fold_0", "--format", "json").out)
+    assert [one["path"].rpartition("/")[2] for one in data["checkpoints"]] == [
+        "checkpoint_best.pth",
+        "checkpoint_final.pth",
+    ]
+
+
+def test_an_unreadable_fold_makes_exit_2_and_shows_the_rest(nnguard, sound):
+    (sound / "fold_1/checkpoint_final.pth").write_bytes(b"")
+    done = nnguard("inspect", sound)
+    assert done.status == 2
+    assert "safe axes" in done.out
+    assert "fold_1" in done.err
+
+
+def test_no_record_is_told(nnguard, tmp_path):
+    done = nnguard("inspect", save_checkpoint(tmp_path / "checkpoint.pth"))
+    assert done.status == 0
+    assert "NNG108" in done.out
+
+
+def test_no_record_fails_at_the_level_of_advice(nnguard, tmp_path):
+    path = save_checkpoint(tmp_path / "checkpoint.pth")
+    assert nnguard("inspect", path, "--fail-level", "advisory").status == 1
+
+
+def test_weaker_evidence_is_shown_with_its_grade(nnguard, tmp_path):
+    folder = save_model(tmp_path / "model", debug=DEBUG_PLAIN)
+    done = nnguard("inspect", folder / "fold_0/checkpoint_final.pth")
+    assert done.status == 0
+    assert "grade: debug.json" in done.out
+    assert "NNG101" in done.out
+
+
+def test_a_broken_record_is_told_as_broken(nnguard, tmp_path):
+    done = nnguard("inspect", save_checkpoint(tmp_path / "checkpoint.pth", record="{"))
+    assert "broken" in done.out
+    assert "NNG108" in done.out
+
+
+def test_a_record_file_is_read(nnguard, tmp_path):
+    (tmp_path / "nnguard.json").write_text(make_record().to_json())
+    done = nnguard("inspect", tmp_path / "nnguard.json")
+    assert done.status == 0
+    assert "safe axes     (0, 1)" in done.out
+
+
+def test_an_exported_zip_shows_its_checkpoints(nnguard, trapped, tmp_path):
+    archive = tmp_path / "model.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as exported:
+        for fold in ("fold_0", "fold_1"):
+            exported.write(
+                trapped / fold / "checkpoint_final.pth", f"Dataset002_Discs/model/{fold}/checkpoint_final.pth"
+            )
+    done = nnguard("inspect", archive, "--format", "json")
+    data = json.loads(done.out)
+    assert done.status == 1
+    assert data["kind"] == "exported zip"
+    assert len(data["checkpoints"]) == 2
+    assert {finding["code"] for finding in data["findings"]} == {"NNG101"}
+
+
+def test_a_results_tree_is_pointed_to_audit(nnguard, sound):
+    done = nnguard("inspect", sound.parent)
+    assert done.status == 2
+    assert "nnguard audit" in done.err
+
+
+def test_text_from_the_file_is_escaped(nnguard, tmp_path):
+    evil = "Trainer\x1b[31m\n::error::owned\u202e"
+    done = nnguard("inspect", save_checkpoint(tmp_path / "checkpoint.pth", trainer_name=evil))
+    assert "\x1b" not in done.out
+    assert "\u202e" not in done.out
+    assert not any(line.startswith("::error") for line in done.out.splitlines())
+
+
+@pytest.mark.parametrize("rule", ["NNG101=ignore"])
+def test_a_silenced_rule_is_not_shown(nnguard, trapped, monkeypatch, rule):
+    path = trapped / "fold_0/checkpoint_final.pth"
+    run = nnguard
+    monkeypatch.setenv("NNGUARD", f"warn,{rule}")
+    done = run("inspect", path)
+    assert done.status == 0
+    assert "NNG101" not in done.out
+
+
+def test_inspecting_imports_nothing_heavy(sound):
+    code = (
+        "import sys; from nnguard.cli import main; main(['inspect', sys.argv[1]]);"
+        "print(sorted(set(sys.modules) & set(sys.argv[2:])), file=sys.stderr)"
+    )
+    heavy = [
+        "torch",
+        "numpy",
+        "rich",
+        "structlog",
+        "jinja2",
+        "matplotlib",
+        "fsspec",
+        "nnunetv2",
+        "wrapt",
+        "nnguard.hooks",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(sound / "fold_0/checkpoint_final.pth"), *heavy], capture_output=True, text=True
+    )
+    assert "no findings" in done.stdout
+    assert done.stderr == "[]\n"

@@ -1,0 +1,79 @@
+"""Claims about the command line as a whole."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from nnguard.cli import COMMANDS, group
+
+MAIN = [sys.executable, "-c", "import sys; from nnguard.cli import main; sys.exit(main())"]
+
+
+def start(*arguments, **environment):
+    inherited = {name: value for name, value in os.environ.items() if name != "NNGUARD"}
+    return subprocess.run(
+        [*MAIN, *map(str, arguments)], env={**inherited, **environment}, capture_output=True, text=True
+    )
+
+
+def test_help_loads_no_command():
+    code = (
+        "import sys; from nnguard.cli import main; main(['--help']);"
+        "print(sorted(name for name in sys.modules if name.startswith('nnguard.cli.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.endswith("[]\n")
+    assert "inspect" in done.stdout
+
+
+def test_every_listed_command_loads_and_is_called_by_its_name():
+    context = group.make_context("nnguard", ["rule"])
+    names = group.list_commands(context)
+    assert {"run", "inspect", "check", "audit", "diff", "repair", "annotate", "rule", "doctor"} <= set(names)
+    for name in names:
+        assert group.get_command(context, name).name == name
+
+
+def test_a_command_without_a_file_is_no_command(nnguard, monkeypatch):
+    monkeypatch.setitem(COMMANDS, "unwritten", "Not there yet.")
+    assert nnguard("unwritten").status == 2
+    assert "unwritten" not in nnguard("--help").out
+
+
+def test_an_unreadable_mode_is_exit_2_and_one_line():
+    done = start("rule", NNGUARD="stict")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "strict" in done.stderr
+
+
+@pytest.mark.parametrize("mode", ["", "off", "warn", "strict,NNG102=raise"])
+def test_a_readable_mode_is_no_obstacle(mode):
+    done = start("rule", NNGUARD=mode)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_usage_error_is_exit_2(nnguard):
+    assert nnguard("check").status == 2
+    assert nnguard("nonsense").status == 2
+
+
+def test_a_closed_pipe_is_quiet():
+    done = subprocess.run(
+        f"{' '.join(map(repr, MAIN))} rule --format json | head -c 10; echo ${{PIPESTATUS[0]}} >&2",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_the_version_is_the_packages(nnguard):
+    from importlib.metadata import version
+
+    assert nnguard("--version").out == f"nnguard {version('nnguard')}\n"
