@@ -149,14 +149,14 @@ def zip_directory(source: sources.Source, path: str = "") -> Directory:
 
 def archive_root(directory: Directory) -> str:
     """The folder that all members lie in, with its slash: PyTorch takes the first member's for all."""
-    roots = {member.name.partition("/")[0] if "/" in member.name else "" for member in directory.members}
     names = {member.name.lower() for member in directory.members}
+    if any(name.endswith(".pth") for name in names):
+        raise CheckpointError(
+            "it is a zip of whole models: give the checkpoint's name inside it (member=...), "
+            "or install it with nnUNetv2_install_pretrained_model_from_zip"
+        )
+    roots = {member.name.partition("/")[0] if "/" in member.name else "" for member in directory.members}
     if len(roots) != 1 or "" in roots:
-        if any(name.endswith(".pth") for name in names):
-            raise CheckpointError(
-                "it is a zip of whole models: give the checkpoint's name inside it (member=...), "
-                "or install it with nnUNetv2_install_pretrained_model_from_zip"
-            )
         raise CheckpointError("its members do not lie in one folder, as PyTorch writes them")
     root = roots.pop() + "/"
     if f"{root}constants.pkl".lower() in names:

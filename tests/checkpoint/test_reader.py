@@ -1,0 +1,493 @@
+"""What the reader returns is what PyTorch loads, for every protocol, source and form that torch.save has."""
+
+import copy
+import io
+import os
+import socket
+import struct
+import subprocess
+import sys
+import zipfile
+from collections import OrderedDict
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from checkpoint.archives import (
+    BYTEORDER,
+    ENTRIES,
+    ROOT,
+    TENSOR,
+    VERSION,
+    Piece,
+    call,
+    checkpoint,
+    data_pkl,
+    encoded,
+    encoded_entry,
+    pickled,
+    text,
+    zipped,
+)
+from nnguard.checkpoint import Opaque, exported_checkpoints, read_checkpoint
+from nnguard.errors import CheckpointError
+
+AXES = "inference_allowed_mirroring_axes"
+
+
+@cache
+def states():
+    """State dicts of a small network after one step, and of its optimiser, momentum and all."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Conv2d(4, 3, 1))
+    optimiser = torch.optim.SGD(network.parameters(), 1e-2, momentum=0.99, nesterov=True)
+    network(torch.randn(2, 2, 8, 8)).square().mean().backward()
+    optimiser.step()
+    return network.state_dict(), optimiser.state_dict()
+
+
+def trained(**changes):
+    """The dict that a small trainer's ``save_checkpoint`` writes."""
+    network, optimiser = copy.deepcopy(states())
+    logging = {
+        "mean_fg_dice": [np.float64(0.5), np.float32(0.75)],
+        "ema_fg_dice": [np.float64(0.5), np.float64(0.525)],
+        "dice_per_class_or_region": [[np.float64(0.1), np.float64("nan")], [np.float64(0.2), np.float64(0.3)]],
+        "train_losses": [np.float32(-0.1), -0.25],
+        "lrs": [0.01, 0.0099],
+        "epoch_start_timestamps": [1.5e9, 1.6e9],
+    }
+    return {
+        "network_weights": network,
+        "optimizer_state": optimiser,
+        "grad_scaler_state": torch.amp.GradScaler(enabled=False).state_dict(),
+        "logging": logging,
+        "_best_ema": np.float64(0.525),
+        "current_epoch": 2,
+        "init_args": {
+            "plans": {"plans_name": "nnUNetPlans", "transpose_forward": [0, 1, 2], "patch": (64, 64), "flag": True},
+            "configuration": "2d",
+            "fold": 0,
+            "dataset_json": {"labels": {"background": 0, "left": 1}, "numTraining": 20, "ending": ".png"},
+            "device": torch.device("cuda", 0),
+        },
+        "trainer_name": "nnUNetTrainer",
+        AXES: (0, 1),
+        **changes,
+    }
+
+
+def saved(tmp_path, content, **how):
+    path = tmp_path / "checkpoint_final.pth"
+    torch.save(content, path, **how)
+    return path
+
+
+def loaded(path):
+    return torch.load(path, weights_only=False, map_location="cpu")
+
+
+def same(ours, theirs):
+    """Equal in value and, for containers, in type; NaN equals NaN; numpy's numbers count as Python's."""
+    if isinstance(ours, Opaque):
+        return not isinstance(theirs, (dict, list, tuple, str, int, float, type(None)))
+    if isinstance(ours, dict):
+        return list(ours) == list(theirs) and all(same(ours[key], theirs[key]) for key in ours)
+    if isinstance(ours, (list, tuple)):
+        return type(ours) is type(theirs) and len(ours) == len(theirs) and all(map(same, ours, theirs))
+    return ours == theirs or (ours != ours and theirs != theirs)
+
+
+def assert_agrees(path):
+    ours, theirs = read_checkpoint(path), loaded(path)
+    assert ours.keys == tuple(theirs)
+    assert same(ours.init_args, theirs["init_args"])
+    assert same(ours.logging, theirs["logging"])
+    assert ours.epoch == theirs["current_epoch"]
+    assert same(ours.best_ema, theirs["_best_ema"])
+    assert ours.trainer_name == theirs["trainer_name"]
+    assert ours.has_declared_axes == (AXES in theirs)
+    assert same(ours.declared_axes, theirs.get(AXES))
+    assert ours.record_text == theirs.get("nnguard")
+    return ours
+
+
+@pytest.mark.parametrize("protocol", [1, 2, 3, 4, 5])
+def test_a_trainers_checkpoint_reads_as_pytorch_loads_it(protocol, tmp_path):
+    ours = assert_agrees(saved(tmp_path, trained(nnguard='{"a": 1}'), pickle_protocol=protocol))
+    assert ours.protocol == protocol
+    assert ours.tensors >= 12
+    assert ours.init_args["device"] == Opaque("torch.device", ("cuda", 0))
+    assert all(type(value) is float for value in ours.logging["mean_fg_dice"])
+
+
+def test_protocol_0_reads_where_pytorch_can_load_it(tmp_path):
+    """PyTorch writes protocol 0 with tensors and cannot load it; without tensors it can."""
+    plain = {**trained(), "network_weights": {}, "optimizer_state": {}, "note": "line\nbreak \u00e9 \u2603"}
+    assert assert_agrees(saved(tmp_path, plain, pickle_protocol=0)).protocol == 0
+    with pytest.raises(CheckpointError, match="opcode b'P'"):
+        read_checkpoint(saved(tmp_path, trained(), pickle_protocol=0))
+
+
+@pytest.mark.parametrize("axes", [None, (), [], (0,), [0, 1], (0, 1, 2), 2, (-1,), (0, 0), "01", True, 0.5, {"a": 1}])
+def test_declared_axes_come_verbatim(axes, tmp_path):
+    ours = assert_agrees(saved(tmp_path, trained(**{AXES: axes})))
+    assert type(ours.declared_axes) is type(axes)
+
+
+def test_axes_of_numpy_integers_are_numbers(tmp_path):
+    path = saved(tmp_path, trained(**{AXES: tuple(np.arange(2))}))
+    assert read_checkpoint(path).declared_axes == (0, 1)
+
+
+def test_missing_axes_are_told_from_none(tmp_path):
+    content = trained()
+    del content[AXES]
+    assert not assert_agrees(saved(tmp_path, content)).has_declared_axes
+    assert assert_agrees(saved(tmp_path, trained(**{AXES: None}))).has_declared_axes
+
+
+@pytest.mark.parametrize(
+    "dtype", ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?", ">f8", ">i4", ">u2"]
+)
+def test_every_numpy_number_is_decoded(dtype, tmp_path):
+    value = np.frombuffer(np.array(97, dtype=dtype).tobytes(), dtype=dtype)[0]
+    assert_agrees(saved(tmp_path, trained(_best_ema=np.float64(0.5), logging={"values": [value, value]})))
+
+
+def test_what_is_no_data_is_opaque(tmp_path):
+    content = trained()
+    content["init_args"].update(
+        array=np.zeros((2, 2)),
+        tensor=torch.zeros(2),
+        path=Path("a"),
+        dtype=torch.float32,
+        complex=1j,
+        longdouble=np.longdouble(1),
+    )
+    ours = assert_agrees(saved(tmp_path, content))
+    assert ours.init_args["dtype"] == Opaque("torch.float32")
+    assert ours.init_args["longdouble"].name.endswith("scalar")
+
+
+def test_ordinary_python_values_come_through(tmp_path):
+    values = {
+        "bytes": b"a\xff", "no_bytes": b"", "big": 2**70, "negative": -5,
+        "ordered": OrderedDict(a=1), "size": torch.Size([1, 2]), "nested": [[(1, (2,))]], "astral": "\U0001f600",
+        "nothing": {}, 1: "int key", None: "None key", (1, "a"): "tuple key",
+    }  # fmt: skip
+    for protocol in (2, 4):
+        ours = read_checkpoint(saved(tmp_path, trained(init_args=values), pickle_protocol=protocol))
+        assert ours.init_args == loaded(tmp_path / "checkpoint_final.pth")["init_args"]
+
+
+def test_sets_come_through_where_the_protocol_knows_them(tmp_path):
+    values = {"set": {1, 2}, "frozen": frozenset({"a"})}
+    assert read_checkpoint(saved(tmp_path, trained(init_args=values), pickle_protocol=4)).init_args == values
+    older = read_checkpoint(saved(tmp_path, trained(init_args=values), pickle_protocol=2)).init_args
+    assert all(isinstance(value, Opaque) for value in older.values())
+
+
+def test_later_entry_overrides_earlier_for_both(tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(checkpoint(pickled(after=encoded_entry(AXES, None) + encoded_entry(AXES, (1,)))))
+    assert assert_agrees(path).declared_axes == (1,)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(st.text(max_size=8) | st.integers(-5, 5), inner, max_size=4)
+    ),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(plans=PLAIN, axes=PLAIN, record=st.text(), protocol=st.integers(1, 5), shared=st.booleans())
+def test_made_dicts_read_as_pytorch_loads_them(plans, axes, record, protocol, shared, tmp_path):
+    content = trained(**{AXES: axes}, nnguard=record)
+    content["init_args"]["plans"] = [plans, plans] if shared else plans
+    assert_agrees(saved(tmp_path, content, pickle_protocol=protocol))
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    {
+        "with CRCs not computed": zipped([data_pkl(pickled(), crc=0), VERSION]),
+        "with sizes behind the data": zipped(
+            [data_pkl(pickled(), local={"flags": 8, "crc": 0, "size": 0, "packed": 0}), VERSION]
+        ),
+        "with a zip64 record": checkpoint(zip64={}),
+        "with data.pkl last": zipped([VERSION, BYTEORDER, data_pkl(pickled())]),
+        "with POP and a memo used twice": checkpoint(pickled(before=b"NNq\x00" + b"00")),
+        "with old text": checkpoint(pickled(inside=b"U\x04noteT\x01\0\0\0a")),
+        "with lines": checkpoint(pickled(inside=text("note") + b"(I01\nI-5\nL7L\nF0.5\nI00\nt")),
+        "with a frame": checkpoint(b"\x80\x04\x95" + struct.pack("<Q", len(pickled()) - 2) + pickled()[2:]),
+        "with metadata on a state dict": checkpoint(
+            pickled(inside=text("note") + b"ccollections\nOrderedDict\n)R}" + text("_metadata") + b"}sb")
+        ),
+        "with keys that are equal": checkpoint(pickled(inside=text("note") + b"}K\x01Ns\x88K\x05s")),
+    }.items(),
+)
+def test_unusual_but_sound_files_read_as_pytorch_loads_them(name, data, tmp_path):
+    path = tmp_path / "checkpoint_final.pth"
+    path.write_bytes(data)
+    assert_agrees(path)
+
+
+@pytest.mark.parametrize("name", ["checkpoint_final.pth", "modèle \u2603.pth", "a.b.pth"])
+def test_the_files_name_does_not_matter(name, tmp_path):
+    path = tmp_path / name
+    torch.save(trained(), str(path))
+    assert_agrees(path)
+
+
+def test_a_checkpoint_of_other_code_reads_with_what_it_has(tmp_path):
+    ours = read_checkpoint(saved(tmp_path, {"network_weights": {}, "trainer_name": 5, "current_epoch": True}))
+    assert (ours.trainer_name, ours.epoch, ours.best_ema, ours.init_args, ours.logging) == (None, None, None, {}, {})
+
+
+# -- the record ---------------------------------------------------------------------------------------
+
+
+def test_no_record_is_none_and_a_broken_one_is_an_error(tmp_path):
+    assert read_checkpoint(saved(tmp_path, trained())).record() is None
+    for broken in ("", "{", "[]", '{"schema": 1}', '{"schema": 999}', None, 5, ["a"], "[" * 100_000):
+        ours = read_checkpoint(saved(tmp_path, trained(nnguard=broken)))
+        assert ours.has_record
+        with pytest.raises(CheckpointError, match="checkpoint_final"):
+            ours.record()
+
+
+def test_record_comes_back(tmp_path):
+    from checkpoints import make_record
+
+    record = make_record()
+    assert read_checkpoint(saved(tmp_path, trained(nnguard=record.to_json()))).record() == record
+
+
+# -- the weights' fingerprint -------------------------------------------------------------------------
+
+
+def test_fingerprint_follows_the_weights_and_nothing_else(tmp_path):
+    content = trained()
+    first = read_checkpoint(saved(tmp_path, content)).weights_fingerprint
+    assert first
+    assert read_checkpoint(saved(tmp_path, {**content, "nnguard": "{}", AXES: None})).weights_fingerprint == first
+    content["network_weights"]["0.bias"] += 1
+    assert read_checkpoint(saved(tmp_path, content)).weights_fingerprint != first
+
+
+def test_no_fingerprint_where_pytorch_computed_no_crcs(tmp_path):
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = saved(tmp_path, trained())
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert assert_agrees(path).weights_fingerprint is None
+
+
+# -- sources ------------------------------------------------------------------------------------------
+
+
+class Counted(io.BytesIO):
+    """Counts the bytes that are read from it."""
+
+    taken = 0
+
+    def read(self, size=-1):
+        piece = super().read(size)
+        self.taken += len(piece)
+        return piece
+
+
+def test_an_open_file_stays_open_where_it_stood(tmp_path):
+    path = saved(tmp_path, trained())
+    with path.open("rb") as file:
+        file.seek(7)
+        assert read_checkpoint(file).trainer_name == "nnUNetTrainer"
+        assert file.tell() == 7
+
+
+def test_tensors_are_never_read():
+    big = Piece(ROOT + "data/0", bytes(20 << 20))
+    file = Counted(checkpoint(None, big))
+    read_checkpoint(file)
+    assert file.taken < 200_000
+
+
+def test_a_url_is_read_by_ranges(tmp_path):
+    import fsspec
+
+    files = fsspec.filesystem("memory")
+    files.pipe("/nnguard/checkpoint.pth", checkpoint(None, Piece(ROOT + "data/0", bytes(1 << 20))))
+    asked = []
+    whole = type(files).cat_file
+
+    def counted(self, path, start=None, end=None, **how):
+        asked.append(end - start)
+        return whole(self, path, start=start, end=end, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(files), "cat_file", counted)
+        ours = read_checkpoint("memory://nnguard/checkpoint.pth")
+    assert ours.path == "memory://nnguard/checkpoint.pth"
+    assert ours.declared_axes == (0, 1)
+    assert sum(asked) < 100_000
+
+
+@pytest.mark.parametrize("url", ["memory://nothing/here.pth", "nosuchscheme://a/b.pth"])
+def test_a_url_that_leads_nowhere_is_one_line(url):
+    with pytest.raises(CheckpointError, match="cannot be reached") as caught:
+        read_checkpoint(url)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_checkpoints_inside_an_exported_model(method, tmp_path):
+    path, export = saved(tmp_path, trained()), tmp_path / "model.zip"
+    member = "Dataset002_Discs/nnUNetTrainer__nnUNetPlans__2d/fold_0/checkpoint_final.pth"
+    with zipfile.ZipFile(export, "w", method) as archive:
+        archive.write(path, member)
+        archive.writestr("Dataset002_Discs/nnUNetTrainer__nnUNetPlans__2d/plans.json", "{}")
+    assert exported_checkpoints(export) == [member]
+    inside, outside = read_checkpoint(export, member=member), read_checkpoint(path)
+    assert inside.path == f"{export}!{member}"
+    assert inside.size == outside.size
+    assert inside.init_args == outside.init_args
+    assert same(inside.logging, outside.logging)
+    with pytest.raises(CheckpointError, match="no member"):
+        read_checkpoint(export, member="Dataset002_Discs/other.pth")
+    with pytest.raises(CheckpointError, match="zip of whole models"):
+        read_checkpoint(export)
+
+
+def test_a_damaged_export_is_an_error(tmp_path):
+    path, export = saved(tmp_path, trained()), tmp_path / "model.zip"
+    with zipfile.ZipFile(export, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(path, "m/fold_0/checkpoint_final.pth")
+    damaged = bytearray(export.read_bytes())
+    damaged[3000] ^= 0xFF
+    export.write_bytes(damaged)
+    with pytest.raises(CheckpointError, match=r"damaged|unpacked|header|directory"):
+        read_checkpoint(export, member="m/fold_0/checkpoint_final.pth")
+
+
+# -- what is no checkpoint ----------------------------------------------------------------------------
+
+LEGACY = io.BytesIO()
+torch.save({"a": torch.zeros(2)}, LEGACY, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("empty.pth", b"", "empty"),
+        ("lfs.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
+        ("legacy.pth", LEGACY.getvalue(), r"old format.*torch\.save"),
+        ("model_final_checkpoint.model", LEGACY.getvalue(), "nnU-Net v1"),
+        ("model_final_checkpoint.model.pkl", b"\x80\x03}.", "nnU-Net v1"),
+        ("bare.pth", b"\x80\x04}.", "bare pickle"),
+        ("a.tar", bytes(257) + b"ustar" + bytes(300), "tar archive"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(50), "7z archive"),
+        ("a.pth.gz", b"\x1f\x8b" + bytes(50), "gzip"),
+        ("page.pth", b"<!DOCTYPE html>", "text"),
+        ("zeros.pth", bytes(4096), "zeros"),
+        ("noise.pth", b"whatever it is", "no zip archive"),
+        ("half.pth", checkpoint()[: len(checkpoint()) // 2], "truncated"),
+        ("v1.zip", zipped([Piece("a/plans.pkl", b""), Piece("b/x", b"")]), "one folder"),
+    ],
+)
+def test_what_a_file_is_that_is_no_checkpoint(name, content, says, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=says) as caught:
+        read_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_path_and_directory(tmp_path):
+    with pytest.raises(CheckpointError, match="no such file"):
+        read_checkpoint(tmp_path / "nothing.pth")
+    with pytest.raises(CheckpointError, match="directory"):
+        read_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match="cannot be opened"):
+        read_checkpoint("a\0b")
+    with pytest.raises(CheckpointError, match="neither a path nor an open"):
+        read_checkpoint(5)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+@pytest.mark.timeout(20)
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(CheckpointError, match="pipe"):
+        read_checkpoint(tmp_path / "pipe.pth")
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(os.path.relpath(tmp_path / "s"))
+        with pytest.raises(CheckpointError, match="cannot be opened"):
+            read_checkpoint(tmp_path / "s")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_file_is_one_line(tmp_path):
+    path = tmp_path / "secret.pth"
+    path.write_bytes(checkpoint())
+    path.chmod(0)
+    with pytest.raises(CheckpointError, match="Permission denied"):
+        read_checkpoint(path)
+
+
+def test_reading_a_local_file_imports_neither_torch_numpy_pickle_nor_fsspec(tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(checkpoint(None, TENSOR))
+    code = (
+        "import sys; from nnguard.checkpoint import read_checkpoint; read_checkpoint(sys.argv[1]);"
+        "print(sorted({'torch', 'numpy', 'pickle', 'fsspec', 'zipfile', 'nnunetv2', 'hashlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_encoded_values_are_what_pickle_reads():
+    import pickle
+
+    for value in (
+        None,
+        True,
+        0,
+        255,
+        65535,
+        -1,
+        2**31,
+        -(2**31),
+        2**64,
+        0.5,
+        "é",
+        (),
+        (0, 1),
+        [],
+        [1],
+        {},
+        {"a": (1,)},
+    ):
+        assert pickle.loads(b"\x80\x02" + encoded(value) + b".") == value
+    with pytest.raises(TypeError):
+        encoded(object())
+
+
+def test_the_made_archive_is_a_checkpoint_for_pytorch(tmp_path):
+    """Otherwise the tests with made archives would prove nothing."""
+    path = tmp_path / "a.pth"
+    path.write_bytes(checkpoint())
+    assert loaded(path) == ENTRIES
+    path.write_bytes(checkpoint(pickled(inside=text("note") + call("builtins", "list", b"]"))))
+    assert loaded(path)["note"] == []
