@@ -36,9 +36,9 @@ def refuse_unwritable(target: Path, size: int) -> None:
             f"it has {names} names (hard links), and replacing one of them would separate them: "
             "make a copy of its own first (cp FILE COPY && mv COPY FILE)"
         )
-    if not os.access(target, os.W_OK):
+    if not _may(target, os.W_OK):
         raise CheckpointError("it is write-protected for you")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
+    if not _may(target.parent, os.W_OK | os.X_OK):
         raise CheckpointError(f"its folder {target.parent} is write-protected for you")
     if hasattr(os, "geteuid") and os.geteuid() not in (0, there.st_uid):
         raise CheckpointError("it belongs to another user, who would lose it to you: let its owner do it")
@@ -47,6 +47,10 @@ def refuse_unwritable(target: Path, size: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < size + MARGIN:
         raise CheckpointError(f"there is no room beside it: {size + MARGIN} bytes are needed, and {free} are free")
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _same_file(one: Path, other: Path) -> bool:
@@ -81,11 +85,9 @@ def replace(
             file.flush()
             _keep_owner_and_mode(file.fileno(), target, unchanged_since)
             os.fsync(file.fileno())
+            _refuse_changed(target, unchanged_since)
             check(part)
-            if _changed(target, unchanged_since):
-                raise CheckpointError(
-                    "it changed while it was being rewritten (is a training running?): nothing was done"
-                )
+            _refuse_changed(target, unchanged_since)
             kept = _back_up(target) if backup else None
             part.replace(target)
             _sync_folder(target.parent)
@@ -94,9 +96,10 @@ def replace(
         raise CheckpointError(f"it cannot be rewritten: {error.strerror or error}; the file is as it was") from None
 
 
-def _changed(target: Path, before: os.stat_result) -> bool:
+def _refuse_changed(target: Path, before: os.stat_result) -> None:
     now = target.stat()
-    return (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns)
+    if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
+        raise CheckpointError("it changed while it was being rewritten (is a training running?): nothing was done")
 
 
 @contextmanager

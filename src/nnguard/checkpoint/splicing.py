@@ -169,7 +169,19 @@ def _members(
         if member.name == root + "data.pkl":
             member = msgspec.structs.replace(member, crc=zlib.crc32(data), packed=len(data), size=len(data))
         members.append(member)
+    _refuse_overlaps(directory, origins)
     return members, origins
+
+
+def _refuse_overlaps(directory: Directory, origins: dict[str, int]) -> None:
+    """Members that share bytes would each be written out in full."""
+    end = 0
+    for member in sorted(directory.members, key=lambda member: member.offset):
+        if member.offset < end:
+            raise CheckpointError(
+                f"its member {member.name!r} shares bytes with another one, which PyTorch does not do"
+            )
+        end = origins[member.name] + member.packed
 
 
 def _alignment(source: sources.Source, directory: Directory, root: str) -> int:
