@@ -129,7 +129,7 @@ def make_record(
         ),
         "mirroring": mirroring,
         "segments": [Segment(epoch=0, steps=100, fingerprint="f" * 8, mirroring=mirroring)],
-        "environment": Environment(nnunetv2="2.8.1", torch="2.15.0", python="3.11"),
+        "environment": Environment(python="3.11"),
     }
     return Record(**{**fields, **changes})
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, make_record, save_checkpoint, save_model
+from nnguard.record import Environment
 
 
 def codes(done):
@@ -87,6 +88,13 @@ def test_sarif_names_the_checkpoint(nnguard, trapped):
     (run,) = json.loads(nnguard("check", trapped, "--format", "sarif").out)["runs"]
     assert {result["ruleId"] for result in run["results"]} == {"NNG101"}
     assert "checkpoint_final.pth" in json.dumps(run["results"][0]["locations"])
+
+
+def test_other_versions_than_in_training_are_a_note(nnguard, tmp_path):
+    environment = Environment(nnunetv2="2.2.1", torch="1.0")
+    folder = save_model(tmp_path / "model", (0, 1), record=make_record(environment=environment))
+    findings = json.loads(nnguard("check", folder, "--format", "json").out)["findings"]
+    assert [(one["code"], one["severity"]) for one in findings] == [("NNG501", "note"), ("NNG503", "note")]
 
 
 def test_missing_plans_are_exit_2(nnguard, sound):

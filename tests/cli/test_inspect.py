@@ -110,6 +110,17 @@ def test_an_exported_zip_shows_its_checkpoints(nnguard, trapped, tmp_path):
     assert {finding["code"] for finding in data["findings"]} == {"NNG101"}
 
 
+def test_an_exported_zip_brings_its_debug_json(nnguard, tmp_path):
+    model = save_model(tmp_path / "model", debug=DEBUG_PLAIN)
+    archive = tmp_path / "model.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as exported:
+        for name in ("checkpoint_final.pth", "debug.json"):
+            exported.write(model / "fold_0" / name, f"Dataset002_Discs/m/fold_0/{name}")
+    done = nnguard("inspect", archive, "--format", "json")
+    (unseen,) = [one for one in json.loads(done.out)["findings"] if one["code"] == "NNG101"]
+    assert (done.status, unseen["severity"], unseen["evidence"]["grade"]) == (0, "advisory", "debug.json")
+
+
 def test_a_results_tree_is_pointed_to_audit(nnguard, sound):
     done = nnguard("inspect", sound.parent)
     assert done.status == 2

@@ -171,6 +171,12 @@ def test_stale_results_are_listed_with_their_commands_until_made_again(nnguard, 
     assert "NNG402" not in {finding["code"] for finding in done["findings"]}
 
 
+def test_validation_is_repeated_with_the_checkpoint_that_made_it(nnguard, trapped):
+    save_checkpoint(trapped / "fold_0/checkpoint_best.pth", record=make_record(mirrored=()))
+    (trapped / "fold_0/validation").mkdir()
+    assert "--val_best" not in nnguard("repair", trapped).out
+
+
 def test_repair_as_json(nnguard, trapped):
     data = json.loads(nnguard("repair", trapped, "--format", "json").out)
     assert [change["after"] for change in data["changes"]] == [None, None]

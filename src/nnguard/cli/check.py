@@ -8,6 +8,7 @@ from ..errors import CheckpointError
 from ..findings import Finding
 from ..models.checking import judge
 from ..models.folder import CHECKPOINT_NAME, Model, open_model
+from ..models.versions import versions_here
 from ..report.escape import escaped
 from .output import (
     FoldsCommand,
@@ -40,7 +41,7 @@ def command(
     readable = [fold for fold in model.folds if fold.checkpoint is not None]
     if not readable:
         raise CheckpointError("; ".join(model.errors))
-    findings = not_ignored(judge(model, use_mirroring=not disable_tta))
+    findings = not_ignored(judge(model, use_mirroring=not disable_tta, here=versions_here()))
     if output_format == "text":
         _print_text(model, findings, disable_tta)
     else:

@@ -10,7 +10,6 @@ import click
 import msgspec
 
 from ..axes import name_axis, problem_with, written
-from ..checkpoint import exported_checkpoints, read_checkpoint
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
 from ..models.folder import (
@@ -18,9 +17,11 @@ from ..models.folder import (
     FOLD_FOLDER,
     LONGEST_FILE,
     Fold,
+    open_exported,
     open_fold,
     open_model,
     read_bounded,
+    read_fold,
 )
 from ..models.predicting import configuration_of, judge_alone, spatial_dims_of, transpose_forward_of
 from ..record import Record
@@ -75,13 +76,16 @@ def look_at(path: str, folds: tuple[str, ...] | None, checkpoint_name: str) -> S
     """
     local = Path(path)
     if "://" in path:
-        return _lone_checkpoints(path, "checkpoint", (_remote(path),))
+        remote = Path(path.partition("://")[2])
+        return _lone_checkpoints(
+            path, "checkpoint", (read_fold(path, remote, remote.parent.name.removeprefix("fold_")),)
+        )
     if local.is_dir():
         return _folder(local, folds, checkpoint_name)
     if local.suffix == ".json" and local.is_file():
         return Subject(path=path, kind="record", record=_record_file(local))
-    if local.suffix == ".zip" and local.is_file() and (members := exported_checkpoints(local)):
-        return _lone_checkpoints(path, "exported zip", tuple(_member(local, name) for name in members))
+    if local.suffix == ".zip" and local.is_file() and (members := open_exported(local)):
+        return _lone_checkpoints(path, "exported zip", tuple(members))
     return _lone_checkpoints(path, "checkpoint", (open_fold(local),))
 
 
@@ -113,26 +117,6 @@ def _lone_checkpoints(path: str, kind: str, folds: tuple[Fold, ...]) -> Subject:
     return Subject(path=path, kind=kind, folds=folds, findings=not_ignored(worst_first(findings)), errors=errors)
 
 
-def _remote(url: str) -> Fold:
-    return _read(url, Path(url.rpartition("://")[2]), None)
-
-
-def _member(archive: Path, name: str) -> Fold:
-    return _read(archive, Path(f"{archive}!{name}"), name)
-
-
-def _read(source: Any, path: Path, member: str | None) -> Fold:
-    fold = path.parent.name.removeprefix("fold_")
-    try:
-        checkpoint = read_checkpoint(source, member=member)
-    except CheckpointError as error:
-        return Fold(fold=fold, path=path, error=str(error))
-    try:
-        return Fold(fold=fold, path=path, checkpoint=checkpoint, record=checkpoint.record())
-    except CheckpointError as error:
-        return Fold(fold=fold, path=path, checkpoint=checkpoint, record_error=str(error))
-
-
 def _record_file(path: Path) -> Record:
     text = read_bounded(path)
     if text is None:
@@ -153,7 +137,7 @@ def as_data(subject: Subject) -> dict[str, Any]:
     data: dict[str, Any] = {"path": subject.path, "kind": subject.kind, **head}
     if subject.kind != "checkpoint" and subject.folds:
         data["checkpoints"] = [
-            {"path": str(fold.path), **(fold_data(fold) if fold.checkpoint else {"error": fold.error})}
+            {"path": fold.subject, **(fold_data(fold) if fold.checkpoint else {"error": fold.error})}
             for fold in subject.folds
         ]
     data["findings"] = [finding.to_dict() for finding in subject.findings]
@@ -213,7 +197,7 @@ def as_text(subject: Subject) -> Iterator[str]:
 def fold_lines(fold: Fold, named: bool) -> Iterator[str]:
     checkpoint = fold.checkpoint
     if named:
-        yield escaped(fold.path)
+        yield escaped(fold.subject)
     if checkpoint is None:
         yield f"  unreadable    {escaped(fold.error)}"
         return

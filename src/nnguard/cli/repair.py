@@ -12,7 +12,7 @@ from ..axes import written
 from ..checkpoint import SpliceResult
 from ..errors import CheckpointError
 from ..findings import Finding
-from ..models.folder import FOLD_FOLDER, Fold, open_fold
+from ..models.folder import CHECKPOINT_NAME, FOLD_FOLDER, Fold, open_fold
 from ..models.repairing import Change, plan_repair, write
 from ..models.staleness import results_of
 from ..report.escape import escaped
@@ -81,7 +81,8 @@ def checkpoints_of(path: Path, folds: tuple[str, ...], checkpoint_name: str | No
 def stale_after(changes: list[Change], folds: dict[Path, Fold]) -> list[Finding]:
     """NNG402, once a fold: what was computed with the axes that the change moves."""
     findings: dict[Path, list[Finding]] = {}
-    for change in changes:
+    # nnU-Net validates with the final checkpoint, unless told otherwise.
+    for change in sorted(changes, key=lambda change: change.path.name != CHECKPOINT_NAME):
         record = folds[change.path].record
         if change.moves_axes and record is not None and change.path.parent not in findings:
             results = results_of(change.path)

@@ -10,10 +10,12 @@ import msgspec
 
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
+from ..record import Environment
 from ..rules.ensemble import check_ensemble
 from ..rules.metrics import check_gap, check_stale
 from ..rules.settings import check_settings
 from ..rules.subjects import Member
+from ..rules.versions import check_versions
 from .folder import CHECKPOINT_NAME, Fold, Model, open_model, read_bounded
 from .predicting import FROM_CHECKPOINT, configuration_of, judge_mirroring, prediction_of
 from .staleness import results_of
@@ -48,8 +50,16 @@ def check_model(
     return judge(model, use_mirroring, mirroring_axes)
 
 
-def judge(model: Model, use_mirroring: bool = True, mirroring_axes: Any = FROM_CHECKPOINT) -> list[Finding]:
-    """The findings about the folds that could be read; ``model.errors`` has the others."""
+def judge(
+    model: Model, use_mirroring: bool = True, mirroring_axes: Any = FROM_CHECKPOINT, here: Environment | None = None
+) -> list[Finding]:
+    """The findings about the folds that could be read; ``model.errors`` has the others.
+
+    Args:
+        model: as opened.
+        use_mirroring, mirroring_axes: as for ``check_model``.
+        here: the versions that would predict; ``None`` where it will be done elsewhere.
+    """
     readable = [fold for fold in model.folds if fold.checkpoint is not None]
     if not readable:
         return []
@@ -58,6 +68,8 @@ def judge(model: Model, use_mirroring: bool = True, mirroring_axes: Any = FROM_C
         findings += judge_mirroring(fold, prediction_of(model, fold, readable[0], use_mirroring, mirroring_axes))
         findings += judge_settings(model, fold)
         findings += judge_results(fold, findings)
+    if here is not None and readable[0].record is not None:
+        findings += check_versions(readable[0].subject, readable[0].record.environment, here)
     findings += check_ensemble(
         str(model.folder),
         [_member(fold) for fold in model.folds],

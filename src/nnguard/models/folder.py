@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..checkpoint import Checkpoint, read_checkpoint
+from ..checkpoint import Checkpoint, exported_checkpoints, read_checkpoint
 from ..errors import CheckpointError
 from ..record import Record
 
@@ -33,6 +33,7 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
         error: why it cannot be read, in words.
         record: what nnguard recorded; ``None`` where there is no record or it is broken.
         record_error: why the record cannot be read, in words.
+        archive: the zip of ``nnUNetv2_export_model_to_zip`` that it lies in; ``path`` is then its name inside.
     """
 
     fold: int | str
@@ -41,15 +42,23 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     record: Record | None = None
     record_error: str | None = None
+    archive: Path | None = None
 
     @property
     def folder(self) -> Path:
         return self.path.parent
 
+    @property
+    def subject(self) -> str:
+        """As a person would name it."""
+        return str(self.path) if self.archive is None else f"{self.archive}!{self.path}"
+
     def weaker(self) -> Evidence | None:
         """What else speaks of this training; asked for only where there is no record."""
-        from .older import weaker_evidence
+        from .older import weaker_evidence, weaker_evidence_inside
 
+        if self.archive is not None:
+            return weaker_evidence_inside(self.archive, self.folder)
         return weaker_evidence(self.folder)
 
 
@@ -112,10 +121,34 @@ def open_fold(path: Path, fold: int | str | None = None) -> Fold:
     if fold is None:
         named = FOLD_FOLDER.fullmatch(path.parent.name)
         fold = _fold_number(named.group(1)) if named else path.parent.name
+    read = read_fold(path, path, fold)
+    if read.error is None or str(path) in read.error:
+        return read
+    return msgspec.structs.replace(read, error=f"{path}: {read.error}")
+
+
+def open_exported(archive: Path) -> list[Fold]:
+    """The checkpoints of an exported zip, by their names inside; empty where it holds none.
+
+    Raises:
+        CheckpointError: it is no zip that can be read.
+    """
+    folds = []
+    for name in exported_checkpoints(archive):
+        inside = Path(name)
+        named = FOLD_FOLDER.fullmatch(inside.parent.name)
+        fold = _fold_number(named.group(1)) if named else inside.parent.name
+        read = read_fold(archive, inside, fold, member=name)
+        folds.append(msgspec.structs.replace(read, archive=archive))
+    return folds
+
+
+def read_fold(source: Any, path: Path, fold: int | str, member: str | None = None) -> Fold:
+    """Reads a checkpoint from wherever it is: ``source`` and ``member`` as for ``read_checkpoint``."""
     try:
-        checkpoint = read_checkpoint(path)
+        checkpoint = read_checkpoint(source, member=member)
     except CheckpointError as error:
-        return Fold(fold=fold, path=path, error=_with_path(path, str(error)))
+        return Fold(fold=fold, path=path, error=str(error))
     try:
         return Fold(fold=fold, path=path, checkpoint=checkpoint, record=checkpoint.record())
     except CheckpointError as error:
@@ -169,10 +202,6 @@ def _read_json(path: Path, problems: list[str]) -> dict[str, Any] | None:
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         problems.append(f"{path}: not valid JSON: {error}")
         return None
-
-
-def _with_path(path: Path, text: str) -> str:
-    return text if str(path) in text else f"{path}: {text}"
 
 
 def read_bounded(path: Path, longest: int = LONGEST_FILE) -> bytes | None:

@@ -7,6 +7,7 @@ In falling order of worth: the copy of the record beside the checkpoint, the pip
 from __future__ import annotations
 
 import re
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from ..axes import written
 from ..errors import CheckpointError
 from ..record import FILE_NAME, Record
 from .described import DescribedMirroring, described_mirroring
-from .folder import read_bounded
+from .folder import LONGEST_FILE, read_bounded
 
 Grade = Literal["nnguard.json", "debug.json", "training log"]
 
@@ -64,6 +65,19 @@ def weaker_evidence(fold_folder: str | Path) -> Evidence | None:
     return _from_copy(folder) or _from_debug(folder) or _from_log(folder)
 
 
+def weaker_evidence_inside(archive: Path, fold_folder: Path) -> Evidence | None:
+    """The same for a fold inside an exported zip, which keeps ``debug.json`` and loses copy and log."""
+    import zipfile
+
+    name = (fold_folder / "debug.json").as_posix()
+    try:
+        with zipfile.ZipFile(archive) as exported, exported.open(name) as file:
+            text = file.read(LONGEST_FILE + 1)
+    except (OSError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, zlib.error):
+        return None
+    return _read_debug(text, f"{archive}!{name}") if len(text) <= LONGEST_FILE else None
+
+
 def _from_copy(folder: Path) -> Evidence | None:
     text = read_bounded(folder / FILE_NAME)
     if text is None:
@@ -80,10 +94,11 @@ def _from_copy(folder: Path) -> Evidence | None:
 
 
 def _from_debug(folder: Path) -> Evidence | None:
-    path = folder / "debug.json"
-    text = read_bounded(path)
-    if text is None:
-        return None
+    text = read_bounded(folder / "debug.json")
+    return _read_debug(text, str(folder / "debug.json")) if text is not None else None
+
+
+def _read_debug(text: bytes, path: str) -> Evidence | None:
     try:
         entries = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -93,7 +108,7 @@ def _from_debug(folder: Path) -> Evidence | None:
         return None
     return Evidence(
         grade="debug.json",
-        path=str(path),
+        path=path,
         sentence=f"nnU-Net's debug.json {in_words(mirroring)} (grade: debug.json; a text, not an observation)",
         mirroring=mirroring,
         declared=_printed_axes(entries.get("inference_allowed_mirroring_axes")),

@@ -49,7 +49,7 @@ def prediction_of(model: Model | None, fold: Fold, first: Fold, use_mirroring: b
         axes = first.checkpoint.declared_axes
         origin = "the checkpoint" if fold is first else f"the first fold's checkpoint (fold_{first.fold})"
     return Prediction(
-        subject=str(fold.path),
+        subject=fold.subject,
         use_mirroring=use_mirroring,
         axes=axes,
         axes_from=origin,
@@ -62,7 +62,7 @@ def prediction_of(model: Model | None, fold: Fold, first: Fold, use_mirroring: b
 
 
 def _predict_command(fold: Fold) -> str | None:
-    if not FOLD_FOLDER.fullmatch(fold.folder.name):
+    if fold.archive is not None or not FOLD_FOLDER.fullmatch(fold.folder.name):
         return None
     return f"nnUNetv2_predict_from_modelfolder -m {quote(str(fold.folder.parent))} ..."
 

@@ -1,0 +1,28 @@
+"""What the commands print as JSON keeps the contract of ``docs/output.schema.json``."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from checkpoints import make_record, save_checkpoint
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/output.schema.json").read_text())
+
+
+def valid(document, kind):
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(document, {**SCHEMA, "anyOf": [{"$ref": f"#/$defs/{kind}"}]})
+
+
+def test_check_and_audit_print_findings_documents(nnguard, trapped, sound):
+    (sound / "fold_1/checkpoint_final.pth").write_bytes(b"")
+    for arguments in (["check", trapped], ["check", sound], ["audit", trapped.parent]):
+        valid(json.loads(nnguard(*arguments, "--format", "json").out), "findings_document")
+
+
+def test_inspect_prints_what_it_inspected(nnguard, trapped, tmp_path):
+    (tmp_path / "nnguard.json").write_text(make_record().to_json())
+    bare = save_checkpoint(tmp_path / "bare.pth", axes=(), trainer_name=7)
+    for path in (trapped, trapped / "fold_0", trapped / "fold_0/checkpoint_final.pth", tmp_path / "nnguard.json", bare):
+        valid(json.loads(nnguard("inspect", path, "--format", "json").out), "inspect")
