@@ -80,3 +80,17 @@ def test_folds_at_other_epochs_are_told_except_for_the_best_ones():
 
 def test_malformed_axes_are_another_rules_business():
     assert codes([member(fold, axes=()) for fold in range(2)]) == []
+
+
+def test_folds_whose_plans_are_not_known_are_not_compared():
+    assert codes([member(0, plans=None), member(1)]) == []
+    assert codes([member(0), member(1, plans=None)]) == []
+
+
+def test_the_finding_names_each_folds_mirroring_and_the_axes_in_use():
+    (finding,) = check_ensemble("model", [member(0), member(1, NO_FLIP)])
+    assert "fold 0 trained with mirroring along (0, 1)" in finding.seen
+    assert "fold 1 trained with mirroring along None" in finding.seen
+    assert "fold 1 average in views" in finding.effect
+    (finding,) = check_ensemble("model", [member(0), member(1, NO_FLIP)], use_mirroring=False)
+    assert finding.effect == "nnU-Net uses the first fold's axes, None, for all of them."

@@ -174,3 +174,21 @@ def test_correct_puts_malformed_axes_right_by_dropping(axes, narrowed):
 def test_only_a_settled_verdict_corrects(state):
     assert narrowed_axes(record_of(NO_FLIP, state=state), (0, 1)) == (0, 1)
     assert narrowed_axes(None, (0, 1)) == (0, 1)
+
+
+def test_an_unverified_finding_tells_why_and_what_is_used():
+    (finding,) = judged(record_of(NO_FLIP, state="unknown", reasons=["the loader is Mine"]))
+    assert finding.seen == "the loader is Mine; predictor uses axes (0, 1), from the checkpoint"
+    (finding,) = judged(record_of(NO_FLIP, state="pending"), use_mirroring=False)
+    assert finding.seen.startswith("not settled when the record was written; predictor uses no mirroring")
+    (finding,) = judged(None, axes=None)
+    assert "trained without nnguard" in finding.seen
+    assert "no untrained flip is used" in finding.effect
+    (finding,) = judged(None, no_record="the record is broken")
+    assert "the record is broken" in finding.seen
+    assert "no untrained flip is used" not in finding.effect
+
+
+def test_a_command_that_already_switches_mirroring_off_is_not_told_to_do_so_twice():
+    (finding,) = judged(None, predict_command="nnUNetv2_predict -i a --disable_tta")
+    assert finding.remedy.count("--disable_tta") == 1

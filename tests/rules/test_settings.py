@@ -234,3 +234,28 @@ def test_a_finding_shows_both_values_and_where_they_are():
     assert finding.evidence["differences"] == [
         {"field": "spacing", "trained": [1.0, 1.0], "folder": [1.0, 2.0], "severity": "harmful"}
     ]
+
+
+@pytest.mark.parametrize("odd", [None, [], "text", 3, {"labels": ["a"], "channel_names": ["CT"]}, {"labels": 1}])
+def test_an_odd_dataset_gets_an_answer(odd):
+    assert {finding.code for finding in judged(dataset=odd)} <= {"NNG204", "NNG205", "NNG207"}
+    assert judged(dataset=odd, trained_dataset=copy.deepcopy(odd)) == []
+
+
+@pytest.mark.parametrize("odd", [None, [], "text", 3, {"0": None}, {"0": 5}])
+def test_odd_intensity_statistics_get_an_answer(odd):
+    plans = edited(CT_PLANS, ("foreground_intensity_properties_per_channel",), odd)
+    assert {finding.code for finding in judged(plans, trained_plans=CT_PLANS)} <= {"NNG202"}
+    assert judged(plans, trained_plans=copy.deepcopy(plans)) == []
+
+
+def test_statistics_that_are_gone_are_no_pass():
+    plans = edited(CT_PLANS, ("foreground_intensity_properties_per_channel",), {})
+    (finding,) = judged(plans, trained_plans=CT_PLANS)
+    assert (finding.code, finding.severity) == ("NNG202", HARMFUL)
+
+
+def test_regions_that_became_plain_labels_are_harmful():
+    (finding,) = judged(dataset=DATASET, trained_dataset=REGIONS)
+    assert (finding.code, finding.severity) == ("NNG204", HARMFUL)
+    assert "regions_class_order" in finding.message

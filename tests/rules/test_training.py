@@ -160,3 +160,13 @@ def test_every_finding_says_what_was_seen_what_it_does_and_what_to_do():
         assert finding.effect.endswith("."), finding
         assert finding.remedy, finding
         assert finding.subject == SUBJECT
+
+
+@pytest.mark.parametrize(
+    ("axes", "state", "declare"),
+    [((0, 0), "observed", "(0,)"), ((), "observed", "None"), (2, "observed", "None"), ((0, 0), "unknown", "None")],
+)
+def test_the_remedy_for_malformed_axes_declares_what_was_meant_as_far_as_it_is_safe(axes, state, declare):
+    findings = judged(record_of(EVERY_FLIP, declared=axes, state=state))
+    (finding,) = [one for one in findings if one.code == "NNG105"]
+    assert f"self.inference_allowed_mirroring_axes = {declare}\n" in finding.remedy

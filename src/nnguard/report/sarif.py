@@ -13,6 +13,9 @@ from .escape import escaped, escaped_lines
 from .json import plain_data
 from .pages import rule_page
 
+#: Where viewers find the format's definition; nothing here fetches it.
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
 LEVELS = {HARMFUL: "error", ADVISORY: "warning", NOTE: "note"}
 
 
@@ -27,6 +30,7 @@ def sarif_log(findings: Iterable[Finding], version: str, errors: Sequence[str] =
     findings = worst_first(findings)
     codes = sorted({finding.code for finding in findings})
     return {
+        "$schema": SCHEMA,
         "version": "2.1.0",
         "runs": [
             {
