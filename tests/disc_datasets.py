@@ -85,6 +85,8 @@ def environment(results: Path) -> dict[str, str]:
         "nnUNet_compile": "f",
         "nnUNet_def_n_proc": "1",
         "nnUNet_n_proc_DA": "0",
+        "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
 
 

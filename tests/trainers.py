@@ -15,6 +15,12 @@ from typing import Any
 
 import disc_datasets
 
+# Torch's threads wait by spinning: beside another busy process, a step takes ten times as long (measured).
+# nnU-Net's own commands set the number of threads again on the CPU, so the waiting is what has to change.
+# Both have to be set before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @contextlib.contextmanager
 def nnunet_variables(results: Path, **more: str) -> Iterator[None]:

@@ -77,8 +77,9 @@ def _train(workspace: Workspace, say: Callable[[str], None], progress: Callable[
         elif "nnguard rule NNG" in line:
             blocks = measure.findings_in("\n".join(said))
             said.clear()
-            if blocks:
-                say("When training starts, nnguard says:\n\n" + _indented(blocks[-1]))
+            for block in blocks:
+                at = "training starts" if block.startswith("NNG103") else "nnU-Net validates"
+                say(f"When {at}, nnguard says:\n\n{_indented(block)}")
 
     run = _succeeded(workspace.train("warn", follow))
     pseudo, validation = measure.pseudo_dice(run.output), measure.validation_dice(workspace.model)

@@ -68,6 +68,8 @@ class Workspace:
             "nnUNet_def_n_proc": "1",
             "nnUNet_n_proc_DA": "0",
             "nnUNet_compile": "f",
+            # Torch's threads wait by spinning, and beside another busy process a step takes six times as long.
+            "OMP_WAIT_POLICY": "PASSIVE",
             "NNGUARD": mode,
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "100",
