@@ -54,6 +54,13 @@ def test_numbers_that_json_lacks_become_null():
     assert evidence["flips"] == [1, None]
 
 
+def test_evidence_of_a_thousand_levels_is_cut():
+    value = 1
+    for _ in range(900):
+        value = [value]
+    assert "nested too deeply" in json_text(findings_document([finding(evidence={"deep": value})]))
+
+
 # GitHub
 
 

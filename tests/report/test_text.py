@@ -99,9 +99,29 @@ def test_the_block_says_who_changed_the_axes():
     assert "changed by nnguard correct" in block
 
 
-def test_the_block_lists_the_pipeline_in_order():
-    tree = [{"where": "loader", "class": "Compose", "children": [{"class": "a.Spatial"}, {"class": "Mirror"}]}]
-    assert "Compose, Spatial, Mirror" in record_block(record_of(EVERY_FLIP, transforms=tree))
+def test_the_block_lists_the_pipeline_in_order_with_probabilities():
+    noise = {"class": "Random", "probability": 0.1, "children": [{"class": "Noise"}]}
+    one_of = {"class": "OneOf", "probability": 0.5, "children": [{"class": "A"}, {"class": "B"}]}
+    tree = [
+        {
+            "where": "loader",
+            "class": "Compose",
+            "children": [{"class": "a.Spatial"}, noise, one_of, {"class": "Mirror"}],
+        }
+    ]
+    assert "pipeline: Spatial, Noise 10 %, A, B, Mirror" in record_block(record_of(EVERY_FLIP, transforms=tree))
+
+
+@pytest.mark.parametrize("tree", [None, [], {}, "text", {"children": 3}, [{"class": 1}], {"children": [None, []]}])
+def test_an_odd_tree_does_no_harm(tree):
+    assert "pipeline" not in record_block(record_of(EVERY_FLIP, transforms=tree))
+
+
+def test_a_tree_of_a_thousand_levels_does_no_harm():
+    tree = {"class": "Leaf"}
+    for _ in range(900):
+        tree = {"class": "Wrapper", "children": [tree]}
+    assert len(record_block(record_of(EVERY_FLIP, transforms=tree)).split("\n")) <= 25
 
 
 def test_a_hostile_name_cannot_forge_a_line_of_the_log():

@@ -259,3 +259,20 @@ def test_regions_that_became_plain_labels_are_harmful():
     (finding,) = judged(dataset=DATASET, trained_dataset=REGIONS)
     assert (finding.code, finding.severity) == ("NNG204", HARMFUL)
     assert "regions_class_order" in finding.message
+
+
+def nested(depth):
+    value = {}
+    for _ in range(depth):
+        value = {"a": [value]}
+    return value
+
+
+def test_plans_of_a_thousand_levels_get_an_answer():
+    path = configured("spacing")
+    (finding,) = judged(edited(PLANS, path, nested(400)))
+    assert finding.code == "NNG201"
+    path = ("configurations", "2d", "architecture")
+    plans = edited(PLANS, path, 0)
+    plans["configurations"]["2d"]["architecture"] = nested(400)
+    assert [finding.code for finding in judged(plans)] == ["NNG208"]

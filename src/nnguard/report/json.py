@@ -11,6 +11,9 @@ from ..findings import Finding, worst_first
 
 SCHEMA_VERSION = 1
 
+#: Nothing of ours is half as deep; what a file holds may be.
+DEEPEST = 100
+
 
 def findings_document(
     findings: Iterable[Finding], checked: Sequence[Any] = (), skipped: Sequence[Any] = (), errors: Sequence[Any] = ()
@@ -37,14 +40,16 @@ def json_text(document: Mapping[str, Any]) -> str:
     return json.dumps(plain_data(document), indent=2, ensure_ascii=True, allow_nan=False)
 
 
-def plain_data(value: Any) -> Any:
+def plain_data(value: Any, depth: int = 0) -> Any:
     """Anything as data that every JSON reader takes: no NaN, no infinity, text for keys and for what is unknown."""
+    if depth > DEEPEST:
+        return "(nested too deeply)"
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): plain_data(entry) for key, entry in value.items()}
+        return {str(key): plain_data(entry, depth + 1) for key, entry in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain_data(entry) for entry in value]
+        return [plain_data(entry, depth + 1) for entry in value]
     return str(value)

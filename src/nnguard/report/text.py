@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
 from ..axes import written
@@ -14,6 +14,9 @@ from .escape import escaped, escaped_lines
 
 #: Wide enough for a path and a rate, narrow enough for a log beside an editor.
 WIDTH = 100
+
+#: A described tree has a dozen levels; a record from elsewhere may claim a thousand.
+DEEPEST = 60
 
 SEVERITY_WORDS = {"harmful": "harmful", "advisory": "worth a look", "note": "for your information"}
 
@@ -98,29 +101,36 @@ def axes_words(record: Record) -> str:
 
 
 def pipeline_lines(transforms: object, limit: int) -> list[str]:
-    """The class names of a described tree in order, wrapped to ``limit`` lines."""
-    names = list(_class_names(transforms))
+    """A described tree's transforms in order, with their probabilities, in at most ``limit`` lines."""
+    names = list(_leaves(transforms))
     if not names:
         return []
-    lines = wrap("pipeline: " + ", ".join(escaped(name, 60) for name in names), WIDTH, subsequent_indent="  ")
+    lines = wrap(
+        "pipeline: " + ", ".join(names),
+        WIDTH,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     return lines if len(lines) <= limit else [*lines[: limit - 1], f"  ... {len(names)} transforms in all"]
 
 
-def _class_names(node: object) -> Iterable[str]:
-    """Reads any tree of dicts and lists whose nodes have a ``class``: the described tree, of any version."""
-    pending = [node]
-    while pending:
-        node = pending.pop(0)
-        if isinstance(node, dict):
-            children = [value for value in node.values() if isinstance(value, (dict, list))]
-            name = node.get("class")
-            if isinstance(name, str):
-                yield name.rsplit(".", 1)[-1]
-        elif isinstance(node, list):
-            children = node
-        else:
-            continue
-        pending[:0] = children
+def _leaves(node: object, probability: float = 1.0, depth: int = 0) -> Iterator[str]:
+    """The transforms that hold no others. One in a wrapper of its own is applied as often as the wrapper is."""
+    if depth > DEEPEST:
+        return
+    if isinstance(node, list):
+        for entry in node:
+            yield from _leaves(entry, probability if len(node) == 1 else 1.0, depth + 1)
+    elif isinstance(node, dict):
+        own = node.get("probability")
+        if isinstance(own, (int, float)) and 0 <= own <= 1:
+            probability *= own
+        if node.get("children"):
+            yield from _leaves(node["children"], probability, depth + 1)
+        elif isinstance(node.get("class"), str):
+            name = escaped(node["class"].rsplit(".", 1)[-1], 60)
+            yield name if probability == 1 else f"{name} {percent(probability)}"
 
 
 def _paragraph(text: str) -> list[str]:

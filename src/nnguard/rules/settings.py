@@ -35,6 +35,9 @@ OLD_ARCHITECTURE = (
 
 MISSING = "(not there)"
 
+#: Plans are some six levels deep; a file from elsewhere may be a thousand.
+DEEPEST = 50
+
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """One setting that differs: ``field`` as a person finds it in the file, its two values, how grave it is and why."""
@@ -360,18 +363,20 @@ def unusable(subject: str, configuration: str) -> Finding:
     )
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:
     """Lists for tuples all the way down, and one NaN for all: JSON and pickle tell them apart, nnU-Net does not."""
+    if depth > DEEPEST:
+        return "(nested too deeply)"
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [plain(item, depth + 1) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item, depth + 1) for key, item in value.items()}
     return "NaN" if isinstance(value, float) and value != value else value
 
 
 def short(value: Any) -> str:
     """A value for a sentence; a whole table is not one."""
-    text = repr(value)
+    text = repr(plain(value))
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -409,11 +414,11 @@ def _keys(first: object, second: object) -> list[Any]:
     return list(keys)
 
 
-def _flat(path: str, first: object, second: object) -> list[tuple[str, Any, Any]]:
+def _flat(path: str, first: object, second: object, depth: int = 0) -> list[tuple[str, Any, Any]]:
     """Leaves of two nested mappings side by side."""
-    if not isinstance(first, Mapping) or not isinstance(second, Mapping):
+    if depth > DEEPEST or not isinstance(first, Mapping) or not isinstance(second, Mapping):
         return [(path, first, second)]
     leaves = []
     for key in _keys(first, second):
-        leaves += _flat(f"{path}.{key}", _entry(first, key), _entry(second, key))
+        leaves += _flat(f"{path}.{key}", _entry(first, key), _entry(second, key), depth + 1)
     return leaves
