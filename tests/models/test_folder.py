@@ -81,7 +81,7 @@ def test_missing_and_broken_plans_are_errors(tmp_path):
     errors = open_model(tmp_path).errors
     assert len(errors) == 2
     assert "plans.json: does not exist" in errors[0]
-    assert "dataset.json: not valid JSON" in errors[1]
+    assert "dataset.json: holds no JSON object" in errors[1]
 
 
 def test_a_fold_that_is_no_number_is_an_error(tmp_path):

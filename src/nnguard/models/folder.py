@@ -200,7 +200,7 @@ def _read_json(path: Path, problems: list[str]) -> dict[str, Any] | None:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        problems.append(f"{path}: not valid JSON: {error}")
+        problems.append(f"{path}: holds no JSON object: {error}")
         return None
 
 
