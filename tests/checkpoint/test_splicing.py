@@ -555,10 +555,3 @@ def test_killed_at_some_points_the_file_is_old_or_new_and_whole(tmp_path):
 def test_killed_at_200_random_points_the_file_is_old_or_new_and_whole(tmp_path):
     outcome = killed_at(tmp_path, 200)
     assert outcome["old"] + outcome["new"] == 200
-
-
-@pytest.mark.slow
-def test_killed_at_every_point_the_file_is_old_or_new_and_whole(tmp_path):
-    outcome = killed_at(tmp_path, 1_000_000)
-    assert outcome["old"]
-    assert outcome["new"]
