@@ -65,8 +65,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not self.has_record:
             return None
+        if self.record_text is None:
+            raise CheckpointError(f"{self.path}: its {CHECKPOINT_KEY!r} entry is not text, so no record of nnguard's")
         try:
-            return Record.from_value(self.record_text)
+            return Record.from_json(self.record_text)
         except CheckpointError as error:
             raise CheckpointError(f"{self.path}: {error}") from None
 
