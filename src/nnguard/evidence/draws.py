@@ -61,11 +61,9 @@ def forms_of(case: Case, stages: list[Stage]) -> list[Form]:
     if small_patch != case.patch:
         sizes.append((case.patch, case.initial))
     channels = list(dict.fromkeys((max(case.channels, case.dims), case.channels)))
-    first = stages[0] if stages else None
-    tensors = [True]
-    if first is not None and first.unit == "batch":
-        old = type(first.transform).__module__.startswith("batchgenerators.")
-        tensors = [False, True] if old else [True, False]
+    batches = [stage for stage in stages if stage.unit == "batch"]
+    old = bool(batches) and type(batches[0].transform).__module__.startswith("batchgenerators.")
+    tensors = [True] if not batches else [False, True] if old else [True, False]
     return [
         Form(patch=patch, initial=initial, channels=number, tensors=as_tensors)
         for (patch, initial), number, as_tensors in product(sizes, channels, tensors)

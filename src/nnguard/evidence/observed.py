@@ -23,7 +23,7 @@ from .foreign import Failed, attempt
 from .known import is_from_a_library, train_step_of_a_stranger
 from .labels import LabelBehaviour, label_behaviour
 from .located import Pipeline, Stage, locate
-from .probe import ENOUGH_TO_MISS, Flip, Tally, probe
+from .probe import FEWEST_CLEAN, Flip, Tally, probe
 from .snapshots import Held, Snapshot, held_by_workers
 
 #: From how many clean draws, and which share of them, image and segmentation are called apart. A draw whose
@@ -124,7 +124,8 @@ def subject_of(trainer: Any) -> str:
 
 
 def _labels(stages: list[Stage], case: Case, tally: Tally) -> dict[Flip, LabelBehaviour]:
-    if tally.form is None:
+    # Label draws take their orientation from the image, which must be in step with the segmentation.
+    if tally.form is None or _is_apart(tally) or tally.compared < tally.clean / 2:
         return {}
     shown = [flip for flip in flips_of(range(case.dims)) if verdict_of(flip, tally.counts) == "trained"]
     return label_behaviour(stages, case, tally.form, shown, _strangers(stages)) if shown else {}
@@ -165,7 +166,7 @@ def _disagreement(stages: list[Stage], tally: Tally, mirroring: Mirroring) -> st
     if silent:
         return (
             f"the pipeline holds a MirrorTransform for axes {tuple(sorted(expected.mirrored))}, "
-            f"but in {tally.clean} draws axis {', '.join(map(str, silent))} was never flipped"
+            f"but in {tally.clean} draws axis {', '.join(map(str, silent))} was never flipped alone"
         )
     unexplained = sorted(
         flip.axes[0]
@@ -181,7 +182,8 @@ def _disagreement(stages: list[Stage], tally: Tally, mirroring: Mirroring) -> st
 
 
 def _never_flipped(axis: int, tally: Tally) -> bool:
-    return tally.clean >= ENOUGH_TO_MISS // 8 and not any(axis in flip for flip, n in tally.counts.items() if n)
+    # Alone: stock rotation shows half turns, which flip an axis together with another, whatever is mirrored.
+    return tally.clean >= FEWEST_CLEAN and not tally.counts[(axis,)]
 
 
 def _record(trainer: Any, trees: list[dict[str, Any]], mirroring: Mirroring, declared: Any) -> Record:

@@ -27,6 +27,9 @@ CLOCK = 30.0
 #: A flip of axes that are each trained, itself not seen, is believed to be absent only after this many clean draws.
 #: Of eight equally likely flips one stays unseen by chance in (7/8)^256, once in 10^15.
 ENOUGH_TO_MISS = 256
+#: In training a transform that raises ends the run, so a pipeline that raises here is being fed wrongly.
+MOST_FAILURES = 0.1
+DRAW_FAILED = "a draw failed"
 #: Draws that a form gets to show that its codes survive.
 TRIALS = 6
 FIRST_SEED = 20552
@@ -71,24 +74,50 @@ def probe(stages: list[Stage], case: Case, declared: Iterable[int] = ()) -> Tall
         The tally; ``failed`` is set when no form of feeding gave readable draws.
     """
     started = time.perf_counter()
+    reasons: list[str] = []
     with untouched_randomness(*(stage.transform for stage in stages)):
-        runner = _first_readable(stages, case)
-        if isinstance(runner, Failed):
-            return Tally(failed=str(runner), seconds=time.perf_counter() - started)
-        tally = Tally(form=runner.form)
-        first_code = first_code_for(case)
-        image, segmentation = _coded_case(case, runner.form, first_code)
-        wanted = [flip for flip in flips_of(declared) if max(flip) < case.dims]
-        while tally.draws < MOST_DRAWS:
-            tally.add(_orientation(runner.draw(image, segmentation, FIRST_SEED + tally.draws), first_code, runner.form))
-            if tally.draws < FEWEST_DRAWS or tally.draws % 32:
-                continue
-            tally.settled = tally.clean >= 2 * FEWEST_CLEAN or tally.clean == tally.draws
-            tally.settled &= all(settled(flip, tally.counts, tally.clean) for flip in [(), *wanted])
-            if tally.settled or time.perf_counter() - started > CLOCK:
+        for form in forms_of(case, stages):
+            runner = attempt(Runner, stages, case, form, without_effect_on_orientation)
+            if isinstance(runner, Failed):
+                reasons = [f"the pipeline cannot be copied ({runner})"]
                 break
+            reason = _readable(runner, case)
+            if reason is None:
+                tally = _drawn(runner, case, declared, started)
+                reason = _too_many_failures(tally)
+                if reason is None:
+                    return tally
+            reasons.append(reason)
+    # The first form is the likeliest, so its reason says most.
+    return Tally(failed=reasons[0], seconds=time.perf_counter() - started)
+
+
+def _drawn(runner: Runner, case: Case, declared: Iterable[int], started: float) -> Tally:
+    tally = Tally(form=runner.form)
+    first_code = first_code_for(case)
+    image, segmentation = _coded_case(case, runner.form, first_code)
+    wanted = [flip for flip in flips_of(declared) if max(flip) < case.dims]
+    while tally.draws < MOST_DRAWS:
+        tally.add(_orientation(runner.draw(image, segmentation, FIRST_SEED + tally.draws), first_code, runner.form))
+        if tally.draws < FEWEST_DRAWS or tally.draws % 32:
+            continue
+        if _too_many_failures(tally):
+            break
+        tally.settled = tally.clean >= 2 * FEWEST_CLEAN or tally.clean == tally.draws
+        tally.settled &= all(settled(flip, tally.counts, tally.clean) for flip in [(), *wanted])
+        if tally.settled or time.perf_counter() - started > CLOCK:
+            break
     tally.seconds = time.perf_counter() - started
     return tally
+
+
+def _too_many_failures(tally: Tally) -> str | None:
+    """A draw that raises may be just the one that would have flipped: too many, and the rest is no sample."""
+    failures = {why: count for why, count in tally.unclean.items() if why.startswith(DRAW_FAILED)}
+    if sum(failures.values()) <= MOST_FAILURES * tally.draws:
+        return None
+    why = max(failures, key=lambda reason: failures[reason])
+    return f"the pipeline cannot be fed a made case: {sum(failures.values())} of {tally.draws} draws failed ({why})"
 
 
 def settled(flip: Flip, counts: Counter[Flip], clean: int) -> bool:
@@ -107,20 +136,6 @@ def settled(flip: Flip, counts: Counter[Flip], clean: int) -> bool:
 def first_code_for(case: Case) -> int:
     """The lowest octant code: outside of the data set's labels, whatever they are."""
     return max(FIRST_CODE, max(case.labels, default=0) + 100)
-
-
-def _first_readable(stages: list[Stage], case: Case) -> Runner | Failed:
-    """A runner whose draws can be read; or why none could, from the best form, which says most."""
-    reasons: list[str] = []
-    for form in forms_of(case, stages):
-        runner = attempt(Runner, stages, case, form, without_effect_on_orientation)
-        if isinstance(runner, Failed):
-            return Failed(f"the pipeline cannot be copied ({runner})")
-        reason = _readable(runner, case)
-        if reason is None:
-            return runner
-        reasons.append(reason)
-    return Failed(reasons[0])
 
 
 def without_effect_on_orientation(transform: object) -> bool:
@@ -148,7 +163,7 @@ def _coded_case(case: Case, form: Form, first_code: int) -> tuple[np.ndarray, np
 
 def _orientation(drawn: Draw | Failed, first_code: int, form: Form) -> Orientation:
     if isinstance(drawn, Failed):
-        return Orientation(flip=None, why=f"a draw failed ({drawn})")
+        return Orientation(flip=None, why=f"{DRAW_FAILED}: {drawn}")
     segmentation = drawn.segmentation
     while segmentation.ndim > len(form.patch):
         segmentation = segmentation[0]
