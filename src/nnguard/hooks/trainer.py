@@ -372,10 +372,12 @@ def _write_copy(trainer: Any) -> None:
         return
     target = Path(folder) / FILE_NAME
     if target.parent.is_dir():
-        # Replaced in one step: a reader never sees half a record.
+        # A reader never sees half a record. Not `replace`: renaming over a file makes ext4 flush the disk, which
+        # took a third of the time of saving a checkpoint; for an instant there is no copy instead.
         scratch = target.with_name(f".{FILE_NAME}.{os.getpid()}")
         scratch.write_text(record.to_json() + "\n", encoding="utf-8")
-        scratch.replace(target)
+        target.unlink(missing_ok=True)
+        scratch.rename(target)
 
 
 def _writes(trainer: Any) -> bool:

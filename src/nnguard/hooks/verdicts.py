@@ -16,6 +16,8 @@ from ..report.text import finding_text, findings_text
 
 #: (code, subject, setting) of what people have been told in this process.
 _told: set[tuple[str, str, str]] = set()
+#: The same for events of the log.
+_noted: set[tuple[str, str, str]] = set()
 
 #: Frames of these packages are not the user's line.
 _NOT_THE_USER = ("nnguard", "wrapt", "nnunetv2", "torch", "batchgenerators", "contextlib")
@@ -59,6 +61,7 @@ def act(
 def forget_what_was_told() -> None:
     """Lets every warning go out once more (tests)."""
     _told.clear()
+    _noted.clear()
 
 
 def _error(findings: list[Finding], policy: Policy) -> InconsistencyError:
@@ -68,9 +71,9 @@ def _error(findings: list[Finding], policy: Policy) -> InconsistencyError:
 
 def _note(finding: Finding, action: str) -> None:
     # What is raised or warned reaches people by itself; the event is for logs that machines read.
-    if ("noted", *_key(finding)) in _told:
+    if _key(finding) in _noted:
         return
-    _told.add(("noted", *_key(finding)))  # type: ignore[arg-type]
+    _noted.add(_key(finding))
     get_logger().info(
         f"{finding.code} {finding.name}",
         action=action,
