@@ -25,6 +25,7 @@ from .labels import LabelBehaviour, label_behaviour
 from .located import Pipeline, Stage, locate
 from .probe import FEWEST_CLEAN, Flip, Tally, probe
 from .snapshots import Held, Snapshot, held_by_workers
+from .witness import Witness, watched_by
 
 #: From how many clean draws, and which share of them, image and segmentation are called apart. A draw whose
 #: texture is misread is rare and random; a pipeline that flips one of the two does so again and again.
@@ -81,6 +82,24 @@ def _observe(trainer: Any, snapshot: Snapshot | None) -> Observation:
             own_train_step=own_train_step,
         ),
     )
+
+
+def appoint_witness(trainer: Any, observation: Observation) -> Witness | Mirroring | None:
+    """Who watches this training's first steps.
+
+    Returns:
+        A witness where the train step is not nnU-Net's own; ``None`` where nobody is needed; what has to be
+        recorded instead (state ``unknown``, with the reason) where something is pending and nobody can watch.
+    """
+    record = observation.record
+    if record.spatial_dims is None:
+        return None
+    declared = well_formed(getattr(trainer, "inference_allowed_mirroring_axes", None), record.spatial_dims)
+    name = observation.training.own_train_step
+    found = watched_by(trainer, record.mirroring, record.spatial_dims, declared, name)
+    if not isinstance(found, Failed):
+        return found
+    return judged.unknown(str(found)) if record.mirroring.state == "pending" else None
 
 
 def case_of(trainer: Any, pipeline: Pipeline) -> Case:

@@ -38,7 +38,7 @@ class TrainingInHand:
     ``epoch`` and ``steps`` (optimiser steps) count from that checkpoint, or from nothing.
     """
 
-    __slots__ = ("epoch", "judged_axes", "observed", "origin", "record", "steps", "training")
+    __slots__ = ("epoch", "judged_axes", "observed", "origin", "record", "steps", "training", "unjudged", "witness")
 
     def __init__(self) -> None:
         self.observed = False
@@ -48,6 +48,10 @@ class TrainingInHand:
         self.epoch = 0
         self.steps = 0
         self.judged_axes: Any = None
+        #: watches the first steps of a train step that is not nnU-Net's own; ``None`` before and after
+        self.witness: Any = None
+        #: settled while the final checkpoint was about to be written: judged once it is safe on the disk
+        self.unjudged = False
 
 
 _in_hand: Beside[TrainingInHand] = Beside()
@@ -99,16 +103,29 @@ def _before_step(trainer: Any, args: tuple, kwargs: dict) -> None:
     training = training_in_hand(trainer)
     if not training.observed:  # `on_train_start` was replaced without super()
         observe_once(trainer)
+    if training.witness is not None:
+        training.witness.before_step(getattr(trainer, "loss", None), args[0] if args else kwargs.get("batch"))
 
 
 def _after_step(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
-    training_in_hand(trainer).steps += 1
+    training = training_in_hand(trainer)
+    training.steps += 1
+    if training.witness is not None:
+        training.witness.after_step()
+        if training.witness.done:
+            settle(trainer)
+            judge_what_was_settled(trainer)
 
 
 def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
     training = training_in_hand(trainer)
     if not training.observed:
         observe_once(trainer)
+    elif training.witness is not None and _is_final(args, kwargs):
+        settle(trainer)
+        policy = arming.policy()
+        if policy is not None and policy.corrects:
+            judge_what_was_settled(trainer)
     elif training.record is not None and not _same(trainer.inference_allowed_mirroring_axes, training.judged_axes):
         # Set again since training started: what goes into the checkpoint is what has to be judged.
         training.record = msgspec.structs.replace(training.record, axes=_declared(trainer))
@@ -118,6 +135,7 @@ def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
 def _after_save(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     if _writes(trainer):
         _write_copy(trainer)
+    judge_what_was_settled(trainer)
 
 
 def _after_load(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
@@ -176,7 +194,43 @@ def observe_once(trainer: Any) -> None:
         training.record, training.training = observation.record, observation.training
     training.epoch = getattr(trainer, "current_epoch", 0)
     training.steps = 0
+    if observation is not None:
+        _appoint(trainer, training, contained("appointing the witness", evidence.appoint_witness, trainer, observation))
     judge(trainer)
+
+
+def _appoint(trainer: Any, training: TrainingInHand, witness: Any) -> None:
+    """Takes the witness of the first steps, or records that nobody can watch what is pending."""
+    if isinstance(witness, Mirroring):
+        assert training.record is not None
+        training.record = msgspec.structs.replace(training.record, mirroring=witness)
+    else:
+        training.witness = witness
+
+
+def settle(trainer: Any) -> None:
+    """Records what the witness has seen, and lets it go: later steps cost nothing."""
+    training = training_in_hand(trainer)
+    witness, training.witness = training.witness, None
+    if witness is None or training.record is None:
+        return
+    witness.close()
+    verdict = contained("the witness's verdict", witness.verdict)
+    if verdict is not None and verdict != training.record.mirroring:
+        training.record = msgspec.structs.replace(training.record, mirroring=verdict)
+        training.unjudged = True
+
+
+def judge_what_was_settled(trainer: Any) -> None:
+    """Judges a training whose record the witness has changed.
+
+    Raises:
+        InconsistencyError: as ``observe_once``.
+    """
+    training = training_in_hand(trainer)
+    if training.unjudged:
+        training.unjudged = False
+        judge(trainer)
 
 
 def judge(trainer: Any) -> None:
@@ -378,6 +432,11 @@ def _write_copy(trainer: Any) -> None:
         scratch.write_text(record.to_json() + "\n", encoding="utf-8")
         target.unlink(missing_ok=True)
         scratch.rename(target)
+
+
+def _is_final(args: tuple, kwargs: dict) -> bool:
+    name = args[0] if args else kwargs.get("filename")
+    return isinstance(name, (str, os.PathLike)) and Path(name).name.startswith("checkpoint_final")
 
 
 def _writes(trainer: Any) -> bool:

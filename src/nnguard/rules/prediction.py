@@ -34,10 +34,19 @@ def check_prediction(record: Record | None, prediction: Prediction) -> list[Find
     if record is not None:
         findings += edited_axes(record, prediction)
     if record is None or record.mirroring.state not in JUDGED:
+        if record is not None and not problem and shown_all_the_same(record, normalise(used)):
+            return findings
         return [*findings, unverified_prediction(record, prediction)]
     if not problem:
         findings += used_axes(record, prediction, normalise(used))
     return findings + plain_view(record, prediction.subject)
+
+
+def shown_all_the_same(record: Record, axes: Axes) -> bool:
+    """Whether every flip in use was seen often enough, though others may be unknown: presence needs no more."""
+    if not axes or not record.mirroring.plain_rate:
+        return False
+    return not any(unsound_flips(record, axes).values())
 
 
 def malformed_in_prediction(record: Record | None, prediction: Prediction, problem: str) -> Finding:

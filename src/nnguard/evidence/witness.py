@@ -1,0 +1,288 @@
+"""The train-step witness: flips that a ``train_step`` adds between the loader and the loss.
+
+During the first steps, the target that the loss receives is compared with the one that the loader
+delivered, case by case, over all flips. Labels decide; targets that look alike after a flip (empty,
+symmetric) say nothing. What training shows is the loader's flip and the step's together: their symmetric
+difference, so the two distributions are convolved.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import torch
+
+from ..flips import compose, flips_of, safe_axes
+from ..record import FlipEvidence, Mirroring, Source
+from .foreign import Failed, attempt
+from .judged import flip_evidence, unknown
+from .labels import LabelBehaviour
+from .probe import settled
+
+Flip = tuple[int, ...]
+
+#: Steps that are looked at. With two cases a step they give 64 cases, as many as the probe's first draws.
+MOST_STEPS = 32
+#: Cases that must have told their flip before anything is concluded early, and at the end.
+ENOUGH_CASES, FEWEST_CASES = 32, 16
+#: For a target that was changed otherwise too (resampled, smoothed): the overlap of the best flip, and its lead.
+OVERLAP, LEAD = 0.8, 0.15
+#: Of the cases that tell anything, the share that must be clear.
+CLEAR_SHARE = 0.5
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What one case shows. ``renamed``: source label -> new label, where the step renames any."""
+
+    flip: Flip
+    renamed: tuple[tuple[int, int], ...] = ()
+
+
+class Witness:
+    """Watches the first steps of one training; ``verdict`` settles what the loader alone left pending.
+
+    Args:
+        loader: what the loader's pipeline shows, by the probe; state ``observed`` or ``pending``.
+        dims: spatial dimensions.
+        declared: well-formed declared axes: the flips that have to be settled.
+        name: ``module.Class`` of the train step, for reasons.
+        patient: always watch ``MOST_STEPS``: ranks that train together must conclude together.
+    """
+
+    def __init__(self, loader: Mirroring, dims: int, declared: Flip, name: str, patient: bool = False) -> None:
+        self.loader, self.dims, self.declared, self.name, self.patient = loader, dims, declared, name, patient
+        self.steps = 0
+        self.cases: Counter[Seen] = Counter()
+        self.unclear = 0
+        self.silent = 0
+        self._delivered: list[torch.Tensor] = []
+        self._received = False
+        self._any_received = False
+        self._watched: Any = None
+        self._handle: Any = None
+
+    # -- around one step
+
+    def before_step(self, loss: Any, batch: Any) -> None:
+        """Keeps what the loader delivered, and listens to the loss."""
+        self._delivered = [target.detach().clone() for target in _targets(batch, self.dims)]
+        self._received = False
+        if loss is not self._watched:
+            self._stop_listening()
+            if isinstance(loss, torch.nn.Module):
+                self._handle = loss.register_forward_pre_hook(self._hear, with_kwargs=True)
+                self._watched = loss
+
+    def after_step(self) -> None:
+        """Counts the step, and lets go of its tensors."""
+        self.steps += 1
+        self._any_received |= self._received
+        self._delivered = []  # nothing is compared outside of a step: validation uses the same loss
+
+    def close(self) -> None:
+        """Takes the listener off the loss: later steps cost nothing."""
+        self._stop_listening()
+        self._delivered = []
+
+    def _stop_listening(self) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+        self._handle = self._watched = None
+
+    def _hear(self, module: Any, arguments: tuple, keywords: dict) -> None:
+        # Called by torch inside the user's step: whatever goes wrong here must not reach it.
+        if not self._received and self._delivered:
+            attempt(self._compare, arguments, keywords)
+
+    def _compare(self, arguments: tuple, keywords: dict) -> None:
+        with torch.no_grad():
+            for received in _tensors([*arguments[1:], *keywords.values()]):
+                delivered = next((target for target in self._delivered if _alike(target, received)), None)
+                if delivered is not None:
+                    self._received = True
+                    self._note(delivered, received.detach().to(delivered.device, non_blocking=False))
+                    return
+
+    def _note(self, delivered: torch.Tensor, received: torch.Tensor) -> None:
+        for before, after in zip(delivered, received, strict=True):
+            seen = flip_between(before, after, self.dims)
+            if isinstance(seen, Seen):
+                self.cases[seen] += 1
+            elif seen == SILENT:
+                self.silent += 1
+            else:
+                self.unclear += 1
+
+    # -- what follows from it
+
+    @property
+    def done(self) -> bool:
+        """Whether the verdict is sure, or enough steps have been watched."""
+        if self.steps >= MOST_STEPS:
+            return True
+        told = sum(self.cases.values())
+        if self.patient or told < ENOUGH_CASES or self.unclear > told:
+            return False
+        counts, clean = self._together()
+        wanted = [(), *(flip for flip in flips_of(self.declared) if max(flip) < self.dims)]
+        return all(settled(flip, counts, clean) for flip in wanted)
+
+    def verdict(self) -> Mirroring:
+        """What loader and step show together; ``unknown``, with the reason, where the step hides its target."""
+        told = sum(self.cases.values())
+        if told < FEWEST_CASES or told < CLEAR_SHARE * (told + self.unclear):
+            if self.loader.state == "observed":
+                return self.loader
+            return unknown(f"{self.name} may flip in train_step, and that could not be seen: {self._why(told)}")
+        steps = Counter[Flip]()
+        for seen, count in self.cases.items():
+            steps[seen.flip] += count
+        if set(steps) == {()} and not any(seen.renamed for seen in self.cases):
+            return self._as_the_loader_shows()
+        counts, clean = self._together()
+        flips = [
+            self._evidence(flip, counts, clean, {shown: count / told for shown, count in steps.items()})
+            for flip in flips_of(range(self.dims))
+        ]
+        known = {flip.axes: flip for flip in flips}
+        return Mirroring(
+            state="observed",
+            reasons=[f"with the flips of {self.name}.train_step, seen in {told} cases of {self.steps} steps"],
+            draws=self.loader.draws,
+            clean=clean,
+            plain_rate=counts[()] / clean,
+            flips=flips,
+            safe_axes=safe_axes(known, range(self.dims)),
+        )
+
+    def _why(self, told: int) -> str:
+        if not self._any_received:
+            return "in its first steps it gave trainer.loss no target of the shape that the loader delivered"
+        if told + self.unclear < FEWEST_CASES:
+            return f"of {told + self.unclear + self.silent} targets, {self.silent} look the same after a flip"
+        return f"{self.unclear} of {told + self.unclear} targets match what was delivered under no flip"
+
+    def _as_the_loader_shows(self) -> Mirroring:
+        if self.loader.state == "observed":
+            return self.loader
+        evidence = {flip.axes: flip for flip in self.loader.flips}
+        return msgspec.structs.replace(
+            self.loader, state="observed", reasons=[], safe_axes=safe_axes(evidence, range(self.dims))
+        )
+
+    def _together(self) -> tuple[Counter[Flip], int]:
+        """Counts of the composed flips, out of as many as the smaller of the two samples holds."""
+        told = sum(self.cases.values())
+        loader = {flip.axes: flip.rate for flip in self.loader.flips} | {(): self.loader.plain_rate or 0.0}
+        rates: Counter[Flip] = Counter()
+        for first, rate in loader.items():
+            for seen, count in self.cases.items():
+                rates[compose(first, seen.flip)] += rate * count / told  # type: ignore[assignment]
+        clean = min(self.loader.clean, told) if self.loader.clean else told
+        # What was seen at all counts as seen once: rounding must not make it unseen.
+        return Counter({flip: max(1, round(rate * clean)) for flip, rate in rates.items() if rate > 0}), clean
+
+    def _evidence(self, flip: Flip, counts: Counter[Flip], clean: int, steps: dict[Flip, float]) -> FlipEvidence:
+        loader = {shown.axes: shown.rate for shown in self.loader.flips} | {(): self.loader.plain_rate or 0.0}
+        by_loader = loader.get(flip, 0.0) * steps.get((), 0.0)
+        by_step = loader.get((), 0.0) * steps.get(flip, 0.0)
+        total = sum(rate * steps.get(compose(flip, first), 0.0) for first, rate in loader.items())
+        source: Source = "both"
+        if total and by_loader >= 0.9 * total:
+            source = "loader"
+        elif total and by_step >= 0.9 * total:
+            source = "step"
+        return flip_evidence(flip, counts, clean, self._labels(flip), source)
+
+    def _labels(self, flip: Flip) -> LabelBehaviour:
+        renamed = [seen for seen in self.cases if seen.flip == flip and seen.renamed]
+        if renamed:
+            kept = sum(count for seen, count in self.cases.items() if seen.flip == flip and not seen.renamed)
+            changed = sum(self.cases[seen] for seen in renamed)
+            most = max(renamed, key=lambda seen: self.cases[seen])
+            return LabelBehaviour(labels="mixed" if kept > changed / 9 else "swapped", permutation=dict(most.renamed))
+        known = self.loader.flip(flip)
+        if known is not None and known.count:
+            return LabelBehaviour(labels=known.labels, permutation=known.permutation)
+        return LabelBehaviour(labels="kept" if any(seen.flip == flip for seen in self.cases) else "unknown")
+
+
+SILENT, UNCLEAR = "silent", "unclear"
+
+
+def flip_between(before: torch.Tensor, after: torch.Tensor, dims: int) -> Seen | str:
+    """The one flip that makes ``after`` of ``before``.
+
+    Args:
+        before, after: one case's target, shape (channel, space), of labels or of region channels.
+
+    Returns:
+        What was seen; ``SILENT`` where several flips explain it, ``UNCLEAR`` where none does.
+    """
+    candidates = [(), *flips_of(range(dims))]
+    views = {flip: torch.flip(before, [axis + 1 for axis in flip]) if flip else before for flip in candidates}
+    exact = [flip for flip in candidates if torch.equal(views[flip].to(after.dtype), after)]
+    if exact:
+        return Seen(exact[0]) if len(exact) == 1 else SILENT
+    if not bool((before > 0).any()):
+        return SILENT
+    # The same shapes under other labels: the step renames.
+    shapes = [flip for flip in candidates if torch.equal(views[flip] > 0, after > 0)]
+    if len(shapes) == 1 and before.shape[0] == 1:
+        renamed = _renamed(views[shapes[0]], after)
+        return UNCLEAR if renamed is None else Seen(shapes[0], renamed)
+    overlaps = sorted(((_overlap(views[flip], after), flip) for flip in candidates), reverse=True)
+    if overlaps[0][0] < OVERLAP:
+        return UNCLEAR
+    return Seen(overlaps[0][1]) if overlaps[0][0] - overlaps[1][0] >= LEAD else SILENT
+
+
+def _renamed(before: torch.Tensor, after: torch.Tensor) -> tuple[tuple[int, int], ...] | None:
+    """Which labels became which, where every voxel agrees."""
+    renamed = []
+    for label in torch.unique(before).tolist():
+        became = torch.unique(after[before == label]).tolist()
+        if len(became) != 1:
+            return None
+        if became[0] != label:
+            renamed.append((int(label), int(became[0])))
+    return tuple(renamed)
+
+
+def _overlap(first: torch.Tensor, second: torch.Tensor) -> float:
+    """Share of the voxels that are foreground in either and have the same label in both."""
+    foreground = (first > 0) | (second > 0)
+    total = int(foreground.sum())
+    return float(((first == second) & foreground).sum()) / total if total else 0.0
+
+
+def _targets(batch: Any, dims: int) -> list[torch.Tensor]:
+    """The delivered targets, one a resolution, shape (case, channel, space)."""
+    target = batch.get("target") if hasattr(batch, "get") else None
+    return [tensor for tensor in _tensors([target]) if tensor.ndim == dims + 2]
+
+
+def _tensors(values: list[Any]) -> Iterator[torch.Tensor]:
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(list(value))
+
+
+def _alike(delivered: torch.Tensor, received: torch.Tensor) -> bool:
+    return delivered.shape == received.shape and min(delivered.shape[2:], default=0) > 1
+
+
+def watched_by(trainer: Any, loader: Mirroring, dims: int, declared: Flip, name: str | None) -> Witness | Failed:
+    """A witness for this training; why not, where none is needed or possible."""
+    if name is None:
+        return Failed("the train step is nnU-Net's own")
+    if loader.state not in ("observed", "pending"):
+        return Failed(f"what the loader shows is {loader.state}")
+    if not isinstance(getattr(trainer, "loss", None), torch.nn.Module):
+        return Failed(f"{name} may flip in train_step, and the trainer's loss is no module that could be listened to")
+    return Witness(loader, dims, declared, name, patient=bool(getattr(trainer, "is_ddp", False)))

@@ -1,0 +1,219 @@
+"""The train-step witness: flips between the loader and the loss."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from nnguard.evidence.judged import flip_evidence
+from nnguard.evidence.labels import LabelBehaviour
+from nnguard.evidence.witness import FEWEST_CASES, MOST_STEPS, SILENT, UNCLEAR, Seen, Witness, flip_between
+from nnguard.flips import flips_of
+from nnguard.record import Mirroring
+
+KEPT = LabelBehaviour(labels="kept")
+
+
+def loader(counts, clean=64, dims=2, state="pending"):
+    """What a probe saw: flip -> draws."""
+    flips = [flip_evidence(flip, counts, clean, KEPT, "loader") for flip in flips_of(range(dims))]
+    return Mirroring(state=state, draws=clean, clean=clean, plain_rate=counts.get((), 0) / clean, flips=flips)
+
+
+PLAIN = loader({(): 64})
+MIRRORS_0 = loader({(): 32, (0,): 32})
+ALWAYS_0 = loader({(0,): 64})
+
+
+class Loss(torch.nn.Module):
+    def forward(self, output, target):
+        return torch.zeros(())
+
+
+def disc(size=16):
+    """Left half 1, right half 2, off centre: every flip shows."""
+    target = torch.zeros((1, size, size), dtype=torch.int16)
+    target[:, 2:6, 3:8], target[:, 2:6, 8:12] = 1, 2
+    return target
+
+
+def watched(step, *, sees=PLAIN, declared=(0, 1), cases=2, steps=MOST_STEPS, target=disc, deep=False, patient=False):
+    """A witness after as many steps as it asked for; ``step(target)`` is what the train step does to a batch."""
+    witness = Witness(sees, 2, declared, "mine.Trainer", patient)
+    loss = Loss()
+    torch.manual_seed(0)
+    for _ in range(steps):
+        delivered = torch.stack([target() for _ in range(cases)])
+        batch = {"data": torch.zeros((cases, 1, 16, 16)), "target": [delivered] if deep else delivered}
+        witness.before_step(loss, batch)
+        for received in step(delivered.clone()):
+            loss([None], [received]) if deep else loss(None, received)
+        witness.after_step()
+        if witness.done:
+            break
+    witness.close()
+    return witness
+
+
+def verdicts(mirroring):
+    return {flip.axes: flip.verdict for flip in mirroring.flips if flip.verdict != "unseen"}
+
+
+def sources(mirroring):
+    return {flip.axes: flip.source for flip in mirroring.flips if flip.verdict != "unseen"}
+
+
+def sometimes(axis, p=0.5):
+    """A step that flips each case on its own."""
+
+    def step(target):
+        yield torch.stack([torch.flip(case, [axis + 1]) if torch.rand(1).item() < p else case for case in target])
+
+    return step
+
+
+def unchanged(target):
+    yield target
+
+
+@pytest.mark.parametrize("flip", [(), (0,), (1,), (0, 1)])
+def test_the_flip_of_one_case_is_read(flip):
+    before = disc()
+    after = torch.flip(before, [axis + 1 for axis in flip]) if flip else before
+    assert flip_between(before, after, 2) == Seen(flip)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_an_empty_or_symmetric_target_says_nothing(dims):
+    shape = (1, *[8] * dims)
+    empty, full = torch.zeros(shape), torch.ones(shape)
+    assert flip_between(empty, empty, dims) == SILENT
+    assert flip_between(full, full, dims) == SILENT
+
+
+def test_a_target_symmetric_in_one_axis_says_nothing_where_that_axis_matters():
+    before = torch.zeros((1, 8, 8))
+    before[:, 1:3, :] = 1
+    assert flip_between(before, torch.flip(before, [1]), 2) == SILENT
+
+
+def test_a_target_that_was_also_smoothed_is_read_by_overlap_and_another_target_is_unclear():
+    before = disc()
+    after = torch.flip(before, [2]).clone()
+    after[0, 2, 4] = 0
+    assert flip_between(before, after, 2) == Seen((1,))
+    assert flip_between(before, torch.roll(before, (5, 3), (1, 2)), 2) == UNCLEAR
+
+
+def test_labels_exchanged_with_the_flip_are_read_with_their_permutation():
+    before = disc()
+    flipped = torch.flip(before, [2])
+    exchanged = torch.where(flipped == 1, 2, torch.where(flipped == 2, 1, flipped))
+    assert flip_between(before, exchanged, 2) == Seen((1,), ((1, 2), (2, 1)))
+
+
+def test_a_step_that_flips_one_axis_settles_what_it_shows_and_what_it_does_not():
+    witness = watched(sometimes(0))
+    assert witness.steps <= MOST_STEPS
+    mirroring = witness.verdict()
+    assert (mirroring.state, mirroring.safe_axes) == ("observed", (0,))
+    assert verdicts(mirroring) == {(0,): "trained"}
+    assert sources(mirroring) == {(0,): "step"}
+
+
+def test_a_step_that_flips_nothing_leaves_what_the_loader_shows():
+    mirroring = watched(unchanged, sees=MIRRORS_0).verdict()
+    assert (mirroring.state, mirroring.safe_axes, mirroring.reasons) == ("observed", (0,), [])
+    assert sources(mirroring) == {(0,): "loader"}
+
+
+def test_loader_and_step_compose():
+    mirroring = watched(sometimes(1), sees=MIRRORS_0).verdict()
+    assert verdicts(mirroring) == {(0,): "trained", (1,): "trained", (0, 1): "trained"}
+    assert sources(mirroring) == {(0,): "loader", (1,): "step", (0, 1): "both"}
+
+
+def test_flipped_twice_is_not_flipped():
+    mirroring = watched(sometimes(0, p=2), sees=ALWAYS_0).verdict()
+    assert (verdicts(mirroring), mirroring.plain_rate) == ({}, 1.0)
+
+
+def test_deep_supervision_and_several_calls_of_the_loss_are_understood():
+    def twice(target):
+        yield torch.zeros((2, 1, 4, 4))
+        yield from sometimes(0)(target)
+        yield target
+
+    assert verdicts(watched(twice, deep=True).verdict()) == {(0,): "trained"}
+
+
+def test_targets_that_look_alike_after_a_flip_leave_it_unknown():
+    mirroring = watched(sometimes(0), target=lambda: torch.zeros((1, 16, 16), dtype=torch.int16)).verdict()
+    assert mirroring.state == "unknown"
+    assert "look the same after a flip" in mirroring.reasons[0]
+
+
+def test_a_step_that_hides_its_target_leaves_it_unknown():
+    mirroring = watched(lambda target: iter(())).verdict()
+    assert mirroring.state == "unknown"
+    assert "no target" in mirroring.reasons[0]
+
+
+def test_a_step_that_mixes_cases_leaves_it_unknown():
+    def mixes(target):
+        yield torch.roll(target, (5, 3), (2, 3))
+
+    mirroring = watched(mixes).verdict()
+    assert mirroring.state == "unknown"
+    assert "match what was delivered under no flip" in mirroring.reasons[0]
+
+
+def test_what_the_loader_shows_for_sure_is_kept_when_the_step_hides_its_target():
+    sure = loader(dict.fromkeys([(), (0,), (1,), (0, 1)], 16), state="observed")
+    assert watched(lambda target: iter(()), sees=sure).verdict() == sure
+
+
+def test_labels_that_the_step_exchanges_are_told():
+    def exchanges(target):
+        flipped = torch.flip(target, [3])
+        yield torch.where(flipped == 1, 2, torch.where(flipped == 2, 1, flipped)) if torch.rand(1) < 0.5 else target
+
+    mirroring = watched(exchanges).verdict()
+    assert (mirroring.flip((1,)).labels, mirroring.flip((1,)).permutation) == ("swapped", {1: 2, 2: 1})
+    assert mirroring.safe_axes == ()
+
+
+def test_sure_is_sooner_than_the_last_step_unless_ranks_must_conclude_together():
+    every = itertools.cycle([(), (1,), (2,), (1, 2)])
+
+    def mirrors(target):
+        yield torch.stack([torch.flip(case, flip) if (flip := next(every)) else case for case in target])
+
+    assert FEWEST_CASES / 2 < watched(mirrors).steps < MOST_STEPS
+    assert watched(mirrors, patient=True).steps == MOST_STEPS
+
+
+def test_nothing_is_heard_outside_of_a_step_or_after_the_last():
+    witness = watched(sometimes(0))
+    told = sum(witness.cases.values())
+    loss = Loss()
+    witness.before_step(loss, {"target": disc()[None]})
+    witness.after_step()
+    loss(None, disc()[None])
+    assert sum(witness.cases.values()) == told
+    witness.close()
+    assert not loss._forward_pre_hooks
+
+
+def test_what_goes_wrong_while_listening_does_not_reach_the_step():
+    class Odd(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, function, types, args=(), kwargs=None):
+            raise RuntimeError("odd")
+
+    witness, loss = Witness(PLAIN, 2, (0,), "mine.Trainer"), Loss()
+    witness.before_step(loss, {"target": disc()[None]})
+    loss(None, torch.zeros(1, 1, 16, 16).as_subclass(Odd))
+    witness.after_step()
