@@ -122,11 +122,10 @@ def test_pending_and_unknown_are_unverified_and_never_a_mismatch(state):
 
 @pytest.mark.parametrize("state", ["pending", "unknown"])
 def test_flips_that_were_shown_need_no_waiting_for_others(state):
-    assert judged(record_of(AXIS_0_AND_HALF_TURNS, clean=240, state=state), axes=(0,), checkpoint_axes=(0, 1)) == []
-    assert codes(judged(record_of(AXIS_0_AND_HALF_TURNS, clean=240, state=state), axes=(0, 1))) == ["NNG108"]
-    assert codes(judged(record_of(AXIS_0_AND_HALF_TURNS, clean=240, state=state), axes=(0,), use_mirroring=False)) == [
-        "NNG108"
-    ]
+    record = record_of(AXIS_0_AND_HALF_TURNS, clean=240, state=state)
+    assert judged(record, axes=(0,), checkpoint_axes=(0, 1)) == []
+    assert codes(judged(record, axes=(0, 1))) == ["NNG108"]
+    assert codes(judged(record, axes=(0,), checkpoint_axes=(0, 1), use_mirroring=False)) == ["NNG108"]
 
 
 def test_no_record_is_no_pass_even_without_mirroring():
