@@ -84,6 +84,30 @@ def test_model_folders_are_compared_with_their_plans(nnguard, sound, trapped):
     assert not any("dataset.json" in key for key in found)
 
 
+def test_a_checkpoint_against_its_folder_is_compared_by_plans_and_dataset(nnguard, sound):
+    checkpoint = sound / "fold_0/checkpoint_final.pth"
+    assert nnguard("diff", checkpoint, sound).status == 0
+    plans = json.loads((sound / "plans.json").read_text())
+    plans["configurations"]["2d"]["batch_size"] = 3
+    (sound / "plans.json").write_text(json.dumps(plans))
+    assert keys(nnguard("diff", checkpoint, sound, "--format", "json")) == ["plans.json.configurations.2d.batch_size"]
+
+
+def test_a_record_and_a_folder_have_nothing_in_common(nnguard, sound, tmp_path):
+    done = nnguard("diff", write(tmp_path / "a.json", make_record()), sound)
+    assert (done.status, len(done.err.splitlines())) == (2, 1)
+
+
+def test_values_nested_without_end_are_one_line(nnguard, sound, trapped):
+    for folder, core in ((sound, "1"), (trapped, "2")):
+        plans = (folder / "plans.json").read_text()
+        deep = "[" * 900 + core + "]" * 900
+        (folder / "plans.json").write_text(plans.replace('"spacing": [', f'"deep": {deep}, "spacing": ['))
+    done = nnguard("diff", sound, trapped)
+    assert (done.status, len(done.err.splitlines())) == (2, 1)
+    assert "too deeply" in done.err
+
+
 def test_text_shows_both_sides_escaped(nnguard, tmp_path):
     first = save_checkpoint(tmp_path / "a.pth", record=make_record())
     second = save_checkpoint(tmp_path / "b.pth", record=make_record(), trainer_name="Evil\x1b[2J")

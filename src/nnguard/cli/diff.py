@@ -42,11 +42,16 @@ ABSENT = _Absent()
 def command(first: str, second: str, checkpoint_name: str, everything: bool, output_format: str) -> int:
     """Show what changed between A and B: checkpoints, nnguard.json records, or model folders.
 
+    A checkpoint against a model folder: the plans and dataset that it was trained with against the folder's.
+
     Exit status: 0 nothing differs, 1 something does, 2 it could not be compared.
     """
-    before, after = settings_of(Path(first), checkpoint_name), settings_of(Path(second), checkpoint_name)
-    changes = list(differences("", before, after))
-    same = list(unchanged("", before, after)) if everything else []
+    before, after = comparable(Path(first), Path(second), checkpoint_name)
+    try:
+        changes = list(differences("", before, after))
+        same = list(unchanged("", before, after)) if everything else []
+    except RecursionError:
+        raise CheckpointError(f"{first}, {second}: values are nested too deeply to be compared") from None
     if output_format == "json":
         data: dict[str, Any] = {"a": first, "b": second, "changes": [_as_data(change) for change in changes]}
         if everything:
@@ -56,6 +61,28 @@ def command(first: str, second: str, checkpoint_name: str, everything: bool, out
         for line in _as_text(changes, same):
             click.echo(line)
     return FOUND if changes else CLEAN
+
+
+def comparable(first: Path, second: Path, checkpoint_name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both sides as plain data of one shape.
+
+    Raises:
+        CheckpointError: one cannot be read, or the two have nothing in common.
+    """
+    if first.is_dir() == second.is_dir():
+        return settings_of(first, checkpoint_name), settings_of(second, checkpoint_name)
+    if ".json" in (first.suffix, second.suffix):
+        raise CheckpointError(f"{first}, {second}: a record and a model folder have nothing in common to compare")
+    return _plans_and_dataset(first, checkpoint_name), _plans_and_dataset(second, checkpoint_name)
+
+
+def _plans_and_dataset(path: Path, checkpoint_name: str) -> dict[str, Any]:
+    """What a predictor reads from a folder, what a checkpoint was trained with."""
+    found = settings_of(path, checkpoint_name)
+    if path.is_dir():
+        return {name: found[name] for name in ("plans.json", "dataset.json")}
+    trained = found["init_args"]
+    return {"plans.json": trained.get("plans", ABSENT), "dataset.json": trained.get("dataset_json", ABSENT)}
 
 
 def settings_of(path: Path, checkpoint_name: str) -> dict[str, Any]:
