@@ -14,6 +14,8 @@ import msgspec
 
 from .. import __version__, arming
 from ..axes import written
+from ..errors import NNGuardError
+from ..findings import Finding
 from ..policy import CORRECT
 from ..record import FILE_NAME, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
 from ..rules.mirroring import check_training, narrowed_axes
@@ -26,6 +28,9 @@ from .patching import Coverage, Guard, contained, patch_all_or_nothing, patch_ov
 
 MODULE = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer"
 MODULES = {MODULE: "nnUNetTrainer"}
+
+#: Whether a contact sheet is wanted at training start, see ``previewing``; looked up here to import it only then.
+PREVIEW = "NNGUARD_PREVIEW"
 
 #: Findings that narrowing the declared axes puts right.
 CORRECTABLE = ("NNG103", "NNG105", "NNG106")
@@ -196,7 +201,19 @@ def observe_once(trainer: Any) -> None:
     training.steps = 0
     if observation is not None:
         _appoint(trainer, training, contained("appointing the witness", evidence.appoint_witness, trainer, observation))
+    if os.environ.get(PREVIEW) and _writes(trainer):
+        contained("drawing the preview", _write_preview, trainer)
     judge(trainer)
+
+
+def _write_preview(trainer: Any) -> None:
+    from . import previewing
+
+    if previewing.wanted():
+        try:
+            previewing.write_preview(trainer, Path(trainer.output_folder) / previewing.FILE_NAME)
+        except NNGuardError as error:  # a picture that cannot be drawn stops no training
+            trainer.print_to_log_file(f"nnguard: {error}")
 
 
 def _appoint(trainer: Any, training: TrainingInHand, witness: Any) -> None:
@@ -241,12 +258,8 @@ def judge(trainer: Any) -> None:
     """
     training = training_in_hand(trainer)
     assert training.record is not None
-    assert training.training is not None
     now = record_of(trainer)
-    findings = check_training(training.record, training.training)
-    if now is not None and now.mirroring != training.record.mirroring:
-        known = {finding.code for finding in findings}
-        findings += [found for found in check_training(now, training.training) if found.code not in known]
+    findings = findings_of(trainer)
     policy = arming.policy()
     put_right = None
     if policy is not None and any(
@@ -259,6 +272,19 @@ def judge(trainer: Any) -> None:
         contained("the logger's config", _tell_config, trainer)
         contained("writing nnguard.json", _write_copy, trainer)
     verdicts.act(findings, put_right=put_right, before_raising=lambda: shut_loaders_down(trainer))
+
+
+def findings_of(trainer: Any) -> list[Finding]:
+    """What the rules find about a trainer: about this training, and about all of its history together."""
+    training = training_in_hand(trainer)
+    if training.record is None or training.training is None:
+        return []
+    now = record_of(trainer)
+    findings = check_training(training.record, training.training)
+    if now is not None and now.mirroring != training.record.mirroring:
+        known = {finding.code for finding in findings}
+        findings += [found for found in check_training(now, training.training) if found.code not in known]
+    return findings
 
 
 def _narrow(trainer: Any, training: TrainingInHand, record: Record) -> str | None:

@@ -1,0 +1,56 @@
+"""``nnguard preflight``: a training's augmentation observed and judged before it trains."""
+
+from __future__ import annotations
+
+import click
+
+from ..findings import Finding
+from .output import exit_status, fail_level_option, format_option, not_ignored
+from .training import training_arguments, training_started
+
+
+@click.command(name="preflight")
+@training_arguments
+@format_option()
+@fail_level_option
+def command(
+    dataset: str,
+    configuration: str,
+    fold: str,
+    trainer_name: str,
+    plans: str,
+    device: str,
+    output_format: str,
+    fail_level: str,
+) -> int:
+    """Build the training that nnUNetv2_train would run, observe its augmentation, and train nothing."""
+    with training_started(dataset, configuration, fold, trainer_name, plans, device) as trainer:
+        from ..hooks.trainer import findings_of, record_of
+
+        record = record_of(trainer)
+        findings = not_ignored(findings_of(trainer))
+        subject = f"{trainer_name} on {dataset} {configuration} fold {fold}"
+    _print(output_format, subject, record, findings)
+    return exit_status(findings, fail_level)
+
+
+def _print(output_format: str, subject: str, record: object, findings: list[Finding]) -> None:
+    if output_format == "json":
+        import json
+
+        from ..record import Record
+        from ..report.json import findings_document, json_text
+
+        document = findings_document(findings, checked=[subject])
+        told = json.loads(record.to_json()) if isinstance(record, Record) else None
+        click.echo(json_text({**document, "record": told}))
+        return
+    from ..record import Record
+    from ..report.text import findings_text, record_block
+
+    if isinstance(record, Record):
+        click.echo(record_block(record) + "\n")
+    if findings:
+        click.echo(findings_text(findings) + "\n")
+    number = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}" if findings else "no findings"
+    click.echo(f"{subject}: {number}; nothing was trained and nothing was written")

@@ -1,0 +1,121 @@
+"""A contact sheet: one training patch and what augmentation made of it, each draw with its flip and turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+#: Okabe and Ito's palette, which colour-blind readers tell apart; without black, which images are full of.
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+COLUMNS = 6
+#: Inches of one picture, and dots an inch: text of nine points is legible at 100 %.
+CELL, DPI, FONT = 2.5, 110, 9
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture. ``image`` has the shape of the patch; ``labels`` as well, 0 and below are background."""
+
+    title: str
+    image: Any
+    labels: Any
+
+
+def write_contact_sheet(
+    target: Path, heading: str, pictures: Sequence[Shown], axis_names: Sequence[str], label_names: dict[int, str]
+) -> None:
+    """Writes a PNG.
+
+    Args:
+        target: the file.
+        heading: above everything.
+        pictures: the un-augmented patch first; patches of 2 or 3 dimensions. Of three, two mid slices are
+            shown: across axis 0 (left) and across axis 1 (right), so that a flip of any axis is seen.
+        axis_names: a name for each axis, for people.
+        label_names: label -> name, those that have an outline.
+    """
+    from matplotlib.figure import Figure
+
+    dims = pictures[0].image.ndim
+    rows = -(-len(pictures) // COLUMNS)
+    wide = CELL * (2 if dims == 3 else 1)
+    columns = COLUMNS if dims == 2 else COLUMNS // 2
+    rows = -(-len(pictures) // columns)
+    figure = Figure(figsize=(wide * columns, CELL * 1.12 * rows + 1.3), dpi=DPI, layout="constrained")
+    figure.suptitle(heading, fontsize=FONT + 2)
+    grid = figure.subplots(rows, columns * (dims - 1), squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    shades = _shades([picture.image for picture in pictures])
+    for number, picture in enumerate(pictures):
+        row, column = divmod(number, columns)
+        for part in range(dims - 1):
+            axes = grid[row][column * (dims - 1) + part]
+            _draw(axes, picture, part, dims, shades, label_names)
+            if part == 0:
+                axes.set_title(picture.title, fontsize=FONT, loc="left", fontweight="bold" if number == 0 else "normal")
+            if number == 0:
+                _name_axes(axes, part, dims, axis_names)
+    _legend(figure, label_names)
+    figure.savefig(target, format="png", metadata={"Software": "nnguard"})
+
+
+def _draw(axes: Any, picture: Shown, part: int, dims: int, shades: tuple[float, float], names: dict[int, str]) -> None:
+    image, labels = (_slice(array, part, dims) for array in (picture.image, picture.labels))
+    axes.imshow(image, cmap="gray", vmin=shades[0], vmax=shades[1], aspect="equal", interpolation="nearest")
+    for label in names:
+        there = labels == label
+        if there.any() and not there.all():
+            axes.contour(there, levels=[0.5], colors=[colour_of(label)], linewidths=1.6)
+
+
+def _slice(array: Any, part: int, dims: int) -> np.ndarray:
+    array = np.asarray(array)
+    if dims == 2:
+        return array
+    return array[array.shape[0] // 2] if part == 0 else array[:, array.shape[1] // 2]
+
+
+def _shades(images: Sequence[Any]) -> tuple[float, float]:
+    first = np.asarray(images[0])
+    low, high = np.percentile(first[np.isfinite(first)], [1, 99]) if np.isfinite(first).any() else (0.0, 1.0)
+    return float(low), float(high if high > low else low + 1)
+
+
+def _name_axes(axes: Any, part: int, dims: int, axis_names: Sequence[str]) -> None:
+    """Arrows along both axes of the first picture, with what people call them."""
+    shown = (0, 1) if dims == 2 else ((1, 2), (0, 2))[part]
+    style = {"fontsize": FONT - 1, "color": "#D55E00", "annotation_clip": False}
+    arrow = {"arrowstyle": "<-", "color": "#D55E00", "linewidth": 1.2}
+    for position, text_at, name, turned in (
+        ((0.02, 0.98), (0.02, 0.02), axis_names[shown[0]], 90),
+        ((0.02, 0.98), (0.98, 0.98), axis_names[shown[1]], 0),
+    ):
+        axes.annotate("", xy=position, xytext=text_at, xycoords="axes fraction", arrowprops=arrow)
+        place = (0.05, 0.5) if turned else (0.5, 0.93)
+        axes.annotate(
+            name,
+            xy=place,
+            xycoords="axes fraction",
+            rotation=turned,
+            ha="left" if turned else "center",
+            va="center" if turned else "top",
+            bbox={"facecolor": "white", "alpha": 0.75, "pad": 1, "linewidth": 0},
+            **style,
+        )
+
+
+def colour_of(label: int) -> str:
+    return COLOURS[(label - 1) % len(COLOURS)]
+
+
+def _legend(figure: Any, label_names: dict[int, str]) -> None:
+    from matplotlib.lines import Line2D
+
+    shown = list(label_names.items())[:14]
+    handles = [Line2D([], [], color=colour_of(label), linewidth=2, label=f"{label}: {name}") for label, name in shown]
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)), fontsize=FONT)
