@@ -276,6 +276,17 @@ def test_a_consistency_warning_as_error_reaches_the_user_and_no_worker_stays(gua
     assert set(multiprocessing.active_children()) <= before
 
 
+def test_an_option_that_python_could_not_read_at_its_start_is_followed(guard, new_trainer, unmirrored, monkeypatch):
+    guard("warn")
+    for option, raises in (("error::nnguard.ConsistencyWarning", True), ("error::DeprecationWarning", False)):
+        monkeypatch.setattr("sys.warnoptions", [option])
+        made = new_trainer(unmirrored)
+        with warnings.catch_warnings():
+            warnings.resetwarnings()
+            with pytest.raises(ConsistencyWarning) if raises else pytest.warns(ConsistencyWarning):
+                made.on_train_start()
+
+
 def test_a_blanket_ignore_in_somebodys_code_does_not_hide_the_finding(
     guard, new_trainer, unmirrored, capsys, monkeypatch
 ):

@@ -19,6 +19,10 @@ _told: set[tuple[str, str, str]] = set()
 #: The same for events of the log.
 _noted: set[tuple[str, str, str]] = set()
 
+#: What ``-W`` may call our warning, and what it may ask for.
+_OUR_WARNING = ("nnguard.ConsistencyWarning", "nnguard.errors.ConsistencyWarning")
+_ACTIONS = ("default", "error", "ignore", "always", "module", "once")
+
 #: Frames of these packages are not the user's line.
 _NOT_THE_USER = ("nnguard", "wrapt", "nnunetv2", "torch", "batchgenerators", "contextlib")
 
@@ -108,6 +112,7 @@ def _key(finding: Finding) -> tuple[str, str, str]:
 
 
 def _warn(text: str) -> None:
+    _take_up_the_options()
     frame = _users_frame()
     if _ignored_by_other_code():
         sys.stderr.write(f"{ConsistencyWarning.__name__}: {text.lstrip()}\n")
@@ -116,6 +121,21 @@ def _warn(text: str) -> None:
     warnings.warn_explicit(
         ConsistencyWarning(text), ConsistencyWarning, frame.f_code.co_filename, frame.f_lineno, registry=None
     )
+
+
+def _take_up_the_options() -> None:
+    """Follows ``-W error::nnguard.ConsistencyWarning`` and its like in ``PYTHONWARNINGS``.
+
+    Python reads them before it can import anything that is installed, says "invalid module name: 'nnguard'",
+    and ignores them.
+    """
+    if any(category is ConsistencyWarning for _action, _message, category, _module, _line in warnings.filters):
+        return
+    for option in sys.warnoptions:
+        action, _, rest = option.partition(":")
+        fields = rest.split(":")
+        if action in _ACTIONS and fields[1:2] and fields[1].strip() in _OUR_WARNING:
+            warnings.simplefilter(action, ConsistencyWarning)
 
 
 def _users_frame() -> FrameType:
