@@ -1,0 +1,161 @@
+"""Models trained by nnU-Net's own commands, once for a whole run, and the commands themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import disc_datasets
+from nnguard.demo import discs
+from nnguard.demo.workspace import installed
+
+TRAINERS = Path(__file__).with_name("trainers")
+
+#: Written by every interpreter as it starts: a worker that nnU-Net spawns is one more line.
+TELLS_OF_ITS_START = "import os\nwith open(os.environ['STARTED'], 'a') as file:\n    file.write('x\\n')\n"
+
+
+def pytest_collection_modifyitems(items):
+    """All of this folder is slow, and runs in one process, so that each model is trained once."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One command that has ended. ``interpreters`` is how many Pythons it started, itself included."""
+
+    status: int
+    output: str
+    seconds: float
+    interpreters: int
+    group: int
+
+    def count(self, code: str) -> int:
+        """How often a person is told of this finding, wherever it is printed."""
+        return sum(line.lstrip().startswith(f"{code} ") or f": {code} " in line for line in self.output.splitlines())
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model folder and how it came about."""
+
+    run: Ran
+    folder: Path
+
+    @property
+    def fold(self) -> Path:
+        return self.folder / "fold_0"
+
+
+class Site:
+    """One results folder, and nnU-Net's commands with it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.results = folder / "results"
+        self.images = disc_datasets.root() / "raw" / discs.DATASET_NAME / "imagesTs"
+        (folder / "starts").mkdir(parents=True)
+        (folder / "starts" / "sitecustomize.py").write_text(TELLS_OF_ITS_START)
+
+    def run(self, program: str, *arguments: str, mode: str | None, **variables: str) -> Ran:
+        started = self.folder / f"started_{time.monotonic_ns()}"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("NNGUARD", "nnUNet"))}
+        environment |= disc_datasets.environment(self.results)
+        environment |= {
+            "nnUNet_extTrainer": str(TRAINERS),
+            "PYTHONPATH": str(self.folder / "starts"),
+            "STARTED": str(started),
+        }
+        environment |= {"NNGUARD": mode} if mode is not None else {}
+        environment |= variables
+        command = [sys.executable if program == "python" else installed(program), *arguments]
+        start = time.monotonic()
+        with subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            output, _ = process.communicate()
+        interpreters = len(started.read_text().splitlines())
+        return Ran(process.returncode, output, time.monotonic() - start, interpreters, process.pid)
+
+    def train(self, trainer: str, mode: str | None, **variables: str) -> Trained:
+        arguments = [str(discs.DATASET_ID), "2d", "0", "-tr", trainer, "-device", "cpu"]
+        run = self.run("nnUNetv2_train", *arguments, mode=mode, **variables)
+        return Trained(run, self.results / discs.DATASET_NAME / f"{trainer}__nnUNetPlans__2d")
+
+    def predict(self, model: Trained, target: Path, *options: str, mode: str | None, workers: int = 0) -> Ran:
+        folders = ["-i", str(self.images), "-o", str(target), "-m", str(model.folder), "-f", "0"]
+        here = ["-device", "cpu", "-npp", str(workers), "-nps", str(workers)]
+        return self.run("nnUNetv2_predict_from_modelfolder", *folders, *here, *options, mode=mode)
+
+
+@pytest.fixture(scope="session")
+def new_site(tmp_path_factory):
+    return lambda: Site(tmp_path_factory.mktemp("site") / "nnunet")
+
+
+def trained_well(site: Site, trainer: str, mode: str) -> Trained:
+    model = site.train(trainer, mode)
+    assert model.run.status == 0, model.run.output[-3000:]
+    return model
+
+
+@pytest.fixture(scope="session")
+def issue_2552(new_site):
+    """The trainer of issue 2552, trained under ``NNGUARD=warn``."""
+    return trained_well(new_site(), "nnUNetTrainerRepeatable2552", "warn")
+
+
+@pytest.fixture(scope="session")
+def unguarded(new_site):
+    """The same without nnguard."""
+    return trained_well(new_site(), "nnUNetTrainerRepeatable2552", "off")
+
+
+@pytest.fixture(scope="session")
+def corrected(new_site):
+    """The same under ``NNGUARD=correct``."""
+    return trained_well(new_site(), "nnUNetTrainerRepeatable2552", "correct")
+
+
+@pytest.fixture(scope="session")
+def default(new_site):
+    """nnU-Net's default trainer, two steps long, under ``NNGUARD=strict``."""
+    return trained_well(new_site(), "nnUNetTrainerBrief", "strict")
+
+
+@pytest.fixture
+def site(new_site):
+    """A site of the test's own."""
+    return new_site()
+
+
+def nothing_of_group_left(group: int, within: float = 10.0) -> bool:
+    """Whether every process that a command started is gone; what is left is ended."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.2)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+    return False
