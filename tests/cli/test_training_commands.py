@@ -1,0 +1,154 @@
+"""``nnguard preflight`` and ``nnguard preview`` on real trainings that are built and not run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import disc_datasets
+from nnguard.demo import workspace
+from nnguard.evidence.foreign import Failed
+from nnguard.evidence.previewed import previews
+from pipelines import composed, mirror
+from trainers import trainer_class, trainer_on
+
+TRAINERS = Path(workspace.__file__).with_name("trainers")
+
+
+def nnguard(folder, *arguments):
+    """The command in a process of its own: it points nnU-Net at a results folder before importing it."""
+    variables = disc_datasets.environment(folder / "results") | {"nnUNet_extTrainer": str(TRAINERS)}
+    return subprocess.run(
+        [sys.executable, "-c", "import sys; from nnguard.cli import main; sys.exit(main())", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("NNGUARD")} | variables,
+        cwd=folder,
+        timeout=300,
+        check=False,
+    )
+
+
+def left_behind(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dataset", "configuration"), [("552", "2d"), ("Dataset562_Discs", "3d_fullres")])
+def test_preflight_finds_the_trap_before_training_and_leaves_nothing(tmp_path, dataset, configuration):
+    done = nnguard(
+        tmp_path, "preflight", dataset, configuration, 0, "-tr", "nnUNetTrainerIssue2552", "--format", "json"
+    )
+    assert done.returncode == 1, done.stderr
+    document = json.loads(done.stdout)
+    assert [finding["code"] for finding in document["findings"]] == ["NNG103"]
+    assert document["record"]["mirroring"]["safe_axes"] == []
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_preflight_passes_the_default_trainer(tmp_path):
+    done = nnguard(tmp_path, "preflight", 552, "2d", 0)
+    assert done.returncode == 0, done.stderr
+    assert "no findings; nothing was trained and nothing was written" in done.stdout
+    assert "safe for test-time mirroring: (0, 1)" in done.stdout
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_an_unknown_trainer_is_one_clear_line(tmp_path):
+    done = nnguard(tmp_path, "preflight", 552, "2d", 0, "-tr", "nnUNetTrainerTypo")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "there is no trainer class nnUNetTrainerTypo" in done.stderr.splitlines()[-1]
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", ["preflight", "preview"])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("999", "2d", "0"), "no data set 999"),
+        (("552", "3d_lowres", "0"), "has no configuration '3d_lowres', only 2d"),
+        (("552", "2d", "first"), "FOLD is a number or 'all'"),
+        (("552", "2d", "0", "-p", "nnUNetOtherPlans"), "nnUNetOtherPlans.json does not exist"),
+        (("Discs", "2d", "0"), "DATASET is a number or DatasetXXX_NAME"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_line_before_nnunet_is_imported(
+    command, arguments, said, tmp_path, monkeypatch, capsys
+):
+    from nnguard.cli import main
+
+    for name, value in disc_datasets.environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    assert main([command, *arguments]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert said in told.err
+
+
+@pytest.mark.slow
+def test_preview_writes_a_sheet_and_says_what_each_draw_received(tmp_path):
+    done = nnguard(tmp_path, "preview", 552, "2d", 0, "-o", "sheet.png", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert len(document["draws"]) == 16
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert left_behind(tmp_path) == ["sheet.png"]
+
+
+def only_mirrors(kind, *axes):
+    """A trainer whose augmentation is the cut to the patch and a mirror: pixels can be compared exactly."""
+    patch = disc_datasets.KINDS[kind].shape
+    return type(
+        "nnUNetTrainerOnlyMirrors",
+        (trainer_class("nnUNetTrainer"),),
+        {
+            "__module__": __name__,
+            "get_training_transforms": staticmethod(lambda *args, **options: composed(patch, mirror(*axes))),
+        },
+    )
+
+
+@pytest.mark.parametrize(("kind", "axes"), [("2d", (0, 1)), ("isotropic", (0, 2))])
+def test_the_stated_flip_is_what_the_pixels_received(kind, axes, tmp_path):
+    with trainer_on(kind, tmp_path, only_mirrors(kind, *axes)) as trainer:
+        plain, *draws = previews(trainer)
+    assert len({draw.flip for draw in draws}) == 2 ** len(axes)
+    for draw in draws:
+        assert np.array_equal(draw.image, np.flip(plain.image, draw.flip) if draw.flip else plain.image)
+        assert np.array_equal(draw.labels, np.flip(plain.labels, draw.flip) if draw.flip else plain.labels)
+
+
+def test_a_pipeline_that_drops_the_codes_is_not_labelled_at_a_guess(tmp_path):
+    def drops(**data):
+        return {**data, "segmentation": data["segmentation"][:1]}
+
+    own = type(
+        "nnUNetTrainerDrops",
+        (trainer_class("nnUNetTrainer"),),
+        {"__module__": __name__, "get_training_transforms": staticmethod(lambda *a, **k: composed((64, 64), drops))},
+    )
+    with trainer_on("2d", tmp_path, own) as trainer:
+        found = previews(trainer)
+    assert isinstance(found, Failed)
+    assert "no draw could be labelled truthfully" in found
+
+
+def test_previewing_changes_nothing_that_a_training_draws(tmp_path):
+    batches = []
+    for previewed in (False, True):
+        with trainer_on("2d", tmp_path) as trainer:
+            np.random.seed(1)
+            if previewed:
+                previews(trainer, 2)
+            batches.append(next(trainer.dataloader_train)["data"])
+    assert np.array_equal(*batches)
