@@ -9,7 +9,8 @@ from pathlib import Path
 from . import discs
 
 _PSEUDO_DICE = re.compile(r"Pseudo dice \[(.*)\]")
-_NUMBER = re.compile(r"(?:float\d+\()?([01](?:\.\d+)?)\)?")
+#: Plain, or as ``np.float32(0.94)``, whose own digits are no number.
+_NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d*)?(?:e[+-]?\d+)?|nan)(?![\w.])")
 
 
 def dice(predicted: Path, truth: Path) -> float:
@@ -44,7 +45,7 @@ def pseudo_dice(output: str) -> float:
     printed = _PSEUDO_DICE.findall(output)
     if not printed:
         raise ValueError("the training printed no pseudo Dice")
-    values = [float(number) for number in _NUMBER.findall(re.sub(r"float\d+", "", printed[-1]))]
+    values = [float(number) for number in _NUMBER.findall(printed[-1])]
     return sum(values) / len(values)
 
 
