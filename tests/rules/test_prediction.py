@@ -200,3 +200,29 @@ def test_an_unverified_finding_tells_why_and_what_is_used():
 def test_a_command_that_already_switches_mirroring_off_is_not_told_to_do_so_twice():
     (finding,) = judged(None, predict_command="nnUNetv2_predict -i a --disable_tta")
     assert finding.remedy.count("--disable_tta") == 1
+
+
+def test_a_record_that_claims_a_thousand_effective_axes_is_not_counted_out():
+    hostile = record_of(EVERY_FLIP, effective=tuple(range(1000)), spatial_dims=1000)
+    assert codes(judged(hostile)) == ["NNG109"]
+
+
+@pytest.mark.parametrize(("state", "kept"), [("observed", "(0,)"), ("pending", "None")])
+def test_the_remedy_for_malformed_axes_keeps_what_is_known_to_be_safe(state, kept):
+    found = judged(record_of(EVERY_FLIP, state=state), axes=(0, 0), checkpoint_axes=(0, 1))
+    (finding,) = [one for one in found if one.code == "NNG105"]
+    assert finding.remedy.endswith(f"predictor.allowed_mirroring_axes = {kept}")
+
+
+def test_repair_is_told_to_people_with_the_axes_that_it_will_set():
+    (finding,) = judged(record_of(AXIS_0_AND_HALF_TURNS, clean=256))
+    assert "(mirroring axes (0,); a backup is kept)" in finding.remedy
+    (finding,) = judged(record_of(NO_FLIP))
+    assert "(mirroring axes None; a backup is kept)" in finding.remedy
+
+
+def test_without_a_file_an_annotation_has_no_path_to_name():
+    (finding,) = judged(None, checkpoint_axes=msgspec.UNSET)
+    assert "nnguard annotate CHECKPOINT" in finding.remedy
+    (finding,) = judged(None)
+    assert f"nnguard annotate '{PATH}'" in finding.remedy

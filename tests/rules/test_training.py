@@ -170,3 +170,16 @@ def test_the_remedy_for_malformed_axes_declares_what_was_meant_as_far_as_it_is_s
     findings = judged(record_of(EVERY_FLIP, declared=axes, state=state))
     (finding,) = [one for one in findings if one.code == "NNG105"]
     assert f"self.inference_allowed_mirroring_axes = {declare}\n" in finding.remedy
+
+
+def test_the_trap_says_which_flips_are_never_shown_and_which_too_rarely():
+    (finding,) = judged(record_of({(0,): 30, (0, 1): 2}))
+    assert "never shows axis 1 (x, usually left-right), and shows axes 0 and 1 together too rarely" in finding.message
+    (finding,) = judged(record_of(NO_FLIP))
+    assert "never shows" in finding.message
+    assert "too rarely" not in finding.message
+
+
+def test_withheld_mirroring_is_written_as_nnunet_writes_it():
+    (finding,) = judged(record_of(EVERY_FLIP, declared=None))
+    assert "the trainer declares None" in finding.seen
