@@ -147,7 +147,7 @@ def test_previewing_changes_nothing_that_a_training_draws(tmp_path):
     batches = []
     for previewed in (False, True):
         with trainer_on("2d", tmp_path) as trainer:
-            np.random.seed(1)
+            np.random.seed(1), torch.manual_seed(1)
             if previewed:
                 previews(trainer, 2)
             batches.append(next(trainer.dataloader_train)["data"])
