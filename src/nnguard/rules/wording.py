@@ -58,7 +58,8 @@ def training_showed(record: Record, flips: Iterable[Axes]) -> str:
     if mirroring.state == "measured" and not mirroring.draws:
         axes = ", ".join(str(axis) for axis in mirroring.safe_axes or ()) or "none"
         return f"trained with: the network keeps its answer when mirrored along axes {axes} ({GRADES['measured']})"
-    return f"trained with: {rates(record, flips)} of {mirroring.clean} clean draws ({GRADES[mirroring.state]})"
+    draws = f"in {mirroring.clean} clean draws ({GRADES[mirroring.state]})"
+    return f"trained with: {draws} {rates(record, flips)}"
 
 
 def rates(record: Record, flips: Iterable[Axes]) -> str:
