@@ -35,10 +35,11 @@ def main() -> int:
     results = Path(tempfile.mkdtemp())
     imports = seconds_to_import()
     print(f"{f'patch {side}x{side}x{side}':<20}{'start-up':>10}{'observe':>10}{'share':>8}{'draws':>7}{'clean':>7}")
-    # Budgets are the default trainer's (DESIGN 10); DA5's row is there to be looked at, and held to the seconds.
-    kept = [measured("nnUNetTrainer", side, results, imports), measured("nnUNetTrainerDA5", side, results, imports)]
-    print(f"budget: {BUDGET_SECONDS:.0f} s, {BUDGET_SHARE:.0%} of start-up: {'kept' if all(kept) else 'EXCEEDED'}")
-    return 0 if all(kept) else 1
+    # Budgets are the default trainer's (DESIGN 10); DA5 is there to be looked at.
+    kept = measured("nnUNetTrainer", side, results, imports)
+    measured("nnUNetTrainerDA5", side, results, imports)
+    print(f"budget: {BUDGET_SECONDS:.0f} s, {BUDGET_SHARE:.0%} of start-up: {'kept' if kept else 'EXCEEDED'}")
+    return 0 if kept else 1
 
 
 def seconds_to_import() -> float:
