@@ -448,6 +448,62 @@ def test_methods_and_predictors_are_pickled_and_copied(guard, new_predictor, mod
         assert (pool.apply(made.predict_single_npy_array, (IMAGE, dict(PROPERTIES))) == predicted(made)).all()
 
 
+def test_weights_exchanged_within_the_list_are_judged_again(guard, new_predictor, model_folders):
+    guard("strict")
+    made = load(new_predictor(), model_folders["sound"])
+    made.allowed_mirroring_axes = (0, 1)
+    predicted(made)
+    guard("off")
+    other = load(new_predictor(), model_folders["unmirrored"]).list_of_parameters[0]
+    guard("strict")
+    made.list_of_parameters[0] = other
+    with pytest.raises(MirroringError):
+        predicted(made)
+
+
+@pytest.mark.expects_internal_error
+def test_a_judgement_that_fails_is_not_tried_again_at_every_patch(guard, new_predictor, model_folders, monkeypatch):
+    import torch
+
+    guard("strict")
+    made = new_predictor()
+
+    def fail(*_arguments):
+        raise ValueError("ours")
+
+    monkeypatch.setattr(predictor, "weights_of", fail)
+    load(made, model_folders["sound"])
+    for _patch in range(3):
+        made._internal_maybe_mirror_and_predict(torch.zeros(1, 1, 64, 64))
+    assert [(error.kind, error.count) for error in patching.swallowed] == [("ValueError", 1)]
+
+
+def test_a_validation_that_failed_lends_its_record_to_no_other_weights(
+    guard, new_trainer, new_predictor, base, model_folders
+):
+    class nnUNetTrainer(base):
+        def perform_actual_validation(self, save_probabilities=False):
+            raise OSError("the disk is full")
+
+    guard("strict")
+    made = new_trainer(nnUNetTrainer)
+    made.on_train_start()
+    with pytest.raises(OSError, match="disk is full"):
+        made.perform_actual_validation()
+    donor = load_by_hand(new_predictor(), model_folders["unmirrored"])
+    donor.network.load_state_dict(donor.list_of_parameters[0])
+    with pytest.raises(MirroringError):
+        new_predictor().manual_initialization(
+            donor.network,
+            donor.plans_manager,
+            donor.configuration_manager,
+            None,
+            donor.dataset_json,
+            donor.trainer_name,
+            donor.allowed_mirroring_axes,
+        )
+
+
 def test_a_copied_predictor_is_judged_by_the_weights_it_holds(guard, new_predictor, model_folders, told):
     guard("warn")
     copied = copy.deepcopy(load(new_predictor(), model_folders["unmirrored"]))

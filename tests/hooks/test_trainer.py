@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import trainers
 from nnguard import ConfigurationError, ConsistencyWarning, MirroringError, Record
 from nnguard.hooks import patching, trainer
 
@@ -102,7 +103,7 @@ def test_well_formed_axes_are_not(guard, new_trainer, base, axes):
     new_trainer(nnUNetTrainerWellFormed).on_train_start()
 
 
-def test_axes_set_again_after_training_started_are_judged_before_they_are_saved(guard, new_trainer, unmirrored):
+def test_axes_set_again_after_training_started_are_refused_once_the_epochs_are_safe(guard, new_trainer, unmirrored):
     guard("strict,NNG103=log")
     made = new_trainer(unmirrored)
     made.inference_allowed_mirroring_axes = None
@@ -111,6 +112,18 @@ def test_axes_set_again_after_training_started_are_judged_before_they_are_saved(
     made.inference_allowed_mirroring_axes = (1,)
     with pytest.raises(MirroringError):
         save(made)
+    assert record_in(Path(made.output_folder) / "checkpoint_final.pth").axes.declared == [1]
+
+
+def test_correct_narrows_axes_that_were_set_again_before_they_are_saved(guard, new_trainer, unmirrored, told):
+    guard("correct")
+    made = new_trainer(unmirrored)
+    made.inference_allowed_mirroring_axes = None
+    made.on_train_start()
+    made.inference_allowed_mirroring_axes = (1,)
+    axes = record_in(save(made)).axes
+    assert (axes.declared, axes.effective, axes.changed_by) == ([1], None, "correct")
+    assert told.codes == ["NNG103", "NNG103"]  # for (0, 1), which get_dataloaders declares, and for (1,)
 
 
 def test_on_train_start_without_super_is_observed_at_the_first_step(guard, new_trainer, unmirrored):
@@ -167,6 +180,68 @@ def test_a_dict_of_nobodys_training_is_saved_as_it_is(guard, new_trainer, tmp_pa
     torch.save(made.network.state_dict(), tmp_path / "weights.pth")
     assert record_in(tmp_path / "foreign.pth") is None
     assert "nnguard" not in torch.load(tmp_path / "weights.pth")
+
+
+def test_another_trainings_checkpoint_saved_again_keeps_its_own_record(guard, new_trainer, base, unmirrored, tmp_path):
+    import torch
+
+    guard("warn,NNG103=log")
+    renamed = type("nnUNetTrainer", (unmirrored,), {})
+    first = new_trainer(renamed)
+    first.on_train_start()
+    earlier = save(first)
+    guard("off")
+    unrecorded = Path(first.output_folder) / "unrecorded.pth"
+    first.save_checkpoint(str(unrecorded))
+    guard("warn")
+    del first
+    second = new_trainer(type("nnUNetTrainer", (base,), {}))
+    second.on_train_start()
+    for path in (earlier, unrecorded):
+        stripped = torch.load(path, map_location="cpu", weights_only=False)
+        assert stripped["init_args"] == second.my_init_kwargs
+        stripped["optimizer_state"] = None
+        torch.save(stripped, tmp_path / path.name)
+    assert record_in(tmp_path / earlier.name).mirroring.safe_axes == ()
+    assert record_in(tmp_path / unrecorded.name) is None
+
+
+def test_a_training_started_twice_listens_to_its_loss_once(guard, new_trainer, base):
+    class nnUNetTrainerOwnStep(base):
+        def train_step(self, batch):
+            return super().train_step(batch)
+
+    guard("warn")
+    made = new_trainer(nnUNetTrainerOwnStep)
+    made.on_train_start()
+    made.train_step(next(made.dataloader_train))
+    trainers.shut_down(made)
+    made.on_train_start()
+    made.train_step(next(made.dataloader_train))
+    assert len(made.loss._forward_pre_hooks) == 1
+
+
+def test_the_network_is_found_inside_any_order_of_wrappers():
+    from torch.nn import Identity, Module
+
+    class DistributedDataParallel(Module):
+        def __init__(self, module):
+            super().__init__()
+            self.module = module
+
+    class OptimizedModule(Module):
+        def __init__(self, module):
+            super().__init__()
+            self._orig_mod = module
+
+    inner = Identity()
+    for wrapped in (
+        inner,
+        DistributedDataParallel(inner),
+        OptimizedModule(DistributedDataParallel(inner)),
+        DistributedDataParallel(OptimizedModule(inner)),
+    ):
+        assert trainer.bare(wrapped) is inner
 
 
 def test_the_record_lies_beside_the_checkpoint_from_the_start_and_follows_each_save(guard, new_trainer):

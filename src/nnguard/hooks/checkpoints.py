@@ -73,6 +73,11 @@ def origin_of(weights: Any) -> Origin | None:
     return _by_content.get(mark) if mark is not None else None
 
 
+def came_from_a_file(weights: Any) -> bool:
+    """Whether these very weights were loaded in this process; a training's own are not."""
+    return any(_by_identity.get(thing) is not None for thing in (weights, _first_tensor(weights)))
+
+
 def remember(checkpoint: Mapping[str, Any], path: str | None) -> None:
     """Notes which record came with which weights, holding neither the weights nor the dict."""
     weights = checkpoint[WEIGHTS_KEY]

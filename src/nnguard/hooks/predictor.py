@@ -22,7 +22,7 @@ from ..rules.subjects import Prediction
 from . import checkpoints, trainer, verdicts
 from .beside import Beside
 from .checkpoints import plain
-from .patching import Coverage, Guard, contained, patch_all_or_nothing, patch_overrides, patchable
+from .patching import DELIBERATE, Coverage, Guard, contained, patch_all_or_nothing, patch_overrides, patchable
 
 MODULE = "nnunetv2.inference.predict_from_raw_data"
 MODULES = {MODULE: "nnUNetPredictor"}
@@ -60,8 +60,8 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _initialised: Beside[Initialisation] = Beside()
-#: predictor -> what it looked like when it was last judged, see ``_look``
-_judged: Beside[tuple] = Beside()
+#: predictor -> what it looked like when it was last judged, see ``_look``, and which weights it held
+_judged: Beside[tuple[tuple, tuple]] = Beside()
 _judged_now = _judged.kept
 _base: type | None = None
 
@@ -115,7 +115,7 @@ def _before_predicting(predictor: Any, args: tuple, kwargs: dict) -> None:
 def _before_patch(predictor: Any, args: tuple, kwargs: dict) -> None:
     # Once a patch, so by hand: compare what the predictor looks like with what was judged, then pass.
     try:
-        if _judged_now[id(predictor)][1] == (
+        if _judged_now[id(predictor)][1][0] == (
             predictor.allowed_mirroring_axes,
             predictor.use_mirroring,
             id(predictor.list_of_parameters),
@@ -155,11 +155,16 @@ def check(predictor: Any) -> None:
     """
     if predictor.network is None and not predictor.list_of_parameters:
         return  # not initialised: nnU-Net will say so
-    look = _look(predictor)
-    if _judged.get(predictor) == look:
+    if _judged.get(predictor) == (_look(predictor), _held(predictor)):
         return
-    judge(predictor)
-    _judged.put(predictor, _look(predictor))
+    # Before judging: a fault of ours must not come again at each of a thousand patches.
+    _judged.put(predictor, (_look(predictor), _held(predictor)))
+    try:
+        judge(predictor)
+    except DELIBERATE:
+        _judged.drop(predictor)  # going on after a refusal is refused again
+        raise
+    _judged.put(predictor, (_look(predictor), _held(predictor)))
 
 
 def forget_verdicts() -> None:
@@ -191,10 +196,14 @@ def weights_of(predictor: Any) -> list[Weights]:
     if isinstance(parameters, Sequence) and len(parameters):
         named = files if len(files) == len(parameters) else (None,) * len(parameters)
         return [_loaded(predictor, state, path) for state, path in zip(parameters, named, strict=True)]
-    behind = trainer.trainer_behind(predictor.network, predictor.trainer_name)
-    if behind is not None:
-        return [_being_validated(behind)]
-    return [_loaded(predictor, trainer.bare(predictor.network).state_dict(), None)]
+    behind = trainer.trainer_of(predictor.network)
+    if behind is None:
+        state = trainer.bare(predictor.network).state_dict()
+        # Weights that a file gave away tell more than which trainer happens to be validating.
+        behind = trainer.trainer_validating(predictor.trainer_name) if checkpoints.origin_of(state) is None else None
+        if behind is None:
+            return [_loaded(predictor, state, None)]
+    return [_being_validated(behind)]
 
 
 def told_once(findings: Sequence[Finding]) -> list[Finding]:
@@ -267,7 +276,7 @@ def _prediction(predictor: Any, weights: Weights) -> Prediction:
 def _axes_from(predictor: Any, weights: Weights) -> str:
     axes = predictor.allowed_mirroring_axes
     if weights.validation:
-        behind = trainer.trainer_behind(predictor.network, predictor.trainer_name)
+        behind = trainer.trainer_of(predictor.network) or trainer.trainer_validating(predictor.trainer_name)
         if behind is not None and same_axes(axes, behind.inference_allowed_mirroring_axes):
             return FROM_TRAINER
     if weights.checkpoint_axes is not msgspec.UNSET and same_axes(axes, weights.checkpoint_axes):
@@ -298,6 +307,12 @@ def _look(predictor: Any) -> tuple:
     if isinstance(predictor.allowed_mirroring_axes, list) and isinstance(axes, tuple):
         axes = list(axes)  # as the comparison at each patch meets it; a copy, for lists are edited in place
     return axes, predictor.use_mirroring, id(predictor.list_of_parameters), id(predictor.network)
+
+
+def _held(predictor: Any) -> tuple:
+    """Which weights a predictor holds: some clients exchange them within the list, one case after the other."""
+    parameters = predictor.list_of_parameters
+    return tuple(map(id, parameters)) if isinstance(parameters, Sequence) else ()
 
 
 def _folder_arguments(

@@ -17,7 +17,7 @@ from ..axes import written
 from ..errors import NNGuardError
 from ..findings import Finding
 from ..policy import CORRECT
-from ..record import FILE_NAME, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
+from ..record import CHECKPOINT_KEY, FILE_NAME, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
 from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.remedies import same_axes
 from ..rules.subjects import Training
@@ -55,7 +55,8 @@ class TrainingInHand:
         self.judged_axes: Any = None
         #: watches the first steps of a train step that is not nnU-Net's own; ``None`` before and after
         self.witness: Any = None
-        #: settled while the final checkpoint was about to be written: judged once it is safe on the disk
+        #: settled, or axes set again, while a checkpoint was about to be written: judged once it is safe on the
+        #: disk, for a refusal must not cost the epochs since the last one
         self.unjudged = False
 
 
@@ -97,7 +98,11 @@ def _before_run(trainer: Any, args: tuple, kwargs: dict) -> None:
 def _before_start(trainer: Any, args: tuple, kwargs: dict) -> None:
     _before_init(trainer, args, kwargs)
     # A trainer that is started again is observed again: its loaders are new.
-    training_in_hand(trainer).observed = False
+    training = training_in_hand(trainer)
+    training.observed = False
+    if training.witness is not None:
+        training.witness.close()
+        training.witness = None
 
 
 def _after_start(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
@@ -126,15 +131,16 @@ def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
     training = training_in_hand(trainer)
     if not training.observed:
         observe_once(trainer)
-    elif training.witness is not None and _is_final(args, kwargs):
+        return
+    if training.witness is not None and _is_final(args, kwargs):
         settle(trainer)
-        policy = arming.policy()
-        if policy is not None and policy.corrects:
-            judge_what_was_settled(trainer)
-    elif training.record is not None and not _same(trainer.inference_allowed_mirroring_axes, training.judged_axes):
+    if training.record is not None and not _same(trainer.inference_allowed_mirroring_axes, training.judged_axes):
         # Set again since training started: what goes into the checkpoint is what has to be judged.
         training.record = msgspec.structs.replace(training.record, axes=_declared(trainer))
-        judge(trainer)
+        training.unjudged = True
+    policy = arming.policy()
+    if policy is not None and policy.corrects:
+        judge_what_was_settled(trainer)
 
 
 def _after_save(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
@@ -336,14 +342,19 @@ def record_text_for(checkpoint: Mapping[str, Any]) -> str | None:
     return record.to_json() if record is not None else None
 
 
-def trainer_behind(network: Any, trainer_name: str | None) -> Any:
-    """The live trainer whose network this is, or the one that is validating and has this name."""
+def trainer_of(network: Any) -> Any:
+    """The live trainer whose network this is."""
     for trainer, _training in _in_hand.items():
         own = getattr(trainer, "network", None)
         if own is not None and bare(own) is bare(network):
             return trainer
+    return None
+
+
+def trainer_validating(name: str | None) -> Any:
+    """The trainer that is validating, where its class has this name."""
     running = _validating() if _validating is not None else None
-    return running if running is not None and type(running).__name__ == trainer_name else None
+    return running if running is not None and type(running).__name__ == name else None
 
 
 def subject_of(trainer: Any) -> str:
@@ -374,7 +385,10 @@ def _owners(checkpoint: Mapping[str, Any]) -> Iterator[Any]:
     if same:
         yield from same
         return
-    for trainer in alive:  # a subclass may save a copy
+    # A subclass may save a copy. What was loaded, edited and is saved again is another training's, however alike.
+    if CHECKPOINT_KEY in checkpoint or checkpoints.came_from_a_file(checkpoint[checkpoints.WEIGHTS_KEY]):
+        return
+    for trainer in alive:
         if type(trainer).__name__ == checkpoint["trainer_name"] and trainer.my_init_kwargs == init_args:
             yield trainer
 
@@ -480,10 +494,10 @@ def _same(first: Any, second: Any) -> bool:
 
 
 def bare(network: Any) -> Any:
-    """The network inside DistributedDataParallel and torch.compile."""
-    for wrapper in ("module", "_orig_mod"):
-        inner = getattr(network, "__dict__", {}).get("_modules", {}).get(wrapper)
-        network = inner if inner is not None and type(network).__name__ in _WRAPPERS else network
+    """The network inside DistributedDataParallel and torch.compile, in whatever order they were put around it."""
+    while type(network).__name__ in _WRAPPERS:
+        inside = network.__dict__["_modules"]
+        network = inside["_orig_mod"] if "_orig_mod" in inside else inside["module"]
     return network
 
 
