@@ -198,16 +198,36 @@ class Witness:
         return flip_evidence(flip, counts, clean, self._labels(flip), source)
 
     def _labels(self, flip: Flip) -> LabelBehaviour:
-        renamed = [seen for seen in self.cases if seen.flip == flip and seen.renamed]
-        if renamed:
-            kept = sum(count for seen, count in self.cases.items() if seen.flip == flip and not seen.renamed)
-            changed = sum(self.cases[seen] for seen in renamed)
-            most = max(renamed, key=lambda seen: self.cases[seen])
-            return LabelBehaviour(labels="mixed" if kept > changed / 9 else "swapped", permutation=dict(most.renamed))
-        known = self.loader.flip(flip)
-        if known is not None and known.count:
-            return LabelBehaviour(labels=known.labels, permutation=known.permutation)
-        return LabelBehaviour(labels="kept" if any(seen.flip == flip for seen in self.cases) else "unknown")
+        """What ``flip`` does to labels, by every way in which the loader's flip and the step's make it."""
+        weights: Counter[tuple[tuple[int, int], ...] | None] = Counter()
+        for shown in [None, *self.loader.flips]:
+            rate = shown.rate if shown is not None else self.loader.plain_rate or 0.0
+            for seen, count in self.cases.items():
+                if rate and compose(shown.axes if shown is not None else (), seen.flip) == flip:
+                    for renamed, share in _renamings(shown):
+                        both = None if renamed is None else _one_after_the_other(renamed, dict(seen.renamed))
+                        weights[both] += rate * count * share  # type: ignore[assignment]
+        changed = Counter({renamed: weight for renamed, weight in weights.items() if renamed != ()})
+        if not changed:
+            return LabelBehaviour(labels="kept" if weights else "unknown")
+        kept = weights[()] > sum(changed.values()) / 9
+        most = changed.most_common(1)[0][0]
+        return LabelBehaviour(labels="mixed" if kept else "swapped", permutation=None if most is None else dict(most))
+
+
+def _renamings(shown: FlipEvidence | None) -> list[tuple[dict[int, int] | None, float]]:
+    """What a loader's flip does to labels, with shares; a renaming that could not be read off is ``None``."""
+    if shown is None or shown.labels == "kept":
+        return [({}, 1.0)]
+    if shown.labels == "unknown":
+        return []
+    return [(shown.permutation, 1.0)] if shown.labels == "swapped" else [({}, 0.5), (shown.permutation, 0.5)]
+
+
+def _one_after_the_other(first: dict[int, int], second: dict[int, int]) -> tuple[tuple[int, int], ...]:
+    """The labels that two renamings change together."""
+    both = {label: second.get(first.get(label, label), first.get(label, label)) for label in {*first, *second}}
+    return tuple(sorted((label, new) for label, new in both.items() if label != new))
 
 
 SILENT, UNCLEAR = "silent", "unclear"
