@@ -16,7 +16,6 @@ from ..models.predicting import configuration_of, transpose_forward_of
 from ..models.repairing import now, replace_text
 from ..models.weights import weights_fingerprint
 from ..report.escape import escaped
-from ..rules.remedies import quote
 from . import CLEAN, FOUND
 from .output import FoldsCommand, folds_option, format_option, print_json
 from .streams import prints_to_stderr
@@ -30,7 +29,7 @@ from .streams import prints_to_stderr
 @click.option("-n", "number", type=click.IntRange(min=1), default=4, show_default=True, help="How many cases.")
 @click.option("-chk", "checkpoint_name", default=CHECKPOINT_NAME, show_default=True, help="The checkpoint's name.")
 @click.option("-device", "device", type=click.Choice(["cuda", "cpu", "mps"]), default="cuda", show_default=True)
-@click.option("-o", "evidence_file", help="Write the JSON here too: evidence for annotate and repair --from-fliptest.")
+@click.option("-o", "evidence_file", help="Write the JSON here too.")
 @click.option("--picture", help="Write a PNG here: a bar a flip, and one case with every answer.")
 @format_option()
 def command(
@@ -69,7 +68,7 @@ def command(
     if output_format == "json":
         print_json(document)
     else:
-        click.echo(_as_text(document, evidence_file))
+        click.echo(_as_text(document))
     return FOUND if harmful_when_used(document) else CLEAN
 
 
@@ -111,8 +110,8 @@ def measure(model: Model, images: Path, labels: Path | None, number: int, device
 def _demand(device: str) -> None:
     import torch
 
-    here = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if device in here and not here[device]():
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here[device]:
         raise NNGuardError(f"there is no {device} device here; try -device cpu")
 
 
@@ -189,7 +188,7 @@ def harmful_when_used(document: dict[str, Any]) -> list[list[int]]:
     return [flip["axes"] for flip in document["flips"] if flip["verdict"] == "harmful" and set(flip["axes"]) <= used]
 
 
-def _as_text(document: dict[str, Any], evidence_file: str | None) -> str:
+def _as_text(document: dict[str, Any]) -> str:
     from ..axes import name_axis
 
     cases = document["cases"]
@@ -212,11 +211,13 @@ def _as_text(document: dict[str, Any], evidence_file: str | None) -> str:
     )
     lines += [f"skipped: {escaped(line)}" for line in document["skipped"]]
     if harmful_when_used(document):
-        lines += ["", "Until it is repaired, predict with --disable_tta. To put the checkpoint right for everybody:"]
-        chosen = evidence_file or "FILE"
-        if evidence_file is None:
-            lines.append("    nnguard fliptest ... -o FILE")
-        lines.append(f"    nnguard repair MODEL_FOLDER --from-fliptest {quote(chosen)}")
+        axes = ",".join(map(str, safe or ())) or "none"
+        lines += [
+            "",
+            "Predict with --disable_tta until it is repaired: nnguard repair MODEL_FOLDER",
+            "A checkpoint without a record is told first what was measured here:",
+            f"    nnguard annotate CHECKPOINT --mirror-axes {axes} --reason 'nnguard fliptest, {cases} cases'",
+        ]
     return "\n".join(lines)
 
 

@@ -10,13 +10,14 @@ import numpy as np
 
 from ..record import Axes
 
-#: A flip whose answer is at least this much Dice worse than the plain one, over the cases, is harmful. The default
-#: trainer's trained flips stay within 0.02 on the demo's discs; the untrained one of issue 2552 loses more than 0.8.
+#: A flip that costs more Dice than this against the plain answer, over the cases, is harmful. Measured on eight of the
+#: demo's test images: trained flips lost 0.001 at most, those that issue 2552 never trained lost 0.95.
 HARM = 0.05
-#: Without reference labels: the agreement with the plain answer that a safe flip reaches. Between the same two
-#: (0.97 and more, 0.05), nearer to the trained ones: a flip wrongly called harmful costs a little accuracy, one
-#: wrongly called safe costs a result.
-SAFE_AGREEMENT = 0.8
+#: Without reference labels: a safe flip agrees with the plain answer at least this much, a harmful one at most so
+#: much, and between them the answer is open. Measured on the same images: the issue's model agrees at 0.98 along
+#: axis 0 and at 0.02 along axis 1; but the default trainer's, which mirroring keeps from telling left from right,
+#: agrees at 0.50 to 0.58 under flips that it was trained on. Low agreement alone may be a network unsure of itself.
+SAFE_AGREEMENT, HARMFUL_AGREEMENT = 0.8, 0.25
 #: Percentile bootstrap over cases (Efron, 1979), 95 %; seeded, so that a verdict repeats.
 RESAMPLES, SEED = 2000, 2552
 
@@ -96,24 +97,19 @@ def judge_flip(flip: Axes, cases: Sequence[CaseScores]) -> Judgement:
     """By Dice against the reference where there is one, else by agreement with the plain answer."""
     loss = loss_of(flip, cases)
     if loss.mean is not None:
-        return _side(loss, HARM)
+        low, high = _bounds(loss)
+        return "safe" if high <= HARM else "harmful" if low > HARM else "unsettled"
     agreement = estimate([mean_of(case.agreement[flip]) for case in cases])
     if agreement.mean is None:
         return "unsettled"
-    turned = Estimate(mean=-agreement.mean, low=_minus(agreement.high), high=_minus(agreement.low))
-    return _side(turned, -SAFE_AGREEMENT)
+    low, high = _bounds(agreement)
+    return "safe" if low >= SAFE_AGREEMENT else "harmful" if high <= HARMFUL_AGREEMENT else "unsettled"
 
 
-def _side(cost: Estimate, limit: float) -> Judgement:
-    assert cost.mean is not None
-    low, high = (cost.mean if bound is None else bound for bound in (cost.low, cost.high))
-    if high <= limit:
-        return "safe"
-    return "harmful" if low > limit else "unsettled"
-
-
-def _minus(value: float | None) -> float | None:
-    return None if value is None else -value
+def _bounds(value: Estimate) -> tuple[float, float]:
+    """The interval, or the mean alone where there is none."""
+    assert value.mean is not None
+    return (value.mean if value.low is None else value.low, value.mean if value.high is None else value.high)
 
 
 def safe_axes_by(judgements: Mapping[Axes, Judgement], dims: int, agreement: Mapping[Axes, float | None]) -> Axes:

@@ -60,7 +60,8 @@ def write_flip_picture(
     height = 0.42 * len(bars) + 1.0
     figure = Figure(figsize=(CELL * COLUMNS, height + CELL * 1.1 * rows + 0.6), dpi=DPI, layout="constrained")
     figure.suptitle(heading, fontsize=FONT + 2)
-    above, below = figure.subfigures(2, 1, height_ratios=[height, CELL * 1.1 * rows])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[height, CELL * 1.1 * rows])
+    above, below = parts
     _bars(above.subplots(), measure, bars, base)
     grid = below.subplots(rows, COLUMNS, squeeze=False)
     shown = _fullest_slice([panel.labels for panel in panels])
@@ -89,7 +90,7 @@ def _bars(axes: Any, measure: str, bars: Sequence[Bar], base: float | None) -> N
         axes.text(max(value, bar.high or 0.0) + 0.01, row, told, va="center", fontsize=FONT)
     if base is not None:
         axes.axvline(base, color="black", linewidth=1, linestyle="--")
-        axes.text(base, -0.55, f"plain {base:.2f}", ha="center", va="bottom", fontsize=FONT)
+        axes.text(base - 0.005, -0.55, f"plain {base:.2f}", ha="right", va="bottom", fontsize=FONT)
     axes.set_yticks(range(len(bars)), [bar.name for bar in bars], fontsize=FONT)
     axes.set_xlim(0, 1.2)
     axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
