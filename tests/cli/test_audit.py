@@ -64,6 +64,17 @@ def test_json_has_everything(nnguard, tree, broken):
     assert len(data["skipped"]) == 1
 
 
+def test_a_narrow_terminal_gets_lines_and_no_ladders(nnguard, tree, monkeypatch):
+    monkeypatch.setattr("nnguard.report.console.PIPE_WIDTH", 60)
+    narrow = nnguard("audit", tree).out
+    assert "harmful NNG101" in narrow
+    assert "verdict" not in narrow
+
+
+def test_a_pipe_gets_the_table(nnguard, tree):
+    assert "verdict" in nnguard("audit", tree).out
+
+
 def test_processes_find_what_one_finds(nnguard, tree, monkeypatch):
     monkeypatch.setattr("nnguard.cli.audit.WORTH_PROCESSES", 0)
     alone = nnguard("audit", tree, "--jobs", "1", "--format", "json")

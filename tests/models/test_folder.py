@@ -1,5 +1,7 @@
 """Claims about opening a model folder as nnU-Net's predictor would."""
 
+import re
+
 import pytest
 
 from checkpoints import DATASET, PLANS, make_record, save_checkpoint, save_model
@@ -44,6 +46,12 @@ def test_a_fold_without_the_checkpoint_is_not_found(tmp_path):
 def test_another_checkpoint_is_named_where_the_usual_one_is_missing(tmp_path):
     with pytest.raises(CheckpointError, match=r"checkpoint_best\.pth: choose with -chk"):
         open_model(save_model(tmp_path, checkpoint_name="checkpoint_best.pth"))
+
+
+def test_a_fold_folder_is_told_from_its_model(tmp_path):
+    model = save_model(tmp_path / "model", (0,))
+    with pytest.raises(CheckpointError, match=f"its model folder is {re.escape(str(model))}$"):
+        open_model(model / "fold_0")
 
 
 def test_a_missing_folder_is_an_error(tmp_path):

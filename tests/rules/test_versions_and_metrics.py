@@ -57,6 +57,11 @@ def test_a_gap_names_the_findings_that_explain_it():
     assert "NNG101 explains it" in finding.seen
 
 
+def test_a_validation_that_belongs_to_other_axes_explains_the_gap():
+    (finding,) = check_gap("fold_0", 0.94, 0.467, [Finding("NNG402", "fold_0", "x.")])
+    assert finding.remedy == "See to NNG402 first, then validate again."
+
+
 def test_results_from_before_a_repair_are_stale():
     record = record_of(NO_FLIP, declared=(0, 1), effective=None, changed_by="repair")
     (finding,) = check_stale("model", record, None, ["fold_0/validation"], ["nnUNetv2_train 2 2d 0 --val"])

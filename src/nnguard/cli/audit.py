@@ -157,10 +157,10 @@ def _rows(audited: list[Audited]) -> list[Row]:
 
 
 def _print_table(rows: list[Row], skipped: list[str], _title: str) -> None:
-    from ..report.console import make_console, rows_table, summary_line
+    from ..report.console import make_console, print_rows, summary_line
 
     if rows:
-        make_console(sys.stdout).print(rows_table(rows, FACTS))
+        print_rows(make_console(sys.stdout), rows, FACTS)
         click.echo("")
     for line in skipped:
         click.echo(f"skipped: {escaped(line)}")

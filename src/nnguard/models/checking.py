@@ -95,16 +95,17 @@ def judge_results(fold: Fold, others: list[Finding]) -> list[Finding]:
     checkpoint, record = fold.checkpoint, fold.record
     if checkpoint is None:
         return []
-    findings = check_gap(
+    stale: list[Finding] = []
+    if record is not None and record.axes.changed_by != "annotate":
+        results = results_of(fold.path, older_than=record.axes.changed_at)
+        stale = check_stale(str(fold.path), record, checkpoint.declared_axes, results.found, results.commands)
+    gap = check_gap(
         str(fold.path),
         _last_number(checkpoint.logging.get("mean_fg_dice") or checkpoint.logging.get("ema_fg_dice")),
         validation_dice_of(fold.folder),
-        [finding for finding in others if finding.subject == str(fold.path)],
+        [*(finding for finding in others if finding.subject == str(fold.path)), *stale],
     )
-    if record is not None and record.axes.changed_by != "annotate":
-        results = results_of(fold.path, older_than=record.axes.changed_at)
-        findings += check_stale(str(fold.path), record, checkpoint.declared_axes, results.found, results.commands)
-    return findings
+    return [*gap, *stale]
 
 
 def validation_dice_of(fold_folder: Path) -> float | None:

@@ -182,6 +182,8 @@ def _nothing_found(folder: Path, checkpoint_name: str) -> str:
     """Says what is there instead, for the remedy is usually ``-f all`` or another ``-chk``."""
     others = sorted({path.name for path in folder.glob("fold_*/checkpoint_*.pth")})
     text = f"{folder}: no fold_X with a {checkpoint_name}"
+    if FOLD_FOLDER.fullmatch(folder.absolute().name):
+        return f"{folder}: is one fold, not a model folder; its model folder is {folder.parent}"
     if (folder / "fold_all" / checkpoint_name).is_file():
         return f"{text} except fold_all, which has to be asked for: -f all"
     if others:

@@ -17,8 +17,9 @@ from .remedies import same_axes
 #: against 0.70 in their issue #2128. Untrained mirroring makes 0.94 into 0.47 (``nnguard demo``).
 METRIC_GAP = 0.2
 
-#: Findings that make validation worse than training without showing in the pseudo Dice.
-EXPLAINS_A_GAP = ("NNG101", "NNG103", "NNG105", "NNG106", "NNG112", "NNG113", "NNG201", "NNG202", "NNG203")
+#: Findings that make validation worse than training without showing in the pseudo Dice. NNG402 is among them: after a
+#: repair it is the old axes' validation that lies there.
+EXPLAINS_A_GAP = ("NNG101", "NNG103", "NNG105", "NNG106", "NNG112", "NNG113", "NNG201", "NNG202", "NNG203", "NNG402")
 
 
 def check_gap(
