@@ -11,7 +11,8 @@ import numpy as np
 from ..record import Axes
 
 #: A flip that costs more Dice than this against the plain answer, over the cases, is harmful. Measured on eight of the
-#: demo's test images: trained flips lost 0.001 at most, those that issue 2552 never trained lost 0.95.
+#: demo's test images: the default trainer's flips lost 0.001 at most; issue 2552's, never trained, lost 0.95
+#: where x is in them and nothing along y, where the discs are symmetric.
 HARM = 0.05
 #: Without reference labels: a safe flip agrees with the plain answer at least this much, a harmful one at most so
 #: much, and between them the answer is open. Measured on the same images: the issue's model agrees at 0.98 along
