@@ -185,7 +185,7 @@ def judge(predictor: Any) -> None:
         finding.code in CORRECTABLE and policy.action(finding) == CORRECT for finding in findings
     ):
         put_right = _narrow(predictor, weights)
-    verdicts.act(findings, put_right=put_right)
+    verdicts.act(findings, put_right=put_right, righted=CORRECTABLE)
 
 
 def weights_of(predictor: Any) -> list[Weights]:

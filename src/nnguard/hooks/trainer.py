@@ -21,7 +21,7 @@ from ..record import CHECKPOINT_KEY, FILE_NAME, AxesHistory, Mirroring, Record, 
 from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.remedies import same_axes
 from ..rules.subjects import Training
-from . import augmenters, checkpoints, history, verdicts
+from . import augmenters, checkpoints, history, ranks, verdicts
 from .beside import Beside
 from .checkpoints import plain
 from .patching import Coverage, Guard, contained, patch_all_or_nothing, patch_overrides
@@ -43,7 +43,18 @@ class TrainingInHand:
     ``epoch`` and ``steps`` (optimiser steps) count from that checkpoint, or from nothing.
     """
 
-    __slots__ = ("epoch", "judged_axes", "observed", "origin", "record", "steps", "training", "unjudged", "witness")
+    __slots__ = (
+        "epoch",
+        "judged_axes",
+        "observed",
+        "origin",
+        "others",
+        "record",
+        "steps",
+        "training",
+        "unjudged",
+        "witness",
+    )
 
     def __init__(self) -> None:
         self.observed = False
@@ -55,6 +66,8 @@ class TrainingInHand:
         self.judged_axes: Any = None
         #: watches the first steps of a train step that is not nnU-Net's own; ``None`` before and after
         self.witness: Any = None
+        #: what other ranks show, where that differs: judged and narrowed by on every rank alike
+        self.others: list[Mirroring] = []
         #: settled, or axes set again, while a checkpoint was about to be written: judged once it is safe on the
         #: disk, for a refusal must not cost the epochs since the last one
         self.unjudged = False
@@ -207,6 +220,7 @@ def observe_once(trainer: Any) -> None:
     training.steps = 0
     if observation is not None:
         _appoint(trainer, training, contained("appointing the witness", evidence.appoint_witness, trainer, observation))
+    hear_the_other_ranks(trainer)
     if os.environ.get(PREVIEW) and _writes(trainer):
         contained("drawing the preview", _write_preview, trainer)
     judge(trainer)
@@ -220,6 +234,27 @@ def _write_preview(trainer: Any) -> None:
             previewing.write_preview(trainer, Path(trainer.output_folder) / previewing.FILE_NAME)
         except NNGuardError as error:  # a picture that cannot be drawn stops no training
             trainer.print_to_log_file(f"nnguard: {error}")
+
+
+def hear_the_other_ranks(trainer: Any) -> None:
+    """Goes by what all ranks say of their pipelines, so that all of them refuse and correct alike."""
+    training = training_in_hand(trainer)
+    training.others = []
+    record = training.record
+    if record is None or training.training is None:
+        return
+    heard = contained("hearing the ranks", ranks.exchange, "start", subject_of(trainer), ranks.word_of(record))
+    if heard is None:
+        return
+    if heard.silent:
+        trainer.print_to_log_file(f"nnguard: ranks {list(heard.silent)} said nothing of their augmentation in time")
+    training.record = msgspec.structs.replace(record, mirroring=heard.verdict)
+    if not heard.alike:
+        every = [heard.words[rank].mirroring for rank in sorted(heard.words)]
+        training.others = [mirroring for mirroring in every if mirroring != heard.verdict]
+        training.training = msgspec.structs.replace(
+            training.training, ranks=ranks.difference(heard), ranks_flip_alike=heard.same_flips
+        )
 
 
 def _appoint(trainer: Any, training: TrainingInHand, witness: Any) -> None:
@@ -239,6 +274,13 @@ def settle(trainer: Any) -> None:
         return
     witness.close()
     verdict = contained("the witness's verdict", witness.verdict)
+    word = ranks.Word(fingerprint=None, mirroring=verdict or training.record.mirroring)
+    heard = contained("hearing the ranks", ranks.exchange, "step", subject_of(trainer), word)
+    if heard is not None:
+        verdict = heard.verdict  # each rank saw other cases: all go by the same ones
+        if training.others:
+            every = [heard.words[rank].mirroring for rank in sorted(heard.words)]
+            training.others = [mirroring for mirroring in every if mirroring != verdict]
     if verdict is not None and verdict != training.record.mirroring:
         training.record = msgspec.structs.replace(training.record, mirroring=verdict)
         training.unjudged = True
@@ -271,13 +313,13 @@ def judge(trainer: Any) -> None:
     if policy is not None and any(
         finding.code in CORRECTABLE and policy.action(finding) == CORRECT for finding in findings
     ):
-        put_right = _narrow(trainer, training, now or training.record)
+        put_right = _narrow(trainer, training, [now or training.record, *_elsewhere(training)])
     training.judged_axes = plain(trainer.inference_allowed_mirroring_axes)
     if _writes(trainer):
         contained("writing into nnU-Net's log", _tell_log, trainer, findings)
         contained("the logger's config", _tell_config, trainer)
         contained("writing nnguard.json", _write_copy, trainer)
-    verdicts.act(findings, put_right=put_right, before_raising=lambda: shut_loaders_down(trainer))
+    verdicts.act(findings, put_right=put_right, righted=CORRECTABLE, before_raising=lambda: shut_loaders_down(trainer))
 
 
 def findings_of(trainer: Any) -> list[Finding]:
@@ -287,15 +329,24 @@ def findings_of(trainer: Any) -> list[Finding]:
         return []
     now = record_of(trainer)
     findings = check_training(training.record, training.training)
-    if now is not None and now.mirroring != training.record.mirroring:
+    besides = [now] if now is not None and now.mirroring != training.record.mirroring else []
+    for record in [*besides, *_elsewhere(training)]:
         known = {finding.code for finding in findings}
-        findings += [found for found in check_training(now, training.training) if found.code not in known]
+        findings += [found for found in check_training(record, training.training) if found.code not in known]
     return findings
 
 
-def _narrow(trainer: Any, training: TrainingInHand, record: Record) -> str | None:
+def _elsewhere(training: TrainingInHand) -> list[Record]:
+    """This training's record as ranks with another pipeline would have it."""
+    record = training.record
+    return [msgspec.structs.replace(record, mirroring=other) for other in training.others] if record else []
+
+
+def _narrow(trainer: Any, training: TrainingInHand, records: list[Record]) -> str | None:
     declared = trainer.inference_allowed_mirroring_axes
-    narrowed = narrowed_axes(record, declared)
+    narrowed = declared
+    for record in records:
+        narrowed = narrowed_axes(record, narrowed)
     if same_axes(narrowed, declared) and narrowed is declared:
         return None
     trainer.inference_allowed_mirroring_axes = narrowed

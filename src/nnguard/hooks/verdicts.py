@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from types import FrameType
 
 from .. import arming
@@ -31,6 +31,7 @@ def act(
     findings: Iterable[Finding],
     *,
     put_right: str | None = None,
+    righted: Container[str] = (),
     before_raising: Callable[[], None] | None = None,
 ) -> None:
     """Does to each finding what the policy says.
@@ -38,6 +39,7 @@ def act(
     Args:
         findings: about one subject.
         put_right: in words, what ``correct`` has changed about it; ``None`` where nothing was.
+        righted: the rules that it puts right; of the others nothing of the kind is said.
         before_raising: called before anything is raised, a warning as an error included.
 
     Raises:
@@ -59,7 +61,9 @@ def act(
         raise _error(raising, policy)
     for finding, action in judged:
         if action not in (IGNORE, LOG):
-            _warn_once(finding, policy, put_right if action == CORRECT else None, before_raising)
+            _warn_once(
+                finding, policy, put_right if finding.code in righted and action == CORRECT else None, before_raising
+            )
 
 
 def forget_what_was_told() -> None:
