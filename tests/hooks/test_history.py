@@ -1,8 +1,9 @@
 """Segments of a training: merged where they augment alike, mixed by their optimiser steps."""
 
 import pytest
+from msgspec.structs import replace
 
-from nnguard.hooks.history import merged, mixture
+from nnguard.hooks.history import earlier, merged, mixture
 from nnguard.record import Mirroring, Segment
 from records import EVERY_FLIP, NO_FLIP, record_of
 
@@ -57,3 +58,43 @@ def test_a_flip_that_keeps_labels_in_one_stretch_and_swaps_them_in_another_is_mi
     mixed = mixture([segment(MIRRORED, 10), segment(swapped, 10, "b")])
     assert mixed.flip((0,)).labels == "mixed"
     assert 0 not in mixed.safe_axes
+
+
+def stated(axes, state="declared"):
+    return Mirroring(state=state, reasons=["stated by the model's owner"], safe_axes=axes)
+
+
+def test_what_an_owner_stated_of_the_first_stretch_counts_as_stated():
+    mixed = mixture([segment(stated((0, 1)), 100, None), segment(MIRRORED, 100)])
+    assert (mixed.state, mixed.safe_axes) == ("declared", (0, 1))
+    assert mixed.reasons == ["stated by the model's owner"]
+
+
+def test_a_stated_stretch_and_an_observed_one_that_disagree_are_weighted_by_steps():
+    mixed = mixture([segment(stated((0, 1)), 1, None), segment(PLAIN, 100)])
+    assert (mixed.state, mixed.safe_axes) == ("observed", ())
+    assert mixture([segment(stated((1,)), 100, None), segment(PLAIN, 100)]).safe_axes == (1,)
+    assert mixture([segment(stated(()), 100, None), segment(MIRRORED, 5)]).safe_axes == ()
+
+
+def test_a_measured_stretch_stays_measured_and_a_declared_one_is_weaker():
+    assert mixture([segment(stated((0,), "measured"), 100, None), segment(MIRRORED, 100)]).state == "measured"
+    both = [segment(stated((0,), "measured"), 100, None), segment(stated((0,)), 100, None), segment(MIRRORED, 9)]
+    assert mixture(both).state == "declared"
+
+
+def test_a_statement_about_the_whole_replaces_what_the_segments_say():
+    annotated = replace(record_of(EVERY_FLIP), mirroring=stated((0,)), segments=[segment(UNKNOWN, 70, None)])
+    [one] = earlier(annotated, None, 500)
+    assert (one.steps, one.mirroring.state) == (70, "declared")
+
+
+def test_without_a_record_the_steps_until_the_checkpoint_are_unknown():
+    [one] = earlier(None, "trained without nnguard", 500)
+    assert (one.steps, one.mirroring.state) == (500, "unknown")
+    assert "trained without nnguard" in one.mirroring.reasons[0]
+
+
+def test_recorded_segments_go_on_as_they_were():
+    segments = [segment(PLAIN, 5), segment(MIRRORED, 7, "b")]
+    assert earlier(replace(record_of(EVERY_FLIP), segments=segments), None, 500) == segments

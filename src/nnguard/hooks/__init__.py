@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import augmenters, checkpoints, patching, predictor, trainer
+from . import augmenters, checkpoints, patching, predictor, pretraining, trainer
 
 #: Each room says which modules it waits for: {module: function of the module that patches and returns coverage}.
-_ROOMS = (checkpoints, augmenters, trainer, predictor)
+_ROOMS = (checkpoints, augmenters, trainer, predictor, pretraining)
 
 #: Without these the guard is not active.
 _NEEDED = (trainer, predictor)

@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..flips import safe_axes, verdict_of, wilson
-from ..record import Axes, FlipEvidence, Labels, Mirroring, Segment
+import msgspec
+
+from ..flips import flips_of, safe_axes, verdict_of, wilson
+from ..record import Axes, FlipEvidence, Labels, Mirroring, Record, Segment, State
 
 #: DESIGN 5.5: a tenth of the steps unseen could hold enough of another augmentation to matter; the same
 #: tenth that makes a flip trained.
 UNKNOWN_SHARE = 0.1
+
+#: States of a whole training, by its owner's word or by running its network, that replace what its segments say.
+STATED: tuple[State, ...] = ("declared", "measured")
+
+
+def earlier(record: Record | None, no_record: str | None, steps: int) -> list[Segment]:
+    """The stretches before a resume.
+
+    Args:
+        record: what came with the checkpoint; ``no_record`` why there is none.
+        steps: optimiser steps until the checkpoint, by nnU-Net's count of epochs.
+    """
+    if record is None:
+        reason = f"resumed from a checkpoint without a record ({no_record})"
+        unknown = Mirroring(state="unknown", reasons=[reason])
+        return [Segment(epoch=0, steps=steps, fingerprint=None, mirroring=unknown)]
+    if not record.segments:
+        return [Segment(epoch=0, steps=steps, fingerprint=None, mirroring=record.mirroring)]
+    if record.mirroring.state not in STATED:
+        return list(record.segments)
+    known = sum(segment.steps for segment in record.segments)
+    return [Segment(epoch=0, steps=known or steps, fingerprint=None, mirroring=record.mirroring)]
 
 
 def merged(segments: Sequence[Segment]) -> list[Segment]:
@@ -39,7 +63,7 @@ def mixture(segments: Sequence[Segment]) -> Mirroring:
     if len(trained) == 1:
         return trained[0].mirroring
     steps = sum(segment.steps for segment in trained)
-    seen = [segment for segment in trained if segment.mirroring.state == "observed"]
+    seen = [segment for segment in trained if segment.mirroring.state in ("observed", *STATED)]
     unseen = [segment for segment in trained if segment not in seen]
     unseen_steps = sum(segment.steps for segment in unseen)
     if unseen_steps > UNKNOWN_SHARE * steps:
@@ -47,7 +71,28 @@ def mixture(segments: Sequence[Segment]) -> Mirroring:
         told = f"{unseen_steps} of {steps} optimiser steps were not observed"
         state = "pending" if all(segment.mirroring.state == "pending" for segment in unseen) else "unknown"
         return Mirroring(state=state, reasons=[told, *reasons])  # type: ignore[arg-type]
-    return _mixed(seen)
+    stated = [segment for segment in seen if segment.mirroring.state in STATED]
+    mixed = _mixed([_spelt_out(segment) for segment in seen])
+    if sum(segment.steps for segment in stated) <= UNKNOWN_SHARE * steps:
+        return mixed
+    # A verdict is as good as the weakest of the stretches that it needs.
+    state = "declared" if any(segment.mirroring.state == "declared" for segment in stated) else "measured"
+    reasons = list(dict.fromkeys(reason for segment in stated for reason in segment.mirroring.reasons))
+    return msgspec.structs.replace(mixed, state=state, reasons=reasons)
+
+
+def _spelt_out(segment: Segment) -> Segment:
+    """A stretch of which only the safe axes are stated, with their flips: each as often as the plain view."""
+    mirroring = segment.mirroring
+    if mirroring.state not in STATED or mirroring.flips:
+        return segment
+    flips = flips_of(mirroring.safe_axes or ())
+    rate = 1 / (len(flips) + 1)
+    stated = [
+        FlipEvidence(axes=flip, count=0, rate=rate, low=0.0, high=1.0, verdict="trained", labels="kept")
+        for flip in flips
+    ]
+    return msgspec.structs.replace(segment, mirroring=msgspec.structs.replace(mirroring, flips=stated, plain_rate=rate))
 
 
 def _alike(first: Segment, second: Segment) -> bool:
@@ -76,7 +121,7 @@ def _mixed(segments: Sequence[Segment]) -> Mirroring:
     for axes in every_flip:
         count = round(rates[axes] * clean)
         low, high = wilson(count, clean)
-        seen = [flip for segment in segments if (flip := segment.mirroring.flip(axes)) is not None and flip.count]
+        seen = [flip for segment in segments if (flip := segment.mirroring.flip(axes)) is not None and flip.rate]
         flips.append(
             FlipEvidence(
                 axes=axes,

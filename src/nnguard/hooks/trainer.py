@@ -20,8 +20,9 @@ from ..policy import CORRECT
 from ..record import CHECKPOINT_KEY, FILE_NAME, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
 from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.remedies import same_axes
+from ..rules.resuming import check_resumed
 from ..rules.subjects import Training
-from . import augmenters, checkpoints, history, ranks, verdicts
+from . import augmenters, checkpoints, history, pretraining, ranks, verdicts
 from .beside import Beside
 from .checkpoints import plain
 from .patching import Coverage, Guard, contained, patch_all_or_nothing, patch_overrides
@@ -333,7 +334,17 @@ def findings_of(trainer: Any) -> list[Finding]:
     for record in [*besides, *_elsewhere(training)]:
         known = {finding.code for finding in findings}
         findings += [found for found in check_training(record, training.training) if found.code not in known]
+    before = _before_the_resume(trainer, training)
+    if before is not None:
+        findings += check_resumed(before, training.record, training.training.subject)
     return findings
+
+
+def _before_the_resume(trainer: Any, training: TrainingInHand) -> Record | None:
+    """What was recorded until the checkpoint that this training goes on from, if it trains on at all."""
+    if training.origin is None or training.epoch == 0 or training.epoch >= getattr(trainer, "num_epochs", 0):
+        return None
+    return training.origin.record
 
 
 def _elsewhere(training: TrainingInHand) -> list[Record]:
@@ -380,7 +391,12 @@ def record_of(trainer: Any) -> Record | None:
     if not _same(effective, axes.effective):
         axes = _declared(trainer)
     return msgspec.structs.replace(
-        training.record, written_at=_now(), axes=axes, segments=segments, mirroring=history.mixture(segments)
+        training.record,
+        written_at=_now(),
+        axes=axes,
+        segments=segments,
+        mirroring=history.mixture(segments),
+        parent=_parent(trainer, training),
     )
 
 
@@ -448,15 +464,15 @@ def _earlier(trainer: Any, training: TrainingInHand) -> list[Segment]:
     origin = training.origin
     if origin is None or training.epoch == 0:
         return []
-    if origin.record is not None and origin.record.segments:
-        return list(origin.record.segments)
     steps = training.epoch * getattr(trainer, "num_iterations_per_epoch", 1)
-    mirroring = (
-        origin.record.mirroring
-        if origin.record is not None
-        else Mirroring(state="unknown", reasons=[f"resumed from a checkpoint without a record ({origin.no_record})"])
-    )
-    return [Segment(epoch=0, steps=steps, fingerprint=None, mirroring=mirroring)]
+    return history.earlier(origin.record, origin.no_record, steps)
+
+
+def _parent(trainer: Any, training: TrainingInHand) -> dict[str, Any] | None:
+    origin = training.origin
+    if origin is not None and training.epoch > 0:
+        return origin.record.parent if origin.record is not None else None
+    return pretraining.parent_of(bare(getattr(trainer, "network", None)))
 
 
 def _fingerprint(record: Record) -> str | None:
