@@ -6,7 +6,7 @@ know; only a newer ``schema`` number is refused, for then the meaning of a field
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ CHECKPOINT_KEY = "nnguard"
 FILE_NAME = "nnguard.json"
 
 Axes = tuple[int, ...]
+RecordType = TypeVar("RecordType", bound="Record")
 State = Literal["observed", "pending", "unknown", "declared", "measured"]
 Verdict = Literal["trained", "rare", "unseen"]
 Labels = Literal["kept", "swapped", "mixed", "unknown"]
@@ -136,7 +137,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self, enc_hook=_as_plain).decode()
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Record:
+    def from_json(cls: type[RecordType], text: str | bytes) -> RecordType:
         """Reads a record.
 
         Raises:
@@ -164,6 +165,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
                 f"the checkpoint's {CHECKPOINT_KEY!r} entry is {type(value).__name__}, not the JSON text of a record"
             )
         return cls.from_json(value)
+
+
+class SavedWeights(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint's weights as they were saved: ``fingerprint`` of the zip's checksums, and the
+    ``written_at`` of the record that was saved with them."""
+
+    fingerprint: str
+    written_at: str
+
+
+class RecordCopy(Record, frozen=True, kw_only=True):
+    """The copy in ``FILE_NAME``: the record, and ``weights``, checkpoint's file name -> its weights."""
+
+    weights: dict[str, SavedWeights] = {}
 
 
 def _as_plain(value: object) -> object:

@@ -18,6 +18,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from checkpoint.agreement import assert_agrees, loaded, same
 from checkpoint.archives import (
     BYTEORDER,
     ENTRIES,
@@ -85,35 +86,6 @@ def saved(tmp_path, content, **how):
     path = tmp_path / "checkpoint_final.pth"
     torch.save(content, path, **how)
     return path
-
-
-def loaded(path):
-    return torch.load(path, weights_only=False, map_location="cpu")
-
-
-def same(ours, theirs):
-    """Equal in value and, for containers, in type; NaN equals NaN; numpy's numbers count as Python's."""
-    if isinstance(ours, Opaque):
-        return not isinstance(theirs, (dict, list, tuple, str, int, float, type(None)))
-    if isinstance(ours, dict):
-        return list(ours) == list(theirs) and all(same(ours[key], theirs[key]) for key in ours)
-    if isinstance(ours, (list, tuple)):
-        return type(ours) is type(theirs) and len(ours) == len(theirs) and all(map(same, ours, theirs))
-    return ours == theirs or (ours != ours and theirs != theirs)
-
-
-def assert_agrees(path):
-    ours, theirs = read_checkpoint(path), loaded(path)
-    assert ours.keys == tuple(theirs)
-    assert same(ours.init_args, theirs["init_args"])
-    assert same(ours.logging, theirs["logging"])
-    assert ours.epoch == theirs["current_epoch"]
-    assert same(ours.best_ema, theirs["_best_ema"])
-    assert ours.trainer_name == theirs["trainer_name"]
-    assert ours.has_declared_axes == (AXES in theirs)
-    assert same(ours.declared_axes, theirs.get(AXES))
-    assert ours.record_text == theirs.get("nnguard")
-    return ours
 
 
 @pytest.mark.parametrize("protocol", [1, 2, 3, 4, 5])

@@ -167,3 +167,27 @@ def test_inspecting_imports_nothing_heavy(sound):
     )
     assert "no findings" in done.stdout
     assert done.stderr == "[]\n"
+
+
+def test_weights_that_left_their_record_are_told(nnguard, tmp_path):
+    from nnguard.hooks.copies import saved_weights, write_copy
+
+    record = make_record()
+    path = save_checkpoint(tmp_path / "fold_0/checkpoint_final.pth", record=record)
+    write_copy(path.parent, record, {path.name: saved_weights(path, record.written_at)})
+    done = nnguard("inspect", path, "--fail-level", "advisory")
+    assert (done.status, "as saved with this record" in done.out) == (0, True)
+    assert json.loads(nnguard("inspect", path, "--format", "json").out)["weights_belong"] is True
+    save_checkpoint(path, record=record, network_weights={})
+    done = nnguard("inspect", path, "--fail-level", "advisory")
+    assert (done.status, "NNG108" in done.out, "CHANGED" in done.out) == (1, True, True)
+
+
+def test_repair_keeps_weights_and_record_together(nnguard, tmp_path):
+    from nnguard.hooks.copies import saved_weights, write_copy
+
+    record = make_record(mirrored=())
+    path = save_checkpoint(tmp_path / "fold_0/checkpoint_final.pth", record=record)
+    write_copy(path.parent, record, {path.name: saved_weights(path, record.written_at)})
+    assert nnguard("repair", path).status == 0
+    assert json.loads(nnguard("inspect", path, "--format", "json").out)["weights_belong"] is True

@@ -11,6 +11,8 @@ import pytest
 import trainers
 from nnguard import ConfigurationError, ConsistencyWarning, MirroringError, Record
 from nnguard.hooks import patching, trainer
+from nnguard.models.belonging import weights_belong
+from nnguard.models.folder import open_fold
 
 
 def record_in(path):
@@ -255,6 +257,23 @@ def test_the_record_lies_beside_the_checkpoint_from_the_start_and_follows_each_s
     path = save(made)
     assert Record.from_json(copy.read_text()).segments == record_in(path).segments
     assert record_in(path).segments[-1].steps == 1
+
+
+def test_the_copy_remembers_the_weights_of_each_checkpoint_that_was_saved(guard, new_trainer):
+    guard("warn")
+    made = new_trainer()
+    made.on_train_start()
+    path = save(made)
+    fold = open_fold(Path(path))
+    assert weights_belong(fold) is True
+    made.network.train()
+    made.train_step(next(made.dataloader_train))
+    other = Path(made.output_folder) / "checkpoint_other.pth"
+    made.save_checkpoint(str(other))
+    assert weights_belong(open_fold(other)) is True
+    assert weights_belong(open_fold(Path(path))) is True
+    Path(path).write_bytes(other.read_bytes())
+    assert weights_belong(open_fold(Path(path))) in (False, None)
 
 
 def test_the_training_log_has_the_record_and_the_finding(guard, new_trainer, unmirrored, told):

@@ -3,12 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 from .known import Opaque
-from .reader import Checkpoint, exported_checkpoints, read_checkpoint
+from .reader import Checkpoint, exported_checkpoints, read_checkpoint, weights_fingerprint
 
 if TYPE_CHECKING:
     from .splicing import SpliceResult, splice
 
-__all__ = ["Checkpoint", "Opaque", "SpliceResult", "exported_checkpoints", "read_checkpoint", "splice"]
+__all__ = [
+    "Checkpoint",
+    "Opaque",
+    "SpliceResult",
+    "exported_checkpoints",
+    "read_checkpoint",
+    "splice",
+    "weights_fingerprint",
+]
 
 
 def __getattr__(name: str) -> Any:

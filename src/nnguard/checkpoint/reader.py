@@ -95,6 +95,21 @@ def read_checkpoint(source: Any, *, member: str | None = None, trusted: Collecti
         raise CheckpointError(f"{path}: {error}") from None
 
 
+def weights_fingerprint(source: Any) -> str | None:
+    """The fingerprint alone, from the zip directory; ``None`` where PyTorch was told to write no CRCs.
+
+    Raises:
+        CheckpointError: it is no checkpoint in a zip.
+    """
+    path = sources.name_of(source)
+    try:
+        with sources.opened(source) as there:
+            directory = zip_directory(there, path)
+            return fingerprint(directory, archive_root(directory))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
 def exported_checkpoints(source: Any) -> list[str]:
     """The checkpoints inside a zip of ``nnUNetv2_export_model_to_zip``, by their names in it.
 

@@ -12,6 +12,7 @@ import msgspec
 from ..axes import name_axis, problem_with, written
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
+from ..models.belonging import weights_belong
 from ..models.folder import (
     CHECKPOINT_NAME,
     FOLD_FOLDER,
@@ -158,6 +159,7 @@ def fold_data(fold: Fold) -> dict[str, Any]:
         "record_error": fold.record_error,
         "size": checkpoint.size,
         "weights_fingerprint": checkpoint.weights_fingerprint,
+        "weights_belong": weights_belong(fold),
     }
 
 
@@ -209,6 +211,11 @@ def fold_lines(fold: Fold, named: bool) -> Iterator[str]:
     yield f"  test time     {axes_line(fold)}"
     if fold.record is not None:
         yield from record_lines(fold.record)
+        belong = weights_belong(fold)
+        if belong is not None:
+            yield "  weights       " + (
+                "as saved with this record" if belong else "CHANGED since they were saved with it"
+            )
     elif fold.record_error:
         yield f"  record        broken: {escaped(fold.record_error)}"
     else:

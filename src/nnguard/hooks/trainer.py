@@ -17,12 +17,12 @@ from ..axes import written
 from ..errors import NNGuardError
 from ..findings import Finding
 from ..policy import CORRECT
-from ..record import CHECKPOINT_KEY, FILE_NAME, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
+from ..record import CHECKPOINT_KEY, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
 from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.remedies import same_axes
 from ..rules.resuming import check_resumed
 from ..rules.subjects import Training
-from . import augmenters, checkpoints, history, pretraining, ranks, verdicts
+from . import augmenters, checkpoints, copies, history, pretraining, ranks, verdicts
 from .beside import Beside
 from .checkpoints import plain
 from .patching import Coverage, Guard, contained, patch_all_or_nothing, patch_overrides
@@ -51,9 +51,11 @@ class TrainingInHand:
         "origin",
         "others",
         "record",
+        "recorded_at",
         "steps",
         "training",
         "unjudged",
+        "weights",
         "witness",
     )
 
@@ -72,6 +74,10 @@ class TrainingInHand:
         #: settled, or axes set again, while a checkpoint was about to be written: judged once it is safe on the
         #: disk, for a refusal must not cost the epochs since the last one
         self.unjudged = False
+        #: ``written_at`` of the record in the checkpoint that is being saved
+        self.recorded_at: str | None = None
+        #: checkpoint's file name -> its weights, as ``nnguard.json`` keeps them; ``None`` before the first
+        self.weights: Any = None
 
 
 _in_hand: Beside[TrainingInHand] = Beside()
@@ -143,6 +149,7 @@ def _after_step(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
 
 def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
     training = training_in_hand(trainer)
+    training.recorded_at = None
     if not training.observed:
         observe_once(trainer)
         return
@@ -159,7 +166,7 @@ def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
 
 def _after_save(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     if _writes(trainer):
-        _write_copy(trainer)
+        _write_copy(trainer, args[0] if args else kwargs.get("filename"))
     judge_what_was_settled(trainer)
 
 
@@ -406,6 +413,7 @@ def record_text_for(checkpoint: Mapping[str, Any]) -> str | None:
     if len(owners) != 1:
         return None
     record = record_of(owners[0])
+    training_in_hand(owners[0]).recorded_at = record.written_at if record is not None else None
     return record.to_json() if record is not None else None
 
 
@@ -526,19 +534,20 @@ def _tell_config(trainer: Any) -> None:
         )
 
 
-def _write_copy(trainer: Any) -> None:
+def _write_copy(trainer: Any, saved: Any = None) -> None:
+    """Writes ``nnguard.json``; ``saved`` is the checkpoint that was just written."""
     record = record_of(trainer)
     folder = getattr(trainer, "output_folder", None)
     if record is None or not folder:
         return
-    target = Path(folder) / FILE_NAME
-    if target.parent.is_dir():
-        # A reader never sees half a record. Not `replace`: renaming over a file makes ext4 flush the disk, which
-        # took a third of the time of saving a checkpoint; for an instant there is no copy instead.
-        scratch = target.with_name(f".{FILE_NAME}.{os.getpid()}")
-        scratch.write_text(record.to_json() + "\n", encoding="utf-8")
-        target.unlink(missing_ok=True)
-        scratch.rename(target)
+    training = training_in_hand(trainer)
+    if training.weights is None:
+        training.weights = copies.known_weights(Path(folder))
+    if isinstance(saved, (str, os.PathLike)) and training.recorded_at is not None:
+        weights = copies.saved_weights(Path(saved), training.recorded_at)
+        training.weights.pop(Path(saved).name, None)
+        training.weights.update({Path(saved).name: weights} if weights is not None else {})
+    copies.write_copy(Path(folder), record, training.weights)
 
 
 def _is_final(args: tuple, kwargs: dict) -> bool:

@@ -33,7 +33,9 @@ def judge_alone(fold: Fold) -> list[Finding]:
 def judge_mirroring(fold: Fold, prediction: Prediction) -> list[Finding]:
     """The mirroring rules; where there is no record, weaker evidence graded as such."""
     if fold.record is not None:
-        return check_prediction(fold.record, prediction)
+        from .belonging import check_belonging
+
+        return [*check_prediction(fold.record, prediction), *check_belonging(fold)]
     from .grading import without_record
 
     return without_record(prediction, fold.weaker())

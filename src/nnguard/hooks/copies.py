@@ -1,0 +1,50 @@
+"""``nnguard.json`` beside the checkpoints: a copy of the record, and a fingerprint of each checkpoint's weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import CheckpointError
+from ..record import FILE_NAME, Record, RecordCopy, SavedWeights
+
+
+def saved_weights(path: Path, written_at: str) -> SavedWeights | None:
+    """The fingerprint of a checkpoint that was just written, by its zip directory alone.
+
+    ``None`` where there is nothing to compare later: PyTorch was told to compute no checksums, or the
+    file has another format than a zip.
+    """
+    from ..checkpoint import weights_fingerprint
+
+    try:
+        fingerprint = weights_fingerprint(path)
+    except CheckpointError:
+        return None
+    return SavedWeights(fingerprint=fingerprint, written_at=written_at) if fingerprint is not None else None
+
+
+def known_weights(folder: Path) -> dict[str, SavedWeights]:
+    """What an earlier start of the same training left; empty where that cannot be read."""
+    try:
+        return RecordCopy.from_json((folder / FILE_NAME).read_bytes()).weights
+    except (OSError, CheckpointError):
+        return {}
+
+
+def write_copy(folder: Path, record: Record, weights: dict[str, SavedWeights]) -> None:
+    """Writes ``nnguard.json``, where ``folder`` is there; checkpoints that are gone are left out."""
+    if not folder.is_dir():
+        return
+    fields: dict[str, Any] = msgspec.structs.asdict(record)
+    kept = {name: saved for name, saved in weights.items() if (folder / name).exists()}
+    target = folder / FILE_NAME
+    # A reader never sees half a record. Not `replace`: renaming over a file makes ext4 flush the disk, which
+    # took a third of the time of saving a checkpoint; for an instant there is no copy instead.
+    scratch = target.with_name(f".{FILE_NAME}.{os.getpid()}")
+    scratch.write_text(RecordCopy(**fields, weights=kept).to_json() + "\n", encoding="utf-8")
+    target.unlink(missing_ok=True)
+    scratch.rename(target)
