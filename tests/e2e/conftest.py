@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +57,7 @@ class Trained:
 
 
 class Site:
-    """One results folder, and nnU-Net's commands with it."""
+    """One results folder, and the commands that work in it."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -80,7 +77,7 @@ class Site:
         }
         environment |= {"NNGUARD": mode} if mode is not None else {}
         environment |= variables
-        command = [sys.executable if program == "python" else installed(program), *arguments]
+        command = [installed(program), *arguments]
         start = time.monotonic()
         with subprocess.Popen(
             command,
@@ -101,9 +98,15 @@ class Site:
         return Trained(run, self.results / discs.DATASET_NAME / f"{trainer}__nnUNetPlans__2d")
 
     def predict(self, model: Trained, target: Path, *options: str, mode: str | None, workers: int = 0) -> Ran:
-        folders = ["-i", str(self.images), "-o", str(target), "-m", str(model.folder), "-f", "0"]
-        here = ["-device", "cpu", "-npp", str(workers), "-nps", str(workers)]
-        return self.run("nnUNetv2_predict_from_modelfolder", *folders, *here, *options, mode=mode)
+        """``nnUNetv2_predict_from_modelfolder``; without workers ``nnUNetv2_predict``, the only one that can do so."""
+        common = ["-i", str(self.images), "-o", str(target), "-f", "0", "-device", "cpu"]
+        common += ["-npp", str(workers), "-nps", str(workers), *options]
+        if workers:
+            return self.run("nnUNetv2_predict_from_modelfolder", "-m", str(model.folder), *common, mode=mode)
+        trainer, _plans, configuration = model.folder.name.split("__")
+        named = ["-d", str(discs.DATASET_ID), "-tr", trainer, "-c", configuration]
+        results = str(model.folder.parents[1])
+        return self.run("nnUNetv2_predict", *named, *common, mode=mode, nnUNet_results=results)
 
 
 @pytest.fixture(scope="session")
@@ -145,17 +148,3 @@ def default(new_site):
 def site(new_site):
     """A site of the test's own."""
     return new_site()
-
-
-def nothing_of_group_left(group: int, within: float = 10.0) -> bool:
-    """Whether every process that a command started is gone; what is left is ended."""
-    until = time.monotonic() + within
-    while time.monotonic() < until:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.2)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
-    return False

@@ -1,0 +1,164 @@
+"""A fault of ours at each guarded place, one at a time: nnU-Net trains and predicts the same, bit for bit."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import nnguard
+from nnguard.hooks import patching
+
+IMAGE = np.random.default_rng(1).normal(size=(1, 1, 64, 64)).astype(np.float32)
+PROPERTIES = {"spacing": (999.0, 1.0, 1.0)}
+
+#: Every guarded place that training and predicting without workers pass through.
+PLACES = (
+    "nnUNetTrainer.__init__",
+    "nnUNetTrainer.run_training",
+    "nnUNetTrainer.on_train_start",
+    "nnUNetTrainer.train_step",
+    "nnUNetTrainer.save_checkpoint",
+    "nnUNetTrainer.load_checkpoint",
+    "nnUNetTrainer.perform_actual_validation",
+    "nnUNetPredictor.__init__",
+    "nnUNetPredictor.manual_initialization",
+    "nnUNetPredictor.initialize_from_trained_model_folder",
+    "nnUNetPredictor.predict_single_npy_array",
+    "nnUNetPredictor.predict_sliding_window_return_logits",
+    "nnUNetPredictor._internal_maybe_mirror_and_predict",
+    "torch.save",
+    "torch.load",
+)
+FAULTS = (ValueError, RecursionError, MemoryError)
+
+
+@pytest.fixture(scope="module")
+def own(base):
+    """nnU-Net's trainer, seeded, its blur's method pinned, with a validation of its own as many have."""
+    from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    class nnUNetTrainer(base):
+        @staticmethod
+        def get_training_transforms(*arguments, **options):
+            composed = base.get_training_transforms(*arguments, **options)
+            for step in composed.transforms:
+                inner = getattr(step, "transform", step)
+                if isinstance(inner, GaussianBlurTransform):
+                    inner.benchmark = False
+            return composed
+
+        def perform_actual_validation(self):
+            self.set_deep_supervision_enabled(False)
+            predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+            predictor.manual_initialization(
+                self.network,
+                self.plans_manager,
+                self.configuration_manager,
+                None,
+                self.dataset_json,
+                type(self).__name__,
+                self.inference_allowed_mirroring_axes,
+            )
+            self.validated = predictor.predict_sliding_window_return_logits(torch.from_numpy(IMAGE))
+            self.set_deep_supervision_enabled(True)
+
+    return nnUNetTrainer
+
+
+@pytest.fixture
+def journey(new_trainer, own):
+    """Trains two steps, validates, saves, loads and predicts; returns all that came of it."""
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    def travel():
+        random.seed(3), np.random.seed(3), torch.manual_seed(3)
+        trained = new_trainer(own)
+        trained.run_training()
+        trained.perform_actual_validation()
+        folder = Path(trained.output_folder)
+        resumed = new_trainer(own)
+        resumed.load_checkpoint(str(folder / "checkpoint_final.pth"))
+        predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+        predictor.initialize_from_trained_model_folder(str(folder.parent), (0,), "checkpoint_final.pth")
+        predicted = predictor.predict_single_npy_array(IMAGE, dict(PROPERTIES))
+        weights = [value.clone() for value in resumed.network.state_dict().values()]
+        return [*weights, trained.validated, torch.from_numpy(np.asarray(predicted))]
+
+    return travel
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """What comes of the journey without a guard; made by the first test that asks."""
+    return []
+
+
+def unguarded(journey, expected):
+    if not expected:
+        nnguard.uninstall()
+        expected.extend(journey())
+    return expected
+
+
+def fail_at(place, when, fault):
+    """Makes our side of one place raise; a class and its parent, of one name, are one place."""
+
+    def fail(*_arguments):
+        raise fault
+
+    made = [patch for patch in patching.patches() if patch.place == place]
+    assert made, f"{place} is not guarded"
+    for patch in made:
+        setattr(patch, when, fail)
+
+
+@pytest.mark.slow
+def test_the_matrix_names_every_guarded_place_of_the_journey(guard, new_trainer, own):
+    guard("warn")
+    new_trainer(own)
+    guarded = {patch.place for patch in patching.patches()}
+    other_ways_to_predict = {place for place in guarded if place.startswith("nnUNetPredictor.predict_")}
+    starts_workers = {"NonDetMultiThreadedAugmenter._start", "MultiThreadedAugmenter._start"}
+    assert guarded - other_ways_to_predict - starts_workers == set(PLACES) - other_ways_to_predict
+
+
+@pytest.mark.slow
+def test_a_guarded_journey_is_an_unguarded_one(guard, journey, expected):
+    wanted = unguarded(journey, expected)
+    guard("exact")
+    assert all(torch.equal(one, other) for one, other in zip(journey(), wanted, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.expects_internal_error
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_fault_at_one_place_changes_no_bit_and_is_one_event(
+    guard, new_trainer, own, journey, expected, place, when, fault
+):
+    wanted = unguarded(journey, expected)
+    guard("warn")
+    new_trainer(own)
+    fail_at(place, when, fault("ours"))
+    came = journey()
+    assert [(error.place, error.kind) for error in patching.swallowed] == [(f"{place} {when}", fault.__name__)]
+    assert len(came) == len(wanted)
+    assert all(torch.equal(one, other) for one, other in zip(came, wanted, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("place", PLACES)
+def test_an_interrupt_at_any_place_reaches_the_user(guard, new_trainer, own, journey, place, when):
+    guard("warn")
+    new_trainer(own)
+    fail_at(place, when, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt) as raised:
+        journey()
+    assert raised.value.__context__ is None
