@@ -15,8 +15,8 @@ from nnguard.hooks import patching
 IMAGE = np.random.default_rng(1).normal(size=(1, 1, 64, 64)).astype(np.float32)
 PROPERTIES = {"spacing": (999.0, 1.0, 1.0)}
 
-#: Every guarded place that training and predicting without workers pass through.
-PLACES = (
+#: Every guarded place that training without workers passes through, and predicting.
+TRAINING = (
     "nnUNetTrainer.__init__",
     "nnUNetTrainer.run_training",
     "nnUNetTrainer.on_train_start",
@@ -24,15 +24,18 @@ PLACES = (
     "nnUNetTrainer.save_checkpoint",
     "nnUNetTrainer.load_checkpoint",
     "nnUNetTrainer.perform_actual_validation",
+    "torch.save",
+)
+PREDICTING = (
     "nnUNetPredictor.__init__",
     "nnUNetPredictor.manual_initialization",
     "nnUNetPredictor.initialize_from_trained_model_folder",
     "nnUNetPredictor.predict_single_npy_array",
     "nnUNetPredictor.predict_sliding_window_return_logits",
     "nnUNetPredictor._internal_maybe_mirror_and_predict",
-    "torch.save",
     "torch.load",
 )
+PLACES = (*TRAINING, *PREDICTING)
 FAULTS = (ValueError, RecursionError, MemoryError)
 
 
@@ -71,38 +74,58 @@ def own(base):
 
 
 @pytest.fixture
-def journey(new_trainer, own):
-    """Trains two steps, validates, saves, loads and predicts; returns all that came of it."""
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+def journeys(new_trainer, own, model_folders, new_predictor):
+    """Two functions: what comes of training, and what comes of predicting."""
 
-    def travel():
+    def small(made):
+        made.num_iterations_per_epoch = 1
+        made.configuration_manager.configuration["batch_size"] = 2
+        return made
+
+    def train():
         random.seed(3), np.random.seed(3), torch.manual_seed(3)
-        trained = new_trainer(own)
+        trained = small(new_trainer(own))
         trained.run_training()
         trained.perform_actual_validation()
-        folder = Path(trained.output_folder)
-        resumed = new_trainer(own)
-        resumed.load_checkpoint(str(folder / "checkpoint_final.pth"))
-        predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
-        predictor.initialize_from_trained_model_folder(str(folder.parent), (0,), "checkpoint_final.pth")
-        predicted = predictor.predict_single_npy_array(IMAGE, dict(PROPERTIES))
-        weights = [value.clone() for value in resumed.network.state_dict().values()]
-        return [*weights, trained.validated, torch.from_numpy(np.asarray(predicted))]
+        resumed = small(new_trainer(own))
+        resumed.load_checkpoint(str(Path(trained.output_folder) / "checkpoint_final.pth"))
+        return [*resumed.network.state_dict().values(), trained.validated]
 
-    return travel
+    def predict():
+        made = new_predictor()
+        made.initialize_from_trained_model_folder(str(model_folders["sound"]), (0,), "checkpoint_final.pth")
+        from_folder = made.predict_single_npy_array(IMAGE, dict(PROPERTIES))
+        by_hand = new_predictor()
+        by_hand.manual_initialization(
+            made.network,
+            made.plans_manager,
+            made.configuration_manager,
+            made.list_of_parameters,
+            made.dataset_json,
+            made.trainer_name,
+            made.allowed_mirroring_axes,
+        )
+        return [torch.from_numpy(from_folder), by_hand.predict_sliding_window_return_logits(torch.from_numpy(IMAGE))]
+
+    return {"train": train, "predict": predict}
+
+
+def of(place):
+    return "train" if place in TRAINING else "predict"
 
 
 @pytest.fixture(scope="module")
 def expected():
-    """What comes of the journey without a guard; made by the first test that asks."""
-    return []
+    """What comes of each journey without a guard; made by the first test that asks."""
+    return {}
 
 
-def unguarded(journey, expected):
-    if not expected:
+def assert_as_unguarded(journeys, name, came, expected):
+    if name not in expected:
         nnguard.uninstall()
-        expected.extend(journey())
-    return expected
+        expected[name] = [value.clone() for value in journeys[name]()]
+    assert len(came) == len(expected[name])
+    assert all(torch.equal(one, other) for one, other in zip(came, expected[name], strict=True))
 
 
 def fail_at(place, when, fault):
@@ -128,10 +151,10 @@ def test_the_matrix_names_every_guarded_place_of_the_journey(guard, new_trainer,
 
 
 @pytest.mark.slow
-def test_a_guarded_journey_is_an_unguarded_one(guard, journey, expected):
-    wanted = unguarded(journey, expected)
+@pytest.mark.parametrize("name", ["train", "predict"])
+def test_what_is_guarded_without_fault_is_as_unguarded(guard, journeys, expected, name):
     guard("exact")
-    assert all(torch.equal(one, other) for one, other in zip(journey(), wanted, strict=True))
+    assert_as_unguarded(journeys, name, journeys[name](), expected)
 
 
 @pytest.mark.slow
@@ -140,25 +163,23 @@ def test_a_guarded_journey_is_an_unguarded_one(guard, journey, expected):
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("place", PLACES)
 def test_a_fault_at_one_place_changes_no_bit_and_is_one_event(
-    guard, new_trainer, own, journey, expected, place, when, fault
+    guard, new_trainer, own, journeys, expected, place, when, fault
 ):
-    wanted = unguarded(journey, expected)
     guard("warn")
     new_trainer(own)
     fail_at(place, when, fault("ours"))
-    came = journey()
+    came = journeys[of(place)]()
     assert [(error.place, error.kind) for error in patching.swallowed] == [(f"{place} {when}", fault.__name__)]
-    assert len(came) == len(wanted)
-    assert all(torch.equal(one, other) for one, other in zip(came, wanted, strict=True))
+    assert_as_unguarded(journeys, of(place), came, expected)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("place", PLACES)
-def test_an_interrupt_at_any_place_reaches_the_user(guard, new_trainer, own, journey, place, when):
+def test_an_interrupt_at_any_place_reaches_the_user(guard, new_trainer, own, journeys, place, when):
     guard("warn")
     new_trainer(own)
     fail_at(place, when, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt) as raised:
-        journey()
+        journeys[of(place)]()
     assert raised.value.__context__ is None
