@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
-from dataclasses import replace
 
-import numpy as np
 import pytest
 
 import disc_datasets
@@ -223,15 +220,3 @@ def test_inspect_reads_a_trained_checkpoint(site, issue_2552):
     answer = json.loads(run.output)
     assert answer["trainer"] == REPEATABLE
     assert (answer["declared_axes"], answer["record"]["mirroring"]["safe_axes"]) == ([0, 1], [])
-
-
-def test_the_repaired_model_predicts_as_without_tta(site, issue_2552, tmp_path):
-    folder = tmp_path / "results" / discs.DATASET_NAME / issue_2552.folder.name
-    shutil.copytree(issue_2552.folder, folder)
-    run = site.run("nnguard", "repair", str(folder), mode="off")
-    assert run.status == 0, run.output
-    repaired = site.predict(replace(issue_2552, folder=folder), tmp_path / "repaired", mode="strict")
-    assert (repaired.status, repaired.count("NNG101")) == (0, 0), repaired.output
-    assert dice(tmp_path / "repaired") > 0.85
-    before, after = (loaded(top / "fold_0" / CHECKPOINTS[-1]) for top in (issue_2552.folder, folder))
-    assert np.array_equal(*[next(iter(saved["network_weights"].values())).numpy() for saved in (before, after)])
