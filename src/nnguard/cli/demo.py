@@ -36,7 +36,10 @@ def command(keep: Path | None, output_format: str) -> None:
     with _workplace(keep) as folder, _progress() as progress:
         outcome = tell(folder, say=say, progress=progress)
     if output_format == "json":
-        print_json({"rows": outcome.rows, "seconds": outcome.seconds, "kept": str(keep) if keep else None})
+        import msgspec
+
+        rows = msgspec.to_builtins(outcome.rows)
+        print_json({"rows": rows, "seconds": outcome.seconds, "kept": str(keep) if keep else None})
     else:
         click.echo(_table(outcome))
         click.echo(f"\nMeasured in {outcome.seconds:.0f} s" + (f"; everything is kept in {keep}" if keep else "") + ".")
