@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,6 +28,10 @@ gallery = Gallery()
 
 #: 47 labels: 1 to 23 lie left, 24 to 46 right, 47 in the middle.
 SIDES = {label: label + 23 for label in range(1, 24)} | {label: label - 23 for label in range(24, 47)}
+
+
+def as_second_stage(plans):
+    plans["configurations"]["3d_fullres"]["previous_stage"] = "3d_lowres"
 
 
 @gallery(trained=EVERY_FLIP_2D, safe=(0, 1))
@@ -226,6 +231,28 @@ def exchanges_labels_before_they_are_regions(base):
     return flipping(base, MirrorTransform((0,)), SwapLabels(1, {1: 2, 2: 1}))
 
 
+@gallery(trained=EVERY_FLIP_3D, safe=(0, 1, 2), kind="isotropic", change_plans=as_second_stage)
+def is_a_cascades_second_stage(base):
+    return flipping(base, MirrorTransform((0, 1, 2)), get_dataloaders=_with_a_first_stage(base))
+
+
+@gallery(trained=NO_FLIP, finds=["NNG103"], kind="isotropic", change_plans=as_second_stage)
+def is_a_cascades_second_stage_and_does_not_mirror(base):
+    return flipping(base, get_dataloaders=_with_a_first_stage(base))
+
+
+@gallery(
+    trained=[(2,)],
+    labels={(2,): "swapped"},
+    permutation={(2,): {1: 2, 2: 1}},
+    finds=["NNG103", "NNG106"],
+    kind="isotropic",
+    change_plans=as_second_stage,
+)
+def is_a_cascades_second_stage_and_exchanges_left_and_right(base):
+    return flipping(base, SwapLabels(2, {1: 2, 2: 1}), get_dataloaders=_with_a_first_stage(base))
+
+
 @gallery(trained=NO_FLIP, rare=[(0, 1)], finds=["NNG103"], kind="ignore")
 def ignores_a_label_and_does_not_mirror(base):
     return with_pipeline(base, lambda transforms: None, mirror=None)
@@ -268,6 +295,23 @@ class _Inverts:
         if torch.rand(1).item() < 0.5:
             data["image"] = data["image"].mean() * 2 - data["image"]
         return data
+
+
+def _with_a_first_stage(base):
+    """``get_dataloaders`` of a second stage whose first one predicted the truth."""
+
+    import blosc2
+    from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+
+    def get_dataloaders(self):
+        predicted = Path(self.folder_with_segs_from_previous_stage)
+        predicted.mkdir(parents=True, exist_ok=True)
+        for truth in Path(self.preprocessed_dataset_folder).glob("*_seg.b2nd"):
+            segmentation = blosc2.open(str(truth))[:][0]
+            nnUNetDatasetBlosc2.save_seg(segmentation, str(predicted / truth.name.replace("_seg.b2nd", "")))
+        return base.get_dataloaders(self)
+
+    return get_dataloaders
 
 
 def _mirror_in(transforms):

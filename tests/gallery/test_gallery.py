@@ -36,7 +36,10 @@ def started(tmp_path):
         def start(entry):
             stack.enter_context(trainers.nnunet_variables(tmp_path, nnUNet_n_proc_DA=str(entry.workers)))
             base = trainers.trainer_class("nnUNetTrainer")
-            made = trainers.new_trainer(entry.kind, tmp_path, entry.make(base), change_plans=small)
+            plans = [small, *([entry.change_plans] if entry.change_plans else [])]
+            made = trainers.new_trainer(
+                entry.kind, tmp_path, entry.make(base), change_plans=lambda made: [change(made) for change in plans]
+            )
             stack.callback(trainers.shut_down, made)
             torch.manual_seed(1)
             made.on_train_start()
