@@ -16,8 +16,10 @@ def hosts(base):
     from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAugmenter
     from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+    from nnunetv2.run import load_pretrained_weights, run_training
 
-    return (base, nnUNetPredictor, NonDetMultiThreadedAugmenter, MultiThreadedAugmenter, torch)
+    commands = (load_pretrained_weights, run_training)
+    return (base, nnUNetPredictor, NonDetMultiThreadedAugmenter, MultiThreadedAugmenter, torch, *commands)
 
 
 def attributes(hosts):
