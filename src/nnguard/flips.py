@@ -8,7 +8,7 @@ from itertools import combinations
 from math import comb, sqrt
 
 #: A flip counts as trained when each of its axes was flipped alone at least this often, relative to the plain view.
-#: An ordinary mirror is as frequent as the plain view; the page of NNG112 has the harm that was measured below a tenth.
+#: An ordinary mirror is as frequent as the plain view; docs/calibration.md has the harm measured on both sides of it.
 TRAINED_RATIO = 0.1
 
 #: 95 % two-sided, the confidence that DESIGN asks of a settled verdict.
