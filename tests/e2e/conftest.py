@@ -20,6 +20,7 @@ TRAINERS = Path(__file__).with_name("trainers")
 TELLS_OF_ITS_START = "import os\nwith open(os.environ['STARTED'], 'a') as file:\n    file.write('x\\n')\n"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """All of this folder is slow, and runs in one process, so that each model is trained once."""
     here = Path(__file__).parent

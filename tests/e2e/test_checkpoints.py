@@ -15,10 +15,6 @@ from nnguard.demo import discs, measure
 NAME = "checkpoint_final.pth"
 
 
-#: Written, and not yet run to their end: take the mark away with the first run that passes.
-not_yet_run = pytest.mark.skip(reason="not yet run to its end")
-
-
 def trained_with_a_worker(site, trainer):
     """Without nnguard. Only with workers does nnU-Net print the training pipeline into ``debug.json``."""
     model = site.train(trainer, "off", nnUNet_n_proc_DA="1")
@@ -79,7 +75,6 @@ def test_every_value_of_a_real_checkpoint_is_what_pytorch_loads(unguarded):
         assert not read.has_record
 
 
-@not_yet_run
 def test_audit_finds_the_bug_by_debug_json_and_passes_the_default_model_beside_it(
     site, unguarded_2552, unguarded_default, copy_of
 ):
@@ -99,7 +94,6 @@ def test_audit_finds_the_bug_by_debug_json_and_passes_the_default_model_beside_i
     assert table.output.count("debug.json") >= 2
 
 
-@not_yet_run
 def test_a_repaired_model_predicts_as_without_tta(site, issue_2552, copy_of, tmp_path):
     model = copy_of(issue_2552)
     run = site.run("nnguard", "repair", str(model.folder), mode=None)
@@ -115,7 +109,6 @@ def test_a_repaired_model_predicts_as_without_tta(site, issue_2552, copy_of, tmp
     assert (model.fold / NAME).read_bytes() == written
 
 
-@not_yet_run
 def test_an_annotated_and_repaired_model_predicts_as_without_tta(site, unguarded, copy_of, tmp_path):
     model = copy_of(unguarded)
     stated = site.run("nnguard", "annotate", str(model.fold / NAME), "--mirror-axes", "none", mode=None)

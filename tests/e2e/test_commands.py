@@ -71,7 +71,7 @@ def test_the_same_prediction_in_warn_starts_workers_writes_and_is_as_bad_as_ungu
     warned = site.predict(issue_2552, tmp_path / "warned", mode="warn", workers=1)
     assert (warned.status, warned.count("NNG101")) == (0, 1), warned.output
     assert warned.interpreters > 1
-    unguarded = site.predict(issue_2552, tmp_path / "unguarded", mode=None, workers=1)
+    unguarded = site.predict(issue_2552, tmp_path / "unguarded", mode=None)
     assert (unguarded.status, unguarded.count("NNG101")) == (0, 0), unguarded.output
     assert measure.same_files(tmp_path / "warned", tmp_path / "unguarded")
     assert dice(tmp_path / "warned") < 0.7
@@ -125,7 +125,7 @@ def test_correct_predicts_the_same_bytes_as_without_tta_and_warns_once(site, iss
     corrected = site.predict(issue_2552, tmp_path / "corrected", mode="correct", workers=1)
     assert corrected.status == 0, corrected.output
     assert corrected.output.count("ConsistencyWarning") == corrected.count("NNG101") == 1
-    plain = site.predict(issue_2552, tmp_path / "plain", "--disable_tta", mode=None, workers=1)
+    plain = site.predict(issue_2552, tmp_path / "plain", "--disable_tta", mode=None)
     assert plain.status == 0, plain.output
     assert measure.same_files(tmp_path / "corrected", tmp_path / "plain")
     assert len(list((tmp_path / "plain").glob("*.png"))) == discs.TEST_CASES
