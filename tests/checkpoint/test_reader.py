@@ -359,25 +359,26 @@ LEGACY = io.BytesIO()
 torch.save({"a": torch.zeros(2)}, LEGACY, _use_new_zipfile_serialization=False)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "says"),
-    [
-        ("empty.pth", b"", "empty"),
-        ("lfs.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
-        ("legacy.pth", LEGACY.getvalue(), r"old format.*torch\.save"),
-        ("model_final_checkpoint.model", LEGACY.getvalue(), "nnU-Net v1"),
-        ("model_final_checkpoint.model.pkl", b"\x80\x03}.", "nnU-Net v1"),
-        ("bare.pth", b"\x80\x04}.", "bare pickle"),
-        ("a.tar", bytes(257) + b"ustar" + bytes(300), "tar archive"),
-        ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(50), "7z archive"),
-        ("a.pth.gz", b"\x1f\x8b" + bytes(50), "gzip"),
-        ("page.pth", b"<!DOCTYPE html>", "text"),
-        ("zeros.pth", bytes(4096), "zeros"),
-        ("noise.pth", b"whatever it is", "no zip archive"),
-        ("half.pth", checkpoint()[: len(checkpoint()) // 2], "truncated"),
-        ("v1.zip", zipped([Piece("a/plans.pkl", b""), Piece("b/x", b"")]), "one folder"),
-    ],
-)
+NO_CHECKPOINTS = [
+    ("empty.pth", b"", "empty"),
+    ("lfs.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
+    ("legacy.pth", LEGACY.getvalue(), r"old format.*torch\.save"),
+    ("model_final_checkpoint.model", LEGACY.getvalue(), "nnU-Net v1"),
+    ("model_final_checkpoint.model.pkl", b"\x80\x03}.", "nnU-Net v1"),
+    ("bare.pth", b"\x80\x04}.", "bare pickle"),
+    ("a.tar", bytes(257) + b"ustar" + bytes(300), "tar archive"),
+    ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(50), "7z archive"),
+    ("a.pth.gz", b"\x1f\x8b" + bytes(50), "gzip"),
+    ("page.pth", b"<!DOCTYPE html>", "text"),
+    ("zeros.pth", bytes(4096), "zeros"),
+    ("noise.pth", b"whatever it is", "no zip archive"),
+    ("half.pth", checkpoint()[: len(checkpoint()) // 2], "truncated"),
+    ("v1.zip", zipped([Piece("a/plans.pkl", b""), Piece("b/x", b"")]), "one folder"),
+]
+
+
+# Named by file: the old format writes addresses of memory, and xdist's processes must collect the same names.
+@pytest.mark.parametrize(("name", "content", "says"), NO_CHECKPOINTS, ids=[row[0] for row in NO_CHECKPOINTS])
 def test_what_a_file_is_that_is_no_checkpoint(name, content, says, tmp_path):
     path = tmp_path / name
     path.write_bytes(content)
