@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 import msgspec
 
 from ..errors import CheckpointError
+from ..models.differing import ABSENT, Change, differences, unchanged
 from ..models.folder import CHECKPOINT_NAME, Fold, open_fold, open_model, read_bounded
 from ..record import Record
 from ..report.escape import escaped
@@ -19,18 +19,6 @@ from .output import format_option, print_json
 
 #: A changed value that is longer is cut in text; JSON has all of it.
 LONGEST_VALUE = 120
-#: Deeper than any plan or pipeline; a hostile file may nest further.
-DEEPEST = 40
-
-Change = tuple[str, Any, Any]
-
-
-class _Absent:
-    def __repr__(self) -> str:
-        return "(not there)"
-
-
-ABSENT = _Absent()
 
 
 @click.command(name="diff")
@@ -129,75 +117,6 @@ def _record_in(path: Path) -> Record:
         return Record.from_json(text)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
-
-
-def differences(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[Change]:
-    """Every changed leaf, with its dotted key; transforms that were put in or taken out shift no others."""
-    before, after = _keyed(before), _keyed(after)
-    if isinstance(before, dict) and isinstance(after, dict) and depth < DEEPEST:
-        for name in [*before, *(name for name in after if name not in before)]:
-            yield from differences(_below(key, name), before.get(name, ABSENT), after.get(name, ABSENT), depth + 1)
-    elif _is_pipeline(before) and _is_pipeline(after) and depth < DEEPEST:
-        yield from _pipeline_differences(key, before, after, depth)
-    elif not _same(before, after):
-        yield key, before, after
-
-
-def _pipeline_differences(key: str, before: list[Any], after: list[Any], depth: int) -> Iterator[Change]:
-    aligned = SequenceMatcher(
-        a=[_name_of(entry) for entry in before], b=[_name_of(entry) for entry in after], autojunk=False
-    )
-    for what, a, a_end, b, b_end in aligned.get_opcodes():
-        if what == "equal":
-            for left, right in zip(before[a:a_end], after[b:b_end], strict=True):
-                yield from differences(f"{key}[{_name_of(left)}]", left, right, depth + 1)
-        else:
-            yield from ((f"{key}[{_name_of(left)}]", left, ABSENT) for left in before[a:a_end])
-            yield from ((f"{key}[{_name_of(right)}]", ABSENT, right) for right in after[b:b_end])
-
-
-def unchanged(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Every leaf that is the same on both sides."""
-    before, after = _keyed(before), _keyed(after)
-    if isinstance(before, dict) and isinstance(after, dict) and depth < DEEPEST:
-        for name in before:
-            yield from unchanged(_below(key, name), before[name], after.get(name, ABSENT), depth + 1)
-    elif before is not ABSENT and _same(before, after):
-        yield key, before
-
-
-def _keyed(value: Any) -> Any:
-    """A record's flips by their axes, other lists of entries by their places; a pipeline stays a list."""
-    if not isinstance(value, list) or _is_pipeline(value) or not all(isinstance(entry, dict) for entry in value):
-        return value
-    return {str(entry.get("axes", f"[{place}]")): entry for place, entry in enumerate(value)} or value
-
-
-def _same(before: Any, after: Any) -> bool:
-    """Equal once tuples are lists, and with NaN equal to itself."""
-    if isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)):
-        return len(before) == len(after) and all(_same(a, b) for a, b in zip(before, after, strict=True))
-    return type(before) is type(after) and (before == after or (before != before and after != after))
-
-
-def _is_pipeline(value: Any) -> bool:
-    """A list of described transforms: each names its class."""
-    return (
-        isinstance(value, list) and bool(value) and all(isinstance(entry, dict) and "class" in entry for entry in value)
-    )
-
-
-def _name_of(entry: dict[str, Any]) -> str:
-    """The class; of a wrapper round a single transform also that one's, for most are wrapped alike."""
-    name = str(entry["class"]).rpartition(".")[2]
-    children = entry.get("children")
-    if isinstance(children, list) and len(children) == 1 and _is_pipeline(children):
-        return f"{name} of {_name_of(children[0])}"
-    return name
-
-
-def _below(key: str, name: object) -> str:
-    return f"{key}.{name}" if key else str(name)
 
 
 def _as_data(change: Change) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""What differs between two values of plain data: every changed leaf, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from typing import Any
+
+#: Deeper than any plan or pipeline; a hostile file may nest further.
+DEEPEST = 40
+
+Change = tuple[str, Any, Any]
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "(not there)"
+
+
+#: A side on which a key is missing: ``None`` is a value.
+ABSENT = _Absent()
+
+
+def differences(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[Change]:
+    """Every changed leaf, with its dotted key; transforms that were put in or taken out shift no others."""
+    before, after = _keyed(before), _keyed(after)
+    if isinstance(before, dict) and isinstance(after, dict) and depth < DEEPEST:
+        for name in [*before, *(name for name in after if name not in before)]:
+            yield from differences(_below(key, name), before.get(name, ABSENT), after.get(name, ABSENT), depth + 1)
+    elif _is_pipeline(before) and _is_pipeline(after) and depth < DEEPEST:
+        yield from _pipeline_differences(key, before, after, depth)
+    elif not _same(before, after):
+        yield key, before, after
+
+
+def _pipeline_differences(key: str, before: list[Any], after: list[Any], depth: int) -> Iterator[Change]:
+    aligned = SequenceMatcher(
+        a=[_name_of(entry) for entry in before], b=[_name_of(entry) for entry in after], autojunk=False
+    )
+    for what, a, a_end, b, b_end in aligned.get_opcodes():
+        if what == "equal":
+            for left, right in zip(before[a:a_end], after[b:b_end], strict=True):
+                yield from differences(f"{key}[{_name_of(left)}]", left, right, depth + 1)
+        else:
+            yield from ((f"{key}[{_name_of(left)}]", left, ABSENT) for left in before[a:a_end])
+            yield from ((f"{key}[{_name_of(right)}]", ABSENT, right) for right in after[b:b_end])
+
+
+def unchanged(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Every leaf that is the same on both sides."""
+    before, after = _keyed(before), _keyed(after)
+    if isinstance(before, dict) and isinstance(after, dict) and depth < DEEPEST:
+        for name in before:
+            yield from unchanged(_below(key, name), before[name], after.get(name, ABSENT), depth + 1)
+    elif before is not ABSENT and _same(before, after):
+        yield key, before
+
+
+def _keyed(value: Any) -> Any:
+    """A record's flips by their axes, other lists of entries by their places; a pipeline stays a list."""
+    if not isinstance(value, list) or _is_pipeline(value) or not all(isinstance(entry, dict) for entry in value):
+        return value
+    return {str(entry.get("axes", f"[{place}]")): entry for place, entry in enumerate(value)} or value
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Equal once tuples are lists, and with NaN equal to itself."""
+    if isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)):
+        return len(before) == len(after) and all(_same(a, b) for a, b in zip(before, after, strict=True))
+    return type(before) is type(after) and (before == after or (before != before and after != after))
+
+
+def _is_pipeline(value: Any) -> bool:
+    """A list of described transforms: each names its class."""
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(entry, dict) and "class" in entry for entry in value)
+    )
+
+
+def _name_of(entry: dict[str, Any]) -> str:
+    """The class; of a wrapper round a single transform also that one's, for most are wrapped alike."""
+    name = str(entry["class"]).rpartition(".")[2]
+    children = entry.get("children")
+    if isinstance(children, list) and len(children) == 1 and _is_pipeline(children):
+        return f"{name} of {_name_of(children[0])}"
+    return name
+
+
+def _below(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
