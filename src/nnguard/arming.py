@@ -178,12 +178,9 @@ def _load_hooks():
 
 
 def _versions():
-    from importlib import metadata
+    from .distributions import version_of
 
     found: dict = {"python": ".".join(str(part) for part in sys.version_info[:3])}
     for package in ("nnguard", HOST, "torch", "batchgenerators", "batchgeneratorsv2", "wrapt"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
+        found[package] = version_of(package)
     return found

@@ -225,7 +225,7 @@ def test_an_ensemble_is_judged_fold_by_fold(guard, new_predictor, model_folders,
     shutil.copytree(model_folders["unmirrored"] / "fold_0", folder / "fold_2")
     guard("warn")
     load(new_predictor(), folder, (0, 1, 2))
-    assert told.codes == ["NNG101"]
+    assert told.codes == ["NNG101", "NNG301"]
     assert "fold_1" in told.texts[0]
     assert "fold_2" in told.texts[0]
     guard("correct")

@@ -45,6 +45,9 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
         path: the file, where it was one.
         axes: the checkpoint's mirroring axes, verbatim; ``UNSET`` where it has none.
         trainer_name: the trainer's class.
+        init_args: what the trainer was made with (plans, dataset, configuration, fold); kept no longer than the
+            weights are, empty where it is not known.
+        epoch: ``current_epoch``.
     """
 
     record: Record | None
@@ -52,6 +55,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None = None
     axes: Any = msgspec.UNSET
     trainer_name: str | None = None
+    init_args: Mapping[str, Any] = {}
+    epoch: int | None = None
 
 
 def patch(torch: ModuleType) -> Coverage:
@@ -87,7 +92,8 @@ def remember(checkpoint: Mapping[str, Any], path: str | None) -> None:
             _note_identity(thing, origin)
     mark = fingerprint(weights)
     if mark is not None:
-        _by_content[mark] = origin
+        # Plans are a hundred kilobytes, and what is found by content outlives the weights.
+        _by_content[mark] = msgspec.structs.replace(origin, init_args={})
         _by_content.move_to_end(mark)
         while len(_by_content) > REMEMBERED:
             _by_content.popitem(last=False)
@@ -109,7 +115,16 @@ def origin_from(checkpoint: Mapping[str, Any], path: str | None) -> Origin:
         path=path,
         axes=checkpoint.get(AXES_KEY, msgspec.UNSET),
         trainer_name=checkpoint.get("trainer_name"),
+        init_args=plans_and_dataset(checkpoint.get("init_args")),
+        epoch=checkpoint.get("current_epoch"),
     )
+
+
+def plans_and_dataset(init_args: Any) -> dict[str, Any]:
+    """Of a trainer's arguments those that say what it was trained with: others may be anything, weights included."""
+    if not isinstance(init_args, Mapping):
+        return {}
+    return {name: init_args[name] for name in ("plans", "dataset_json", "configuration", "fold") if name in init_args}
 
 
 def origin_in_file(path: str) -> Origin:
@@ -127,6 +142,8 @@ def origin_in_file(path: str) -> Origin:
         path=path,
         axes=read.declared_axes if read.has_declared_axes else msgspec.UNSET,
         trainer_name=read.trainer_name,
+        init_args=plans_and_dataset(read.init_args),
+        epoch=read.epoch,
     )
 
 

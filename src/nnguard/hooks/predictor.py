@@ -14,11 +14,13 @@ import msgspec
 from .. import arming
 from ..axes import written
 from ..findings import Finding
+from ..models.together import judge_together, member_of
+from ..models.versions import versions_here
 from ..policy import CORRECT
 from ..record import Record
 from ..rules.mirroring import check_prediction, narrowed_axes
 from ..rules.remedies import same_axes
-from ..rules.subjects import Prediction
+from ..rules.subjects import Member, Prediction
 from . import checkpoints, trainer, verdicts
 from .beside import Beside
 from .checkpoints import plain
@@ -27,8 +29,8 @@ from .patching import DELIBERATE, Coverage, Guard, contained, patch_all_or_nothi
 MODULE = "nnunetv2.inference.predict_from_raw_data"
 MODULES = {MODULE: "nnUNetPredictor"}
 
-#: Findings that narrowing the predictor's axes puts right.
-CORRECTABLE = ("NNG101", "NNG105", "NNG106", "NNG112")
+#: Findings that narrowing the predictor's axes to those that are safe for every fold puts right.
+CORRECTABLE = ("NNG101", "NNG105", "NNG106", "NNG112", "NNG301")
 
 FROM_CHECKPOINT = "the checkpoint"
 FROM_CALLER = "the call of manual_initialization"
@@ -57,6 +59,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None = None
     checkpoint_axes: Any = msgspec.UNSET
     validation: bool = False
+    origin: checkpoints.Origin | None = None
 
 
 _initialised: Beside[Initialisation] = Beside()
@@ -178,6 +181,7 @@ def judge(predictor: Any) -> None:
     findings = []
     for one in weights:
         findings += check_prediction(one.record, _prediction(predictor, one))
+    findings += contained("comparing folds and folder", _together, predictor, weights) or []
     findings = told_once(findings)
     policy = arming.policy()
     put_right = None
@@ -238,6 +242,7 @@ def _loaded(predictor: Any, state: Any, path: str | None) -> Weights:
         subject=origin.path or f"weights of {origin.trainer_name or predictor.trainer_name or 'an unnamed trainer'}",
         path=origin.path,
         checkpoint_axes=origin.axes,
+        origin=origin,
     )
 
 
@@ -270,6 +275,39 @@ def _prediction(predictor: Any, weights: Weights) -> Prediction:
         weaker=weaker,
         validation=weights.validation,
         predict_command=_command(),
+    )
+
+
+def _together(predictor: Any, weights: Sequence[Weights]) -> list[Finding]:
+    """The rules about folds and folder, by what nnU-Net has read already; there is a folder only where it read one."""
+    initialisation = _initialised.get(predictor)
+    files = initialisation.files if initialisation is not None else ()
+    plans = getattr(getattr(predictor, "plans_manager", None), "plans", None)
+    if not files or len(files) != len(weights) or not isinstance(plans, Mapping):
+        return []
+    first = Path(files[0])
+    return judge_together(
+        str(first.parents[1]),
+        plans,
+        getattr(predictor, "dataset_json", None),
+        [_member(Path(file), one) for file, one in zip(files, weights, strict=True)],
+        use_mirroring=bool(predictor.use_mirroring),
+        axes=plain(predictor.allowed_mirroring_axes),
+        checkpoint_name=first.name,
+        here=versions_here(),
+    )
+
+
+def _member(file: Path, weights: Weights) -> Member:
+    origin = weights.origin
+    return member_of(
+        file.parent.name.removeprefix("fold_"),
+        origin.init_args if origin is not None else {},
+        subject=weights.subject,
+        record=weights.record,
+        axes=None if weights.checkpoint_axes is msgspec.UNSET else plain(weights.checkpoint_axes),
+        trainer=origin.trainer_name if origin is not None else None,
+        epoch=origin.epoch if origin is not None else None,
     )
 
 

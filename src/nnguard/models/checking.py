@@ -11,14 +11,12 @@ import msgspec
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
 from ..record import Environment
-from ..rules.ensemble import check_ensemble
 from ..rules.metrics import check_gap, check_stale
-from ..rules.settings import check_settings
 from ..rules.subjects import Member
-from ..rules.versions import check_versions
 from .folder import CHECKPOINT_NAME, Fold, Model, open_model, read_bounded
-from .predicting import FROM_CHECKPOINT, configuration_of, judge_mirroring, prediction_of
+from .predicting import FROM_CHECKPOINT, judge_mirroring, prediction_of
 from .staleness import results_of
+from .together import judge_together, member_of
 
 
 def check_model(
@@ -66,28 +64,19 @@ def judge(
     findings: list[Finding] = []
     for fold in readable:
         findings += judge_mirroring(fold, prediction_of(model, fold, readable[0], use_mirroring, mirroring_axes))
-        findings += judge_settings(model, fold)
-        findings += judge_results(fold, findings)
-    if here is not None and readable[0].record is not None:
-        findings += check_versions(readable[0].subject, readable[0].record.environment, here)
-    findings += check_ensemble(
+    findings += judge_together(
         str(model.folder),
+        model.plans,
+        model.dataset,
         [_member(fold) for fold in model.folds],
         use_mirroring=use_mirroring,
+        axes=msgspec.UNSET if mirroring_axes is FROM_CHECKPOINT else mirroring_axes,
         checkpoint_name=model.folds[0].path.name,
+        here=here,
     )
+    for fold in readable:
+        findings += judge_results(fold, findings)
     return worst_first(findings)
-
-
-def judge_settings(model: Model, fold: Fold) -> list[Finding]:
-    """The folder's plans and dataset against those that the checkpoint was trained with."""
-    checkpoint, configuration = fold.checkpoint, configuration_of(fold)
-    if checkpoint is None or configuration is None:
-        return []
-    trained = checkpoint.init_args
-    return check_settings(
-        str(fold.path), model.plans, model.dataset, trained.get("plans"), trained.get("dataset_json"), configuration
-    )
 
 
 def judge_results(fold: Fold, others: list[Finding]) -> list[Finding]:
@@ -135,14 +124,13 @@ def _last_number(values: Any) -> float | None:
 def _member(fold: Fold) -> Member:
     checkpoint = fold.checkpoint
     if checkpoint is None:
-        return Member(fold=fold.fold, missing=fold.error or "cannot be read")
-    return Member(
-        fold=fold.fold,
+        return Member(fold=fold.fold, subject=str(fold.path), missing=fold.error or "cannot be read")
+    return member_of(
+        fold.fold,
+        checkpoint.init_args,
+        subject=str(fold.path),
         record=fold.record,
         axes=checkpoint.declared_axes,
         trainer=checkpoint.trainer_name,
-        configuration=configuration_of(fold),
         epoch=checkpoint.epoch,
-        plans=checkpoint.init_args.get("plans"),
-        dataset=checkpoint.init_args.get("dataset_json"),
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 
+from ..distributions import version_of
 from ..record import Environment
 
 PACKAGES = ("nnunetv2", "batchgenerators", "batchgeneratorsv2", "torch")
@@ -12,11 +12,4 @@ PACKAGES = ("nnunetv2", "batchgenerators", "batchgeneratorsv2", "torch")
 
 def versions_here() -> Environment:
     """This environment; a package that is not installed is ``None``, and no difference to anything."""
-    return Environment(python=platform.python_version(), **{name: _version_of(name) for name in PACKAGES})
-
-
-def _version_of(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    return Environment(python=platform.python_version(), **{name: version_of(name) for name in PACKAGES})

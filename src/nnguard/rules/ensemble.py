@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from ..axes import normalise, problem_with, written
 from ..findings import ADVISORY, HARMFUL, Finding
 from ..flips import safe_axes
@@ -28,6 +30,7 @@ def check_ensemble(
     members: Sequence[Member],
     *,
     use_mirroring: bool = True,
+    axes: Any = msgspec.UNSET,
     checkpoint_name: str = "checkpoint_final.pth",
 ) -> list[Finding]:
     """Compares the folds of one prediction with each other.
@@ -36,6 +39,7 @@ def check_ensemble(
         subject: the model folder, for people.
         members: in the order in which the predictor loads them, missing ones included.
         use_mirroring: the predictor's switch.
+        axes: the predictor's axes, verbatim; ``UNSET`` where it takes those that the first fold declares.
         checkpoint_name: epochs are compared for ``checkpoint_final.pth`` and ``checkpoint_latest.pth`` alone.
 
     Returns:
@@ -44,33 +48,32 @@ def check_ensemble(
     there = [member for member in members if member.missing is None]
     findings = []
     if len(there) > 1:
-        findings += mirroring(subject, there, use_mirroring)
+        findings += mirroring(subject, there, use_mirroring, axes)
         findings += trainers(subject, there)
         findings += plans(subject, there)
     return findings + gaps(subject, members, there, checkpoint_name in COMPARABLE_CHECKPOINTS)
 
 
-def mirroring(subject: str, members: Sequence[Member], use_mirroring: bool) -> list[Finding]:
-    """NNG301. Advisory where the first fold's axes are safe for every fold; harmful where they are not."""
+def mirroring(subject: str, members: Sequence[Member], use_mirroring: bool, axes: Any = msgspec.UNSET) -> list[Finding]:
+    """NNG301. Advisory where the axes in use are safe for every fold; harmful where they are not."""
     judged = [member for member in members if _state(member) in JUDGED]
     trained = {member.fold: all_safe_axes(member.record) for member in judged if member.record is not None}
     first = members[0]
     if len(set(trained.values())) < 2 and all(same_axes(member.axes, first.axes) for member in members):
         return []
-    used = used_axes(first, use_mirroring)
+    used = used_axes(first, use_mirroring, axes)
     harmed = [
         member.fold
         for member in judged
         if _state(member) in SETTLED and member.record is not None and not all_sound(member.record, used)
     ]
-    shown = [f"fold {fold} trained with mirroring along {written(axes or None)}" for fold, axes in trained.items()]
+    shown = [f"fold {fold} trained with mirroring along {written(safe or None)}" for fold, safe in trained.items()]
     shown += [f"fold {member.fold} declares {written(member.axes)}" for member in members]
-    effect = (
-        f"nnU-Net uses the first fold's axes, {written(used or None)}, for all of them: "
-        f"{_folds(harmed)} average in views that they cannot read."
-        if harmed
-        else f"nnU-Net uses the first fold's axes, {written(used or None)}, for all of them."
-    )
+    effect = f"{_whose(first, axes)}, {written(used or None)}, for all of them"
+    if harmed:
+        effect += f": {_folds(harmed)} average{'' if len(harmed) > 1 else 's'} in views that training did not show."
+    else:
+        effect += "."
     return [
         Finding(
             "NNG301",
@@ -83,7 +86,7 @@ def mirroring(subject: str, members: Sequence[Member], use_mirroring: bool) -> l
                 "which is sound for every fold; nnguard repair on each checkpoint sets axes that are safe for it."
             ),
             evidence={
-                "trained": {str(fold): list(axes) for fold, axes in trained.items()},
+                "trained": {str(fold): list(safe) for fold, safe in trained.items()},
                 "declared": {str(member.fold): written(member.axes) for member in members},
                 "used": list(used),
                 "harmed": [str(fold) for fold in harmed],
@@ -94,12 +97,18 @@ def mirroring(subject: str, members: Sequence[Member], use_mirroring: bool) -> l
     ]
 
 
-def used_axes(first: Member, use_mirroring: bool) -> Axes:
+def used_axes(first: Member, use_mirroring: bool, axes: Any = msgspec.UNSET) -> Axes:
     """What nnU-Net uses for all folds; malformed axes are NNG105's business and count as none here."""
     dims = dimensions(first.record.spatial_dims if first.record else None)
-    if not use_mirroring or problem_with(first.axes, dims):
+    chosen = first.axes if axes is msgspec.UNSET else axes
+    if not use_mirroring or problem_with(chosen, dims):
         return ()
-    return normalise(first.axes)
+    return normalise(chosen)
+
+
+def _whose(first: Member, axes: Any) -> str:
+    theirs = axes is not msgspec.UNSET and not same_axes(axes, first.axes)
+    return "the predictor uses the axes it was given" if theirs else "nnU-Net uses the first fold's axes"
 
 
 def all_sound(record: Record, axes: Axes) -> bool:

@@ -4,7 +4,8 @@ nnU-Net's predictor takes plans and dataset from the folder's ``plans.json`` and
 checkpoint's ``init_args`` hold those that training used. Only what inference reads is compared
 (nnunetv2 2.8.1: ``predict_from_raw_data``, ``DefaultPreprocessor``, ``export_prediction``,
 ``LabelManager``): batch size, data identifier, planner, median shapes and the like may differ freely.
-``inherits_from`` is resolved first, for a value that moves to a parent configuration has not changed.
+``inherits_from`` is resolved first, for a value that moves to a parent configuration has not changed. Nor has one
+that was only written otherwise: another order of keys, 1 for 1.0, a tuple for a list, an old name of a field.
 """
 
 from __future__ import annotations
@@ -203,8 +204,8 @@ def labels(trained: Settings, folder: Settings) -> list[Difference]:
         found += _compared(
             "NNG204",
             "dataset.json: regions_class_order",
-            _entry(trained.dataset, "regions_class_order"),
-            _entry(folder.dataset, "regions_class_order"),
+            trained.dataset.get("regions_class_order"),
+            folder.dataset.get("regions_class_order"),
             HARMFUL,
             effect,
         )
@@ -215,8 +216,27 @@ def label_list(labels: object) -> list[tuple[Any, Any]]:
     """Names with values, in nnU-Net's order of output channels: of plain labels by value, of regions as written."""
     if not isinstance(labels, Mapping):
         return []
-    entries = [(name, plain(value)) for name, value in labels.items()]
-    return entries if has_regions(labels) else sorted(entries, key=lambda entry: (str(entry[1]), str(entry[0])))
+    entries = [(name, _without_order(plain(value))) for name, value in labels.items()]
+    channels = [entry for entry in entries if has_regions(labels) and not _has_no_channel(entry)]
+    return channels + sorted((entry for entry in entries if entry not in channels), key=_by_value)
+
+
+def _without_order(value: Any) -> Any:
+    """A region is a set of labels: nnU-Net takes [2, 1] for [1, 2]."""
+    numbers = isinstance(value, list) and all(isinstance(item, (int, float)) for item in value)
+    return sorted(value) if numbers else value
+
+
+def _has_no_channel(entry: tuple[Any, Any]) -> bool:
+    """Background and ignored voxels have no region's channel, wherever they are written."""
+    name, value = entry
+    return name == "ignore" or value in (0, [0])
+
+
+def _by_value(entry: tuple[Any, Any]) -> tuple[bool, float, str, str]:
+    name, value = entry
+    number = isinstance(value, (int, float))
+    return not number, float(value) if number else 0.0, str(value), str(name)
 
 
 def only_renamed(first: object, second: object) -> bool:
@@ -364,14 +384,23 @@ def unusable(subject: str, configuration: str) -> Finding:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """Lists for tuples all the way down, and one NaN for all: JSON and pickle tell them apart, nnU-Net does not."""
+    """Lists for tuples and arrays all the way down, and one NaN for all: nnU-Net does not tell them apart."""
     if depth > DEEPEST:
         return "(nested too deeply)"
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     if isinstance(value, (list, tuple)):
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, Mapping):
         return {str(key): plain(item, depth + 1) for key, item in value.items()}
     return "NaN" if isinstance(value, float) and value != value else value
+
+
+def is_data(value: Any) -> bool:
+    """Whether a plain value is all data. What only running code would tell is unknown, and never a difference."""
+    if isinstance(value, (list, dict)):
+        return all(map(is_data, value.values() if isinstance(value, dict) else value))
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def short(value: Any) -> str:
@@ -388,7 +417,8 @@ def _configured(
 
 
 def _compared(code: str, field: str, trained: Any, folder: Any, severity: str, effect: str) -> list[Difference]:
-    if plain(trained) == plain(folder):
+    ours, theirs = plain(trained), plain(folder)
+    if ours == theirs or not (is_data(ours) and is_data(theirs)):
         return []
     return [_difference(code, field, trained, folder, severity, effect)]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ..record import Record
+from ..record import Axes, Record
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,6 +16,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
         subject: for people, ``nnUNetTrainerX, Dataset002_Discs, 2d, fold 0``.
         apart: of the clean draws, in how many the image was flipped differently from its segmentation; 0
             where misread draws explain it, which the probe judges, for it knows how many it compared.
+        apart_in_steps: the same, of ``compared_in_steps`` cases that the witness of the first steps could compare.
         edited_after_start: what differs, in words, between the pipeline that the augmenter's workers
             copied and the one that the trainer holds now (NNG115); ``None`` where they are the same.
         disagreement: in words, how the described tree and the probe differ (NNG110); ``None`` where not.
@@ -26,11 +27,53 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
     subject: str
     apart: int = 0
+    apart_in_steps: int = 0
+    compared_in_steps: int = 0
     edited_after_start: str | None = None
     disagreement: str | None = None
     own_train_step: str | None = None
     ranks: str | None = None
     ranks_flip_alike: bool = False
+
+
+class MeasuredFlip(msgspec.Struct, frozen=True, kw_only=True):
+    """One flip and its verdict by ``nnguard fliptest``: ``safe``, ``harmful`` or ``unsettled``.
+
+    ``agreement`` is Dice with the plain answer, ``dice`` Dice with the references, ``loss`` what the flip costs of it.
+    """
+
+    axes: Axes
+    verdict: str
+    agreement: float | None = None
+    dice: float | None = None
+    loss: float | None = None
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """What running a trained network showed; kept in a record under ``measured["fliptest"]``.
+
+    Args:
+        cases: how many images.
+        flips: every flip of the data's axes.
+        safe_axes: the largest set of axes all of whose flips are safe.
+        plain_dice: Dice of the plain answer with the references; ``None`` without references.
+        tta_axes, tta_dice: the mirroring that the checkpoint declared then, and its Dice.
+        folds: which folds' answers were averaged.
+        written_at: when it was measured.
+    """
+
+    cases: int
+    flips: list[MeasuredFlip]
+    safe_axes: Axes
+    plain_dice: float | None = None
+    tta_axes: Axes | None = None
+    tta_dice: float | None = None
+    folds: list[int | str] = []
+    written_at: str | None = None
+
+    def verdict(self, flip: Axes) -> str:
+        """``unsettled`` where the flip is not listed."""
+        return next((one.verdict for one in self.flips if one.axes == flip), "unsettled")
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +91,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
         weaker: what weaker evidence says, in words, with its grade (debug.json, the log).
         validation: whether this is the trainer's own validation.
         predict_command: how the user would run the remedy, where it is known.
+        measured: what a fliptest beside the checkpoint showed of its weights; ``None`` where there is none.
+        measured_file: where that is written.
     """
 
     subject: str
@@ -61,6 +106,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     weaker: str | None = None
     validation: bool = False
     predict_command: str | None = None
+    measured: Measurement | None = None
+    measured_file: str | None = None
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +115,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         fold: 0, 1, ... or ``"all"``.
+        subject: for people, the checkpoint's path.
         record: what nnguard recorded; ``None`` where there is none.
         axes: the checkpoint's ``inference_allowed_mirroring_axes``, verbatim.
         trainer: the trainer's class name; ``None`` where not known, as for the next ones.
@@ -78,6 +126,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     fold: int | str
+    subject: str = ""
     record: Record | None = None
     axes: Any = None
     trainer: str | None = None
@@ -86,3 +135,25 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     dataset: Any = None
     epoch: int | None = None
     missing: str | None = None
+
+
+class Scores(msgspec.Struct, frozen=True, kw_only=True):
+    """What one fold's training and validation scored: Dice, 0 to 1; label (or region) name -> Dice.
+
+    Args:
+        pseudo: mean over the foreground at the last epoch, of patches; ``None`` where not known, as for the next.
+        validation: nnU-Net's "Mean Validation Dice", a mean over images.
+        pseudo_labels, validation_labels: the same for each label.
+        pooled_labels: of all validation images' voxels together, as the pseudo Dice is of a batch's.
+    """
+
+    pseudo: float | None = None
+    validation: float | None = None
+    pseudo_labels: dict[str, float] = {}
+    validation_labels: dict[str, float] = {}
+    pooled_labels: dict[str, float] = {}
+
+    @property
+    def gap(self) -> float | None:
+        """Pseudo Dice less validation Dice, as nnU-Net reports both."""
+        return None if self.pseudo is None or self.validation is None else self.pseudo - self.validation

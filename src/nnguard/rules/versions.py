@@ -36,15 +36,21 @@ def check_versions(subject: str, trained: Environment, here: Environment) -> lis
                     subject,
                     f"Trained with another version of {' and '.join(package for package, _, _ in differing)}.",
                     seen="; ".join(
-                        f"trained with {package} {old}, this process has {new}" for package, old, new in differing
+                        f"trained with {named(package, old)}, here is {named(package, new)}"
+                        for package, old, new in differing
                     ),
                     effect=f"{effect}.",
-                    remedy="For the same results to the last voxel: pip install "
-                    + " ".join(f"{package}=={public(old)}" for package, old, _ in differing),
+                    remedy="For the same results to the last voxel, in an environment of its own: pip install "
+                    + " ".join(named(package, public(old)).replace(" ", "==") for package, old, _ in differing),
                     evidence={package: {"trained": old, "here": new} for package, old, new in differing},
                 )
             )
     return findings
+
+
+def named(package: str, version: str) -> str:
+    """``nnunetv2 2.8.1``; of a fork the version itself names the distribution, see ``distributions.version_of``."""
+    return version if " " in version else f"{package} {version}"
 
 
 def public(version: str) -> str:
