@@ -32,7 +32,7 @@ COMMANDS = {
     "preflight": "Observe a trainer's augmentation before training it.",
     "preview": "Show what augmentation does to images.",
     "fliptest": "Measure on images which flips a trained model understands.",
-    "compare": "Compare predictions with and without mirroring.",
+    "compare": "Show what each run differs by, and what it scored.",
     "rule": "List the rules, or explain one.",
     "doctor": "Say whether the guard is active here, and why (not).",
     "demo": "Train and mend the bug of nnU-Net issue 2552 on made images.",

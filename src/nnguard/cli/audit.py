@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from ..models.auditing import Audited, audit_folder
 from ..models.folder import CHECKPOINT_NAME
 from ..models.trees import find_models, listed_models
 from ..report.escape import escaped
-from .output import exit_status, fail_level_option, format_option, not_ignored, print_findings
+from .output import exit_status, fail_level_option, format_option, not_ignored, print_findings, written_to
 
 if TYPE_CHECKING:
     from ..report.rows import Row
@@ -65,7 +64,7 @@ def command(
     findings = [finding for one in audited for finding in not_ignored(one.findings)]
     errors = [error for one in audited for error in one.errors]
     skipped = [f"{one.subject}: {one.skipped}" for one in audited if one.skipped]
-    with _written_to(output):
+    with written_to(output):
         if output_format in ("text", "html"):
             show = _print_table if output_format == "text" else _print_page
             show(_rows(audited), skipped, root or str(listing))
@@ -124,23 +123,6 @@ def _progress(total: int) -> Iterator[Any]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading models", total=total)
         yield lambda: progress.advance(task)
-
-
-@contextmanager
-def _written_to(output: str | None) -> Iterator[None]:
-    """Whatever is printed inside goes to ``output``, which is written only when all of it is there."""
-    if output is None:
-        yield
-        return
-    from contextlib import redirect_stdout
-
-    text = StringIO()
-    with redirect_stdout(text):
-        yield
-    try:
-        Path(output).write_text(text.getvalue(), "utf-8")
-    except OSError as error:
-        raise CheckpointError(f"{output}: cannot be written: {error.strerror}") from None
 
 
 # ---------------------------------------------------------------- for people

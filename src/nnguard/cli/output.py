@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
+from ..errors import CheckpointError
 from ..findings import HARMFUL, SEVERITIES, Finding, at_least
 from ..policy import ENVIRONMENT_VARIABLE, IGNORE, Policy
 from . import CLEAN, FAILED, FOUND
@@ -105,3 +108,21 @@ def exit_status(findings: Iterable[Finding], fail_level: str, errors: Sequence[o
     if errors:
         return FAILED
     return FOUND if any(at_least(finding.severity, fail_level) for finding in findings) else CLEAN
+
+
+@contextmanager
+def written_to(output: str | None) -> Iterator[None]:
+    """Whatever is printed inside goes to ``output``, which is written only when all of it is there."""
+    if output is None:
+        yield
+        return
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    text = StringIO()
+    with redirect_stdout(text):
+        yield
+    try:
+        Path(output).write_text(text.getvalue(), "utf-8")
+    except OSError as error:
+        raise CheckpointError(f"{output}: cannot be written: {error.strerror}") from None

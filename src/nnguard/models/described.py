@@ -8,6 +8,7 @@ than an observation, and a class that the libraries do not know may do anything.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -175,6 +176,45 @@ def described_mirroring(text: str) -> DescribedMirroring | None:
         turning=tuple(sorted({node.name for node in nodes if node.name in TURNING})),
         unknown=tuple(sorted(unknown)),
     )
+
+
+def described_tree(text: str) -> list[dict[str, Any]] | None:
+    """The printed pipeline in the shape of a record's ``transforms``, its parameters as text; for comparing two.
+
+    Returns:
+        ``None`` as ``described_mirroring``.
+    """
+    root = _tree_of(text) if len(text) <= LONGEST_TEXT else None
+    return [_as_tree(child) for child in root.children] if root is not None and root.children else None
+
+
+def _as_tree(node: _Node) -> dict[str, Any]:
+    tree: dict[str, Any] = {"class": node.name}
+    if node.name in CONTAINERS:
+        own = _PROBABILITY.search(node.text)
+        if own is not None:
+            tree["probability"] = _as_probability(own.group(1))
+        tree["children"] = [_as_tree(child) for child in node.children]
+    else:
+        tree["parameters"] = _arguments(node.text) | {child.name: _flat(child) for child in node.children}
+    return tree
+
+
+def _flat(node: _Node) -> str:
+    return " ".join([" ".join(node.text.split()), *(f"{child.name}({_flat(child)})" for child in node.children)])
+
+
+def _arguments(text: str) -> dict[str, str]:
+    """``key = value`` pairs between commas that stand in no bracket."""
+    found, depth, start = {}, 0, 0
+    for place, character in enumerate(f"{text},"):
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth <= 0:
+            name, equals, value = text[start:place].partition("=")
+            if equals and value.strip():
+                found[name.strip()] = " ".join(value.split())
+            start = place + 1
+    return found
 
 
 def _tree_of(text: str) -> _Node | None:

@@ -34,7 +34,7 @@ def audit_page(
         skipped: what was not looked at, and why.
     """
     rows = gravest_first(rows)
-    return _template().render(
+    return template("audit.html.jinja").render(
         rows=rows,
         title=title,
         made_at=made_at,
@@ -47,9 +47,17 @@ def audit_page(
 
 
 @cache
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
+def template(name: str) -> Template:
+    """One of this room's pages; everything that it shows is escaped, ``shown`` and ``lines`` for people, too."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(shown=escaped, lines=escaped_lines)
-    return environment.from_string(files(__package__).joinpath("audit.html.jinja").read_text(encoding="utf-8"))
+    room = files(__package__)
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(lambda asked: room.joinpath(asked).read_text(encoding="utf-8")),
+    )
+    environment.filters.update(shown=escaped, lines=escaped_lines, cut=lambda text, limit: escaped(text, limit))
+    return environment.get_template(name)

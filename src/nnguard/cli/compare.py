@@ -1,0 +1,145 @@
+"""``nnguard compare``: one row a run, what it differs by and what it scored; the lab book of a results folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import CheckpointError
+from ..models.comparing import ORDERS, Comparison, Run, compare
+from ..models.differing import ABSENT, Change
+from ..models.folder import CHECKPOINT_NAME, FOLD_FOLDER
+from ..models.trees import find_models
+from ..report.escape import escaped
+from . import CLEAN, FAILED
+from .output import format_option, print_json, written_to
+
+
+@click.command(name="compare")
+@click.argument("roots", metavar="ROOT|MODEL...", nargs=-1, required=True)
+@click.option("--baseline", metavar="MODEL", help="Compare with this one. Default: see below.")
+@click.option(
+    "--sort", "order", type=click.Choice(ORDERS), default=ORDERS[0], show_default=True, help="What rows are sorted by."
+)
+@click.option("-chk", "checkpoint_name", default=CHECKPOINT_NAME, show_default=True, help="Checkpoint in each fold.")
+@click.option("-o", "--output", metavar="FILE", help="Write there instead of stdout.")
+@format_option("csv", "html")
+def command(
+    roots: tuple[str, ...],
+    baseline: str | None,
+    order: str,
+    checkpoint_name: str,
+    output: str | None,
+    output_format: str,
+) -> int:
+    """One row a run: what differs from a baseline in augmentation and settings, and what it scored.
+
+    Give results folders, model folders, or both. A model with several folds also has a row with their mean. Runs are
+    compared within their data set and configuration; unless --baseline says otherwise, with the run trained by
+    nnUNetTrainer, else with the oldest. What a run's files do not tell is listed as not known, never as the same.
+
+    Exit status: 0, or 2 where nothing could be read.
+    """
+    comparison = compare(_models_in(roots), Path(baseline) if baseline else None, checkpoint_name, order)
+    document = as_document(comparison)
+    for line in [*comparison.errors, *comparison.skipped]:
+        click.echo(f"nnguard: {escaped(line)}", err=True)
+    with written_to(output):
+        _print(document, output_format, " ".join(roots))
+    if not comparison.runs:
+        click.echo("nnguard: nothing could be read, so nothing was compared", err=True)
+        return FAILED
+    return CLEAN
+
+
+def _models_in(roots: tuple[str, ...]) -> list[Path]:
+    """The model folders below each root, every one once.
+
+    Raises:
+        CheckpointError: a root is no folder, or there is no model in it.
+    """
+    found: dict[Path, Path] = {}
+    for root in roots:
+        if FOLD_FOLDER.fullmatch(Path(root).absolute().name):
+            raise CheckpointError(f"{root}: is one fold; give its model folder, {Path(root).parent}")
+        models = list(find_models(root))
+        if not models:
+            raise CheckpointError(f"{root}: no model in it (a folder with fold_X folders)")
+        for model in models:
+            found.setdefault(model.resolve(), model)
+    return list(found.values())
+
+
+def as_document(comparison: Comparison) -> dict[str, Any]:
+    """What ``--format json`` prints, without its version."""
+    return {
+        "baselines": [
+            {"dataset": one.dataset, "configuration": one.configuration, "model": one.model, "why": one.why}
+            for one in comparison.baselines
+        ],
+        "runs": [_as_row(run) for run in comparison.runs],
+        "errors": comparison.errors,
+        "skipped": comparison.skipped,
+    }
+
+
+def _as_row(run: Run) -> dict[str, Any]:
+    scores = run.scores
+    return {
+        "model": run.model,
+        "fold": run.fold,
+        "trainer": run.trainer,
+        "plans": run.plans,
+        "configuration": run.configuration,
+        "dataset": run.dataset,
+        "baseline": run.baseline,
+        "is_baseline": run.is_baseline,
+        "evidence": run.grade,
+        "differences": [_as_change(change) for change in run.changes],
+        "unknown": run.unknown,
+        "epochs": run.epochs,
+        "pseudo_dice": {"mean": scores.pseudo, "labels": scores.pseudo_labels},
+        "validation_dice": {"mean": scores.validation, "labels": scores.validation_labels},
+        "gap": scores.gap,
+    }
+
+
+def _as_change(change: Change) -> dict[str, Any]:
+    """A side on which the setting is not there has no entry, for ``null`` is a value."""
+    name, before, after = change
+    sides = {"baseline": before, "run": after}
+    return {"setting": name, **{side: value for side, value in sides.items() if value is not ABSENT}}
+
+
+def _print(document: Mapping[str, Any], output_format: str, title: str) -> None:
+    if output_format == "json":
+        print_json(document)
+    elif output_format == "csv":
+        from ..report.comparison import comparison_csv
+
+        click.echo(comparison_csv(document), nl=False)
+    elif output_format == "html":
+        from datetime import datetime
+
+        from .. import __version__
+        from ..report.comparison import comparison_page
+
+        made_at = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+        click.echo(comparison_page(document, title=title, made_at=made_at, version=__version__))
+    else:
+        from ..report.comparison import print_comparison
+        from ..report.console import make_console
+
+        print_comparison(make_console(sys.stdout), document)
+        click.echo("\n".join(["", *_closing(document)]))
+
+
+def _closing(document: Mapping[str, Any]) -> Iterator[str]:
+    models = len({row["model"] for row in document["runs"]})
+    failed = [*document["errors"], *document["skipped"]]
+    yield f"{models} model{'' if models == 1 else 's'}" + (f"; not read: {len(failed)}, see below" if failed else "")
+    yield from (f"not read: {escaped(line)}" for line in failed)

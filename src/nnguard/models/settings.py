@@ -1,0 +1,299 @@
+"""What a run was set to, as far as its files tell: by one name each, so that two runs can be compared."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..axes import normalise, problem_with
+from ..rules.settings import resolved_configuration
+from .described import described_mirroring, described_tree
+from .differing import DEEPEST, Change, differences
+from .folder import Fold, read_bounded
+from .predicting import configuration_of
+
+MIRRORED, TEST_TIME, LEARNING_RATE = "mirrored in training", "mirrored at test time", "initial_lr"
+AUGMENTATION = "augmentation"
+#: What a comparison rests on, weakest first.
+GRADES = ("checkpoint", "debug.json", "record")
+
+#: What nnU-Net prints of a trainer into ``debug.json`` and is no setting: this run's objects, places, progress
+#: and machine, and what is compared under another name.
+NO_SETTINGS = frozenset(
+    {
+        "_best_ema", "configuration_manager", "configuration_name", "cudnn_version", "current_epoch",
+        "dataloader_train", "dataloader_val", "dataset_json", "device", "disable_checkpointing", "fold", "gpu_name",
+        "grad_scaler", "hostname", "inference_allowed_mirroring_axes", "initial_lr", "is_ddp", "label_manager",
+        "local_rank", "log_file", "logger", "my_init_kwargs", "plans_manager", "save_every", "torch_version",
+        "was_initialized",
+    }
+)  # fmt: skip
+#: Attributes that name a folder of this machine.
+_PLACES = re.compile(r"folder|path|_dir$|_file$|timestamp")
+_ADDRESS = re.compile(r"<(?P<name>[\w.]+)(?: object)? at 0x[0-9a-fA-F]+>")
+_OPTIMIZER_VALUE = re.compile(r"^\s+(\w+): (.+)$", re.MULTILINE)
+#: Switches of PyTorch's that say how an optimiser computes, not what; and the rate, which a schedule moves.
+_OPTIMIZER_NOISE = frozenset({"capturable", "differentiable", "foreach", "fused", "initial_lr", "lr", "maximize"})
+
+_PIPELINES = ("dataloader_train.generator.transforms", "dataloader_train.transform")
+#: What stands around a network and is none.
+WRAPPERS = ("DataParallel", "DistributedDataParallel", "OptimizedModule")
+#: A configuration prints to some thousand characters.
+LONGEST_PRINTED = 1 << 18
+
+#: A plan's entries that a training reads, beside those of its configuration.
+PLAN_ENTRIES = ("transpose_forward", "image_reader_writer", "foreground_intensity_properties_per_channel")
+DATASET_ENTRIES = ("labels", "regions_class_order", "channel_names", "numTraining")
+VERSIONS = ("nnunetv2", "batchgenerators", "batchgeneratorsv2", "torch")
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One fold's settings; a group that its files do not tell of is ``None``.
+
+    Args:
+        plans: what it was trained with: configuration, data set, and what of the plans a training reads.
+        trainer: the trainer's attributes, from ``debug.json``.
+        facts: single values from wherever they are known best: mirroring, learning rate, versions.
+        tree: the described pipeline of its record; ``printed``: the one of ``debug.json``, in the same shape.
+        fingerprint: of the recorded pipeline with all its parameters.
+        grade: what most of it rests on: ``record``, ``debug.json`` or ``checkpoint``.
+    """
+
+    plans: dict[str, Any] | None
+    trainer: dict[str, Any] | None
+    facts: dict[str, Any]
+    tree: Any = None
+    printed: Any = None
+    fingerprint: str | None = None
+    grade: str
+
+
+def settings_of(fold: Fold) -> RunSettings:
+    """What a readable fold's files tell of its settings."""
+    record, debug = fold.record, _debug_of(fold)
+    printed = next((text for key in _PIPELINES if isinstance(text := debug.get(key), str) and text != "None"), None)
+    return RunSettings(
+        plans=_plans(fold, debug),
+        trainer=_trainer(debug) if debug else None,
+        facts={**_mirroring(fold, printed), **_learning_rate(fold, debug), **_versions(fold, debug)},
+        tree=record.transforms if record is not None else None,
+        printed=described_tree(printed) if printed is not None else None,
+        fingerprint=record.segments[-1].fingerprint if record is not None and record.segments else None,
+        grade="record" if record is not None else "debug.json" if debug else "checkpoint",
+    )
+
+
+def _debug_of(fold: Fold) -> dict[str, Any]:
+    text = read_bounded(fold.folder / "debug.json") if fold.archive is None else None
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any]) if text is not None else {}
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return {}
+
+
+def _plans(fold: Fold, debug: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Names of plans and data set are no settings; a trainer may edit its configuration, which then is the printed."""
+    assert fold.checkpoint is not None
+    arguments = fold.checkpoint.init_args
+    plans, dataset = (
+        value if isinstance(value := arguments.get(name), Mapping) else {} for name in ("plans", "dataset_json")
+    )
+    name = configuration_of(fold)
+    configuration = _printed_dict(debug.get("configuration_manager")) or resolved_configuration(plans, name)
+    if configuration is None:
+        return None
+    return {
+        "configuration": name,
+        **{str(key): value for key, value in configuration.items()},
+        **{key: plans[key] for key in PLAN_ENTRIES if key in plans},
+        **{f"dataset.{key}": dataset[key] for key in DATASET_ENTRIES if key in dataset},
+    }
+
+
+def _printed_dict(text: Any) -> dict[str, Any] | None:
+    if not isinstance(text, str) or len(text) > LONGEST_PRINTED:
+        return None
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and value else None
+
+
+def _trainer(debug: Mapping[str, Any]) -> dict[str, Any]:
+    """The trainer's attributes as printed at training start, own ones included."""
+    found: dict[str, Any] = {}
+    for name, value in debug.items():
+        if name in NO_SETTINGS or "." in name or _PLACES.search(name) or not isinstance(value, str):
+            continue
+        if name == "optimizer":
+            found.update(_optimizer(value))
+        elif name != "network" or value not in WRAPPERS:
+            # An object that prints its address alone is told by its class.
+            found[name] = _ADDRESS.sub(lambda match: match["name"].rpartition(".")[2], value)
+    return {name: _number_in(value) for name, value in found.items()}
+
+
+def _optimizer(text: str) -> dict[str, str]:
+    values = dict(_OPTIMIZER_VALUE.findall(text))
+    kept = {f"optimizer.{name}": value for name, value in values.items() if name not in _OPTIMIZER_NOISE}
+    return {"optimizer": text.partition("(")[0].strip(), **kept}
+
+
+def _number_in(text: str) -> Any:
+    """``"25"`` as 25, so that it equals a plan's; ``"1e-05"`` as 1e-05."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _learning_rate(fold: Fold, debug: Mapping[str, Any]) -> dict[str, Any]:
+    """As logged in the first epoch, which is what ran; a trainer's attribute may say something else."""
+    assert fold.checkpoint is not None
+    logged = fold.checkpoint.logging.get("lrs")
+    if isinstance(logged, list) and logged and isinstance(logged[0], (int, float)):
+        return {LEARNING_RATE: logged[0]}
+    value = debug.get(LEARNING_RATE)
+    return {LEARNING_RATE: _number_in(value)} if isinstance(value, str) else {}
+
+
+def _versions(fold: Fold, debug: Mapping[str, Any]) -> dict[str, Any]:
+    recorded = msgspec.to_builtins(fold.record.environment) if fold.record is not None else {}
+    recorded.setdefault("torch", debug.get("torch_version"))
+    told = {name: version for name in VERSIONS if isinstance(version := recorded.get(name), str)}
+    # "+cu130" is for which device it was built, and one of the two sources leaves it out.
+    return {name: version.partition("+")[0] for name, version in told.items()}
+
+
+def _mirroring(fold: Fold, printed: str | None) -> dict[str, Any]:
+    assert fold.checkpoint is not None
+    declared = fold.checkpoint.declared_axes if fold.checkpoint.has_declared_axes else None
+    found: dict[str, Any] = {TEST_TIME: declared if problem_with(declared) else list(normalise(declared))}
+    trained = mirrored_in_training(fold, printed)
+    return found if trained is None else {**found, MIRRORED: trained}
+
+
+def mirrored_in_training(fold: Fold, printed: str | None) -> list[int] | None:
+    """The axes that training flipped, alone, often enough; ``None`` where nothing tells."""
+    if fold.record is not None:
+        mirroring = fold.record.mirroring
+        if mirroring.flips and mirroring.state in ("observed", "measured"):
+            return [flip.axes[0] for flip in mirroring.flips if len(flip.axes) == 1 and flip.verdict == "trained"]
+        return None if mirroring.safe_axes is None else list(mirroring.safe_axes)
+    described = described_mirroring(printed) if printed is not None else None
+    return list(described.axes) if described is not None and (described.axes or described.complete) else None
+
+
+# ---------------------------------------------------------------- what differs
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs between a baseline and a run, and what could not be compared, in words."""
+
+    changes: list[Change] = []
+    unknown: list[str] = []
+
+
+def compared(baseline: RunSettings, run: RunSettings) -> Compared:
+    """Every changed setting once: what follows from another change that is listed is left out.
+
+    Raises:
+        RecursionError: values are nested too deeply.
+    """
+    changes: list[Change] = []
+    unknown: list[str] = []
+    for what, before, after in (
+        ("plans", baseline.plans, run.plans),
+        ("the trainer's attributes", baseline.trainer, run.trainer),
+    ):
+        if before is None or after is None:
+            unknown.append(what)
+        else:
+            changes += differences("", before, after)
+    both = [name for name in baseline.facts if name in run.facts]
+    changes += differences("", {name: baseline.facts[name] for name in both}, {name: run.facts[name] for name in both})
+    unknown += [name for name in (MIRRORED, LEARNING_RATE) if name not in both]
+    augmentation = _augmentation(baseline, run)
+    unknown += ["augmentation"] if augmentation is None else []
+    return Compared(
+        changes=_once([*changes, *(augmentation or [])], _mirror_alike(baseline) and _mirror_alike(run)),
+        unknown=unknown,
+    )
+
+
+def _augmentation(baseline: RunSettings, run: RunSettings) -> list[Change] | None:
+    """By the best evidence that both have; ``None`` where there is none that both have."""
+    trees = baseline.tree, run.tree
+    if all(map(_has_parameters, trees)):
+        return _named(*trees)
+    if baseline.printed is not None and run.printed is not None:
+        return _named(baseline.printed, run.printed)
+    if None in trees:
+        return None
+    found = _named(*map(_without_parameters, trees))
+    if not found and None not in (baseline.fingerprint, run.fingerprint) and baseline.fingerprint != run.fingerprint:
+        found.append(("augmentation parameters", "not recorded which", "others"))
+    return found
+
+
+def _has_parameters(tree: Any, depth: int = 0) -> bool:
+    if isinstance(tree, list):
+        return depth < DEEPEST and any(_has_parameters(entry, depth + 1) for entry in tree)
+    return isinstance(tree, dict) and ("parameters" in tree or _has_parameters(tree.get("children"), depth + 1))
+
+
+def _without_parameters(tree: Any, depth: int = 0) -> Any:
+    if isinstance(tree, list) and depth < DEEPEST:
+        return [_without_parameters(entry, depth + 1) for entry in tree]
+    if not isinstance(tree, dict):
+        return tree
+    kept = {name: value for name, value in tree.items() if name not in ("parameters", "code")}
+    return {**kept, "children": _without_parameters(kept["children"], depth + 1)} if "children" in kept else kept
+
+
+def _named(before: Any, after: Any) -> list[Change]:
+    return [
+        (transform_name(key), was, now)
+        for key, was, now in differences("", before, after)
+        if not key.endswith(".where")
+    ]
+
+
+def transform_name(key: str) -> str:
+    """``[ComposeTransforms].children[RandomTransform of X].probability`` as ``X.probability``."""
+    inside, _, rest = key.rpartition("]")
+    transform = inside.rpartition("[")[2].rpartition(" of ")[2]
+    parts = [part for part in rest.split(".") if part and part not in ("parameters", "children")]
+    return ".".join([transform or AUGMENTATION, *parts])
+
+
+def _mirror_alike(run: RunSettings) -> bool:
+    """Whether a run mirrors at test time as in training, so that both are one setting."""
+    return MIRRORED in run.facts and run.facts[MIRRORED] == run.facts[TEST_TIME]
+
+
+def _once(changes: list[Change], mirror_alike: bool) -> list[Change]:
+    """Without what follows from another change: the same setting under a second name, or its trace elsewhere."""
+    changed = {name for name, _, _ in changes}
+    kept: dict[str, list[Change]] = {}
+    for change in changes:
+        name, origin = change[0], change[0].rpartition(".")[2]
+        follows = (
+            (origin != name and origin in changed)  # SpatialTransform.patch_size from patch_size
+            or (name.startswith("MirrorTransform") and MIRRORED in changed)
+            or (name == TEST_TIME and MIRRORED in changed and mirror_alike)
+            or (name == "num_input_channels" and "dataset.channel_names" in changed)
+            or (name == "network" and any(one.startswith("architecture") for one in changed))
+            or (origin == "ds_scales" and any(one.startswith("architecture") for one in changed))
+        )
+        # batch_size stands in plans and trainer; two transforms of one class may each have changed.
+        if not follows and (name not in kept or "Transform" in name):
+            kept.setdefault(name, []).append(change)
+    return [change for group in kept.values() for change in group]

@@ -1,0 +1,240 @@
+"""A comparison of runs as a table, as CSV and as one page with a plot; made from its JSON document."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .escape import escaped
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: More labels than this make a table that nobody can read; CSV, JSON and the page have all of them.
+FEW_LABELS = 4
+#: A changed value that is longer is cut for people; JSON has all of it.
+LONGEST_VALUE = 60
+#: Below this width, a run is a few lines instead of a row.
+TABLE_WIDTH = 110
+#: A spreadsheet takes a cell that starts so for a formula.
+FORMULA = ("=", "+", "-", "@")
+
+
+def change_words(change: Mapping[str, Any]) -> str:
+    """``initial_lr: 0.01 -> 0.001``, ``GaussianNoiseTransform: taken out``."""
+    name = escaped(change["setting"], LONGEST_VALUE)
+    if "run" not in change:
+        return (
+            f"{name}: taken out" if _is_transform(change["baseline"]) else f"{name}: {_short(change['baseline'])} -> -"
+        )
+    if "baseline" not in change:
+        return f"{name}: added" if _is_transform(change["run"]) else f"{name}: - -> {_short(change['run'])}"
+    return f"{name}: {_short(change['baseline'])} -> {_short(change['run'])}"
+
+
+def row_words(row: Mapping[str, Any]) -> str:
+    """What a run differs by, for people; ``nothing`` only where everything could be compared."""
+    if row["is_baseline"]:
+        return "(baseline)"
+    told = [change_words(change) for change in row["differences"]]
+    if row["unknown"]:
+        told.append(f"not known: {', '.join(row['unknown'])}")
+    return "; ".join(told) or "nothing"
+
+
+def heading(baseline: Mapping[str, Any]) -> str:
+    """``Dataset002_Discs, 2d: against MODEL (trained by nnUNetTrainer)``."""
+    group = ", ".join(escaped(baseline[name] or "not known", 60) for name in ("dataset", "configuration"))
+    return f"{group}: against {escaped(baseline['model'])} ({baseline['why']})"
+
+
+def groups(document: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]:
+    """Each baseline with the runs of its data set and configuration, in their order."""
+    keys = ("dataset", "configuration")
+    return [
+        (baseline, rows)
+        for baseline in document["baselines"]
+        if (rows := [row for row in document["runs"] if all(row[key] == baseline[key] for key in keys)])
+    ]
+
+
+def labels_in(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every label that any of the runs was scored on."""
+    return list(dict.fromkeys(label for row in rows for dice in _dice(row) for label in dice["labels"]))
+
+
+# ---------------------------------------------------------------- terminal
+
+
+def print_comparison(console: Console, document: Mapping[str, Any]) -> None:
+    """A table for each data set and configuration; on a narrow terminal a few lines for each run."""
+    from rich.text import Text
+
+    for number, (baseline, rows) in enumerate(groups(document)):
+        console.print(Text(("\n" if number else "") + heading(baseline)), overflow="fold")
+        console.print()
+        labels = labels_in(rows)
+        if console.width >= TABLE_WIDTH:
+            console.print(_table(rows, labels if len(labels) <= FEW_LABELS else []))
+        else:
+            _print_lines(console, rows)
+        if len(labels) > FEW_LABELS:
+            console.print(Text(f"\n{len(labels)} labels: --format csv, json or html show each"))
+
+
+def _table(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for title in ("run", "differs by"):
+        table.add_column(title, overflow="fold")
+    titles = ("epochs", "pseudo", "validation", "gap", *(escaped(label, 20) for label in labels))
+    for title in (*titles, "evidence"):
+        table.add_column(title, justify="left" if title == "evidence" else "right", no_wrap=True)
+    for row in rows:
+        validated = [row["validation_dice"]["labels"].get(label) for label in labels]
+        figures = [row["pseudo_dice"]["mean"], row["validation_dice"]["mean"], row["gap"], *validated]
+        cells = [run_name(row), row_words(row), _count(row["epochs"]), *map(figure, figures), row["evidence"]]
+        table.add_row(*map(Text, cells), style="bold" if row["is_baseline"] else None)
+    return table
+
+
+def _print_lines(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    from rich.text import Text
+
+    for row in rows:
+        scored = (
+            f"{_count(row['epochs'])} epochs, pseudo {figure(row['pseudo_dice']['mean'])}, "
+            f"validation {figure(row['validation_dice']['mean'])}, gap {figure(row['gap'])} ({row['evidence']})"
+        )
+        for line in (run_name(row), f"  {row_words(row)}", f"  {scored}"):
+            console.print(Text(line), overflow="fold")
+
+
+def run_name(row: Mapping[str, Any]) -> str:
+    """The model folder's name and the fold."""
+    fold = "mean of folds" if row["fold"] == "mean" else f"fold {escaped(row['fold'], 20)}"
+    return f"{escaped(row['model'])}, {fold}"
+
+
+def figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+# ---------------------------------------------------------------- CSV
+
+
+def comparison_csv(document: Mapping[str, Any]) -> str:
+    """One line a run, one column a label; what could not be read has a line with its error."""
+    rows = document["runs"]
+    labels = labels_in(rows)
+    told = ("model", "fold", "trainer", "plans", "configuration", "dataset", "baseline")
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    head = [*told, "differs_by", "epochs", "pseudo_dice", "validation_dice", "gap"]
+    head += [f"{what}_dice_{label}" for what in ("pseudo", "validation") for label in labels]
+    writer.writerow(map(_cell, [*head, "evidence", "error"]))
+    for row in rows:
+        figures = [row["epochs"], row["pseudo_dice"]["mean"], row["validation_dice"]["mean"], row["gap"]]
+        figures += [dice["labels"].get(label) for dice in _dice(row) for label in labels]
+        writer.writerow(map(_cell, [*(row[name] for name in told), row_words(row), *figures, row["evidence"], None]))
+    for error in [*document["errors"], *document["skipped"]]:
+        writer.writerow(map(_cell, [None] * (len(head) + 1) + [error]))
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, (int, float)):
+        return value
+    shown = escaped(value)
+    return f"'{shown}" if shown.startswith(FORMULA) else shown
+
+
+# ---------------------------------------------------------------- page
+
+
+class Plotted(msgspec.Struct, frozen=True, kw_only=True):
+    """A run in the plot, positions in the picture's units; ``None`` where there is no figure."""
+
+    name: str
+    words: str
+    y: float
+    pseudo: float | None
+    validation: float | None
+    row: Mapping[str, Any]
+
+
+#: The plot, in units that a browser scales: names to the left, Dice from 0 to 1 to the right.
+PLOT_LEFT, PLOT_WIDTH, ROW_HEIGHT, PLOT_TOP = 430, 500, 40, 30
+
+
+def comparison_page(document: Mapping[str, Any], *, title: str, made_at: str, version: str) -> str:
+    """One self-contained page: for each data set and configuration a plot and a table that can be sorted.
+
+    Args:
+        document: as ``nnguard compare --format json`` prints it; everything in it is escaped.
+        title: what was compared, for people.
+        made_at: date and time, for people.
+        version: nnguard's.
+    """
+    from .html import template
+
+    sections = [
+        {"heading": heading(baseline), "plot": _plot(rows), "labels": labels_in(rows)}
+        for baseline, rows in groups(document)
+    ]
+    return template("comparison.html.jinja").render(
+        title=title, made_at=made_at, version=version, sections=sections, figure=figure, document=document,
+        left=PLOT_LEFT, width=PLOT_WIDTH, height=ROW_HEIGHT, top=PLOT_TOP,
+    )  # fmt: skip
+
+
+def _plot(rows: Sequence[Mapping[str, Any]]) -> list[Plotted]:
+    def across(dice: float | None) -> float | None:
+        return None if dice is None else round(PLOT_LEFT + PLOT_WIDTH * min(1.0, max(0.0, dice)), 1)
+
+    return [
+        Plotted(
+            name=run_name({**row, "model": str(row["model"]).rstrip("/").rpartition("/")[2]}),
+            words=row_words(row),
+            y=PLOT_TOP + ROW_HEIGHT * (place + 0.5),
+            pseudo=across(row["pseudo_dice"]["mean"]),
+            validation=across(row["validation_dice"]["mean"]),
+            row=row,
+        )
+        for place, row in enumerate(rows)
+    ]
+
+
+# ---------------------------------------------------------------- small parts
+
+
+def _dice(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    return row["pseudo_dice"], row["validation_dice"]
+
+
+def _is_transform(value: Any) -> bool:
+    return isinstance(value, Mapping) and "class" in value
+
+
+def _short(value: Any) -> str:
+    """A value on one line; numbers to five digits, for rotation is a fraction of pi."""
+    return escaped(_plain(value), LONGEST_VALUE)
+
+
+def _plain(value: Any, depth: int = 0) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, (list, tuple)) and depth < 4:
+        return f"[{', '.join(_plain(entry, depth + 1) for entry in value)}]"
+    return str(value["class"]).rpartition(".")[2] if _is_transform(value) else str(value)
