@@ -108,6 +108,13 @@ RULES = _catalogue(
         "The pipeline was changed after the workers had copied it: the change has no effect.",
         True,
     ),
+    (
+        "NNG116",
+        "unread-flip",
+        HARMFUL,
+        "The predictor uses a flip under which the trained network was measured to lose Dice.",
+        True,
+    ),
     ("NNG201", "spacing-changed", HARMFUL, "The folder's plans resample to another spacing than training used."),
     (
         "NNG202",

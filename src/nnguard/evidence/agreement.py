@@ -9,16 +9,17 @@ import msgspec
 import numpy as np
 
 from ..record import Axes
+from ..rules.measured import FEWEST_CASES
 
-#: A flip that costs more Dice than this against the plain answer, over the cases, is harmful. Measured on eight of the
-#: demo's test images: the default trainer's flips lost 0.001 at most; issue 2552's, never trained, lost 0.95
-#: where x is in them and nothing along y, where the discs are symmetric.
+#: A flip that costs more Dice than this against the plain answer is harmful. docs/fliptest.md has what was measured:
+#: flips that a network reads lost 0.03 at most, those that it does not read 0.88 and more.
 HARM = 0.05
-#: Without reference labels: a safe flip agrees with the plain answer at least this much, a harmful one at most so
-#: much, and between them the answer is open. Measured on the same images: the issue's model agrees at 0.98 along
-#: axis 0 and at 0.02 along axis 1; but the default trainer's, which mirroring keeps from telling left from right,
-#: agrees at 0.50 to 0.58 under flips that it was trained on. Low agreement alone may be a network unsure of itself.
-SAFE_AGREEMENT, HARMFUL_AGREEMENT = 0.8, 0.25
+#: A network whose plain answer has less Dice than this has too little to lose for a loss of ``HARM`` to stand out.
+LEAST_DICE = 4 * HARM
+#: Without reference labels: an answer that agrees with the plain one at a loses at most 1 - a against any reference
+#: of the plain answer's size, and less than 2 (1 - a) against every other. Nothing says which of two answers that
+#: differ is wrong, so low agreement is no verdict: it may be the plain answer, or a network unsure of both.
+SAFE_AGREEMENT = 1 - HARM
 #: Percentile bootstrap over cases (Efron, 1979), 95 %; seeded, so that a verdict repeats.
 RESAMPLES, SEED = 2000, 2552
 
@@ -38,8 +39,9 @@ class CaseScores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """A mean over cases and its interval; no interval from a single case."""
+    """A mean over ``cases`` and its interval; no interval from a single case."""
 
+    cases: int = 0
     mean: float | None = None
     low: float | None = None
     high: float | None = None
@@ -67,27 +69,32 @@ def mean_of(scores: Scores) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def estimate(values: Sequence[float | None]) -> Estimate:
-    """The mean over cases with its 95 % percentile bootstrap interval; cases without a value do not count."""
+def estimate(values: Sequence[float | None], beyond: float = 0.05) -> Estimate:
+    """The mean over cases with its percentile bootstrap interval; cases without a value do not count.
+
+    Args:
+        values: one a case.
+        beyond: how often the interval may miss; 0.05 is 95 %.
+    """
     known = np.array([value for value in values if value is not None], dtype=float)
     if not len(known):
         return Estimate()
     mean = float(known.mean())
     if len(known) == 1:
-        return Estimate(mean=mean)
+        return Estimate(cases=1, mean=mean)
     chosen = np.random.default_rng(SEED).integers(0, len(known), (RESAMPLES, len(known)))
-    low, high = np.percentile(known[chosen].mean(axis=1), [2.5, 97.5])
-    return Estimate(mean=mean, low=float(low), high=float(high))
+    low, high = np.percentile(known[chosen].mean(axis=1), [50 * beyond, 100 - 50 * beyond])
+    return Estimate(cases=len(known), mean=mean, low=float(low), high=float(high))
 
 
 def loss_of(flip: Axes, cases: Sequence[CaseScores]) -> Estimate:
-    """How much Dice a flip costs against the plain answer, case by case."""
-    return estimate([difference(mean_of(case.plain), mean_of(case.flipped.get(flip, {}))) for case in cases])
+    """How much Dice a flip costs against the plain answer, case by case: the mean over labels."""
+    return _overall([losses_by_label(case.plain, case.flipped.get(flip, {})) for case in cases])
 
 
 def gain_of_tta(cases: Sequence[CaseScores]) -> Estimate:
     """How much Dice the configured test-time mirroring gains against the plain answer; negative where it costs."""
-    return estimate([difference(mean_of(case.tta), mean_of(case.plain)) for case in cases])
+    return _overall([losses_by_label(case.tta, case.plain) for case in cases])
 
 
 def difference(first: float | None, second: float | None) -> float | None:
@@ -95,22 +102,69 @@ def difference(first: float | None, second: float | None) -> float | None:
 
 
 def judge_flip(flip: Axes, cases: Sequence[CaseScores]) -> Judgement:
-    """By Dice against the reference where there is one, else by agreement with the plain answer."""
-    loss = loss_of(flip, cases)
-    if loss.mean is not None:
-        low, high = _bounds(loss)
-        return "safe" if high <= HARM else "harmful" if low > HARM else "unsettled"
-    agreement = estimate([mean_of(case.agreement[flip]) for case in cases])
-    if agreement.mean is None:
+    """By the Dice that the flip loses, where there are references; by agreement with the plain answer, where not.
+
+    A verdict takes ``FEWEST_CASES``, and holds for every label: one of many that a flip exchanges hardly moves a mean.
+    Agreement alone can show a flip to be safe, and never to be harmful.
+    """
+    losses = [losses_by_label(case.plain, case.flipped.get(flip, {})) for case in cases]
+    if any(losses):
+        return _by_loss(losses, [mean_of(case.plain) for case in cases])
+    return _by_agreement([case.agreement[flip] for case in cases])
+
+
+def judge_tta(cases: Sequence[CaseScores]) -> Judgement:
+    """The same of the configured test-time mirroring as a whole; ``unsettled`` without references."""
+    losses = [losses_by_label(case.plain, case.tta) for case in cases]
+    return _by_loss(losses, [mean_of(case.plain) for case in cases]) if any(losses) else "unsettled"
+
+
+def losses_by_label(plain: Scores, other: Scores) -> dict[int, float]:
+    """How much Dice each label loses against the plain answer."""
+    return {label: loss for label, score in plain.items() if (loss := difference(score, other.get(label))) is not None}
+
+
+def worst_label(flip: Axes, cases: Sequence[CaseScores]) -> tuple[int, float] | None:
+    """The label that a flip costs most, and its mean loss; ``None`` without references."""
+    means = {
+        label: one.mean
+        for label, one in _of_labels(
+            [losses_by_label(case.plain, case.flipped.get(flip, {})) for case in cases]
+        ).items()
+        if one.mean is not None
+    }
+    return max(means.items(), key=lambda item: (item[1], -item[0])) if means else None
+
+
+def _by_loss(losses: Sequence[dict[int, float]], plain: Sequence[float | None]) -> Judgement:
+    overall = _overall(losses)
+    labels = _of_labels(losses)
+    if any(one.cases >= FEWEST_CASES and (one.low or 0.0) > HARM for one in (overall, *labels.values())):
+        return "harmful"
+    readable = estimate([score for score, loss in zip(plain, losses, strict=True) if loss])
+    if overall.cases < FEWEST_CASES or (readable.low or 0.0) < LEAST_DICE:
         return "unsettled"
-    low, high = _bounds(agreement)
-    return "safe" if low >= SAFE_AGREEMENT else "harmful" if high <= HARMFUL_AGREEMENT else "unsettled"
+    kept = all(one.mean is not None and one.mean <= HARM for one in labels.values())
+    return "safe" if kept and overall.high is not None and overall.high <= HARM else "unsettled"
 
 
-def _bounds(value: Estimate) -> tuple[float, float]:
-    """The interval, or the mean alone where there is none."""
-    assert value.mean is not None
-    return (value.mean if value.low is None else value.low, value.mean if value.high is None else value.high)
+def _overall(losses: Sequence[dict[int, float]]) -> Estimate:
+    return estimate([sum(loss.values()) / len(loss) if loss else None for loss in losses])
+
+
+def _by_agreement(agreements: Sequence[Scores]) -> Judgement:
+    overall = estimate([mean_of(scores) for scores in agreements])
+    if overall.cases < FEWEST_CASES:
+        return "unsettled"
+    known = [{label: score for label, score in scores.items() if score is not None} for scores in agreements]
+    kept = all(one.mean is not None and one.mean >= SAFE_AGREEMENT for one in _of_labels(known).values())
+    return "safe" if kept and overall.low is not None and overall.low >= SAFE_AGREEMENT else "unsettled"
+
+
+def _of_labels(by_case: Sequence[Mapping[int, float]]) -> dict[int, Estimate]:
+    """Label -> its estimate over the cases that have it; wider intervals, for one of many may stray by chance."""
+    labels = sorted({label for one in by_case for label in one})
+    return {label: estimate([one.get(label) for one in by_case], 0.05 / len(labels)) for label in labels}
 
 
 def safe_axes_by(judgements: Mapping[Axes, Judgement], dims: int, agreement: Mapping[Axes, float | None]) -> Axes:

@@ -1,4 +1,4 @@
-"""A predictor starts: NNG101, NNG102, NNG105, NNG106, NNG108, NNG109, NNG112, NNG113."""
+"""A predictor starts: NNG101, NNG102, NNG105, NNG106, NNG108, NNG109, NNG112, NNG113, NNG116."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ..findings import Finding
 from ..flips import flips_of, safe_axes
 from ..record import Axes, Record
 from . import remedies
+from .measured import check_measured, measurement_of
 from .shared import plain_view, seen_words, swapped
 from .subjects import Prediction
 from .verdicts import JUDGED, axes_named_by, dimensions, evidence_data, evidence_of, severity_of, unsound_flips
@@ -33,10 +34,15 @@ def check_prediction(record: Record | None, prediction: Prediction) -> list[Find
         findings.append(malformed_in_prediction(record, prediction, problem))
     if record is not None:
         findings += edited_axes(record, prediction)
+    measured = measurement_of(record, prediction)
+    if not problem:
+        findings += check_measured(record, prediction, normalise(used))
     if record is None or record.mirroring.state not in JUDGED:
-        if record is not None and not problem and shown_all_the_same(record, normalise(used)):
+        if measured is not None or (record is not None and not problem and shown_all_the_same(record, normalise(used))):
             return findings
         return [*findings, unverified_prediction(record, prediction)]
+    if not problem and record.mirroring.state == "measured" and measured is not None:
+        return findings + unused(record, prediction, normalise(used))
     if not problem:
         findings += used_axes(record, prediction, normalise(used))
     return findings + plain_view(record, prediction.subject)

@@ -5,15 +5,21 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
+import msgspec
+
 from ..findings import ADVISORY
 from ..flips import flips_of, safe_axes
 from ..record import Axes, FlipEvidence, Record
+from .subjects import Measurement
 from .wording import flip_data
 
 #: States whose verdict may be harmful and may be corrected.
 SETTLED = ("observed", "measured")
 #: States that say which flips were trained at all.
 JUDGED = (*SETTLED, "declared")
+
+#: The entry of ``Record.measured`` that holds a ``Measurement``.
+FLIPTEST = "fliptest"
 
 #: nnU-Net has 2D and 3D data. A hostile record or checkpoint may claim a thousand axes, and flips double with each.
 MOST_AXES = 3
@@ -35,7 +41,7 @@ def narrowed_axes(record: Record | None, axes: Any) -> Any:
     return safe_axes(evidence_of(record), axes_named_by(axes, record.spatial_dims)) or None
 
 
-def evidence_of(record: Record) -> dict[Axes, FlipEvidence]:
+def shown_by(record: Record) -> dict[Axes, FlipEvidence]:
     """Flip -> evidence. A declared or measured record may only name its safe axes: their flips count as trained."""
     evidence = {flip.axes: flip for flip in record.mirroring.flips}
     if record.mirroring.state in ("declared", "measured"):
@@ -44,6 +50,25 @@ def evidence_of(record: Record) -> dict[Axes, FlipEvidence]:
                 flip, FlipEvidence(axes=flip, count=0, rate=1.0, low=0.0, high=1.0, verdict="trained", labels="kept")
             )
     return evidence
+
+
+def evidence_of(record: Record) -> dict[Axes, FlipEvidence]:
+    """What was shown, without the flips that the trained network, where it was run, was not found to read."""
+    evidence, measured = shown_by(record), measurement_in(record)
+    if measured is None:
+        return evidence
+    return {flip: seen for flip, seen in evidence.items() if measured.verdict(flip) == "safe"}
+
+
+def measurement_in(record: Record) -> Measurement | None:
+    """What ``annotate`` or ``repair --from-fliptest`` put into the record."""
+    entry = (record.measured or {}).get(FLIPTEST)
+    if entry is None:
+        return None
+    try:
+        return msgspec.convert(entry, Measurement)
+    except msgspec.ValidationError:
+        return None
 
 
 def all_safe_axes(record: Record) -> Axes:
@@ -57,8 +82,8 @@ def dimensions(*known: int | None) -> int:
 
 
 def unsound_flips(record: Record, axes: Axes) -> dict[str, list[Axes]]:
-    """The flips of ``axes`` that test-time mirroring should not use: ``swapped``, ``unseen``, ``rare``."""
-    evidence = evidence_of(record)
+    """The flips of ``axes`` that training speaks against: ``swapped``, ``unseen``, ``rare``."""
+    evidence = shown_by(record)
     unsound: dict[str, list[Axes]] = {"swapped": [], "unseen": [], "rare": []}
     for flip in flips_of(axes):
         seen = evidence.get(flip)
@@ -95,7 +120,7 @@ def severity_of(record: Record) -> str | None:
 
 def evidence_data(record: Record, flips: list[Axes], axes: Axes, safe: Axes) -> dict[str, Any]:
     """The numbers behind a finding on ``flips``, as plain data."""
-    evidence = evidence_of(record)
+    evidence = shown_by(record)
     plain = record.mirroring.plain_rate
     return {
         "state": record.mirroring.state,

@@ -1,0 +1,177 @@
+"""NNG116, and NNG108 for what stayed open: the flips in use against what the trained network itself answered."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..axes import written
+from ..findings import Finding
+from ..flips import flips_of, safe_axes
+from ..record import Axes, Record
+from . import remedies
+from .subjects import MeasuredFlip, Measurement, Prediction
+from .verdicts import evidence_of, measurement_in, shown_by
+from .wording import flip_name, flip_names, joined
+
+#: A flip that harms every other case goes unseen in four cases with (1/2)^4 = 6 %, in five with 3 %: fewer are no
+#: verdict at the 95 % that nnguard asks of one.
+FEWEST_CASES = 5
+
+
+def measurement_of(record: Record | None, prediction: Prediction) -> Measurement | None:
+    """What lies beside the checkpoint, or else what its record keeps."""
+    if prediction.measured is not None:
+        return prediction.measured
+    return measurement_in(record) if record is not None else None
+
+
+def check_measured(record: Record | None, prediction: Prediction, axes: Axes) -> list[Finding]:
+    """NNG116 for the flips in use that the network cannot read, and that training is not known to have left out.
+
+    Where nothing was observed, NNG108 for those that the measurement leaves open.
+
+    Args:
+        record: the checkpoint's; ``None`` where there is none.
+        prediction: what the predictor uses.
+        axes: the axes in use, well-formed.
+    """
+    measured = measurement_of(record, prediction)
+    if measured is None:
+        return []
+    observed = record is not None and record.mirroring.state in ("observed", "declared")
+    shown = shown_by(record) if record is not None and observed else {}
+    # What training is known to have left out is NNG101's and NNG112's business.
+    flips = [flip for flip in flips_of(axes) if not observed or _trained(shown.get(flip))]
+    harmful = [flip for flip in flips if measured.verdict(flip) == "harmful"]
+    unsettled = [] if observed else [flip for flip in flips if measured.verdict(flip) not in ("safe", "harmful")]
+    findings = [unread(record, prediction, measured, axes, harmful)] if harmful else []
+    if unsettled:
+        findings.append(left_open(record, prediction, measured, axes, unsettled))
+    return findings
+
+
+def unread(
+    record: Record | None, prediction: Prediction, measured: Measurement, axes: Axes, harmful: list[Axes]
+) -> Finding:
+    """NNG116."""
+    return Finding(
+        "NNG116",
+        prediction.subject,
+        f"The predictor mirrors {_names(harmful, record, prediction)}, under which the network was measured to lose "
+        "Dice.",
+        seen=f"{in_words(measured, harmful, prediction)}; predictor uses axes {written(prediction.axes)}, "
+        f"from {prediction.axes_from}",
+        effect=_cost(measured, axes),
+        remedy=_remedy(record, prediction, measured, axes),
+        evidence=_data(measured, harmful, axes),
+        setting=written(axes),
+    )
+
+
+def left_open(
+    record: Record | None, prediction: Prediction, measured: Measurement, axes: Axes, flips: list[Axes]
+) -> Finding:
+    """NNG108: measured, and not settled."""
+    why = (
+        f"{measured.cases} cases, where a verdict takes {FEWEST_CASES}"
+        if measured.cases < FEWEST_CASES
+        else "low agreement does not tell which of two answers is wrong"
+        if measured.plain_dice is None
+        else "its interval lies on both sides of what counts as harm"
+    )
+    return Finding(
+        "NNG108",
+        prediction.subject,
+        f"Whether the network can read {_names(flips, record, prediction)} is not known: nnguard fliptest left it "
+        f"open ({why}).",
+        seen=f"{in_words(measured, flips, prediction)}; predictor uses axes {written(prediction.axes)}, "
+        f"from {prediction.axes_from}",
+        effect="nothing is known of these flips, which is not the same as nothing wrong.",
+        remedy=(
+            f"Until it is known, predict without mirroring:\n    {remedies.without_mirroring(prediction)}\n"
+            "To settle it, test more cases, with labels:\n"
+            "    nnguard fliptest MODEL_FOLDER -i IMAGES -l LABELS -n 20 -o MODEL_FOLDER"
+        ),
+        evidence=_data(measured, flips, axes),
+        setting=written(axes),
+    )
+
+
+def in_words(measured: Measurement, flips: list[Axes], prediction: Prediction) -> str:
+    """``measured with nnguard fliptest on 8 cases: plain Dice 0.94, axis 1 0.02``."""
+    cases = f"{measured.cases} case{'' if measured.cases == 1 else 's'}"
+    told = [one for one in measured.flips if one.axes in flips]
+    names = [flip_name(one.axes, prediction.spatial_dims, prediction.transpose_forward) for one in told]
+    if measured.plain_dice is not None:
+        parts = [f"plain Dice {measured.plain_dice:.2f}"]
+        parts += [f"{name} {one.dice:.2f}" for name, one in zip(names, told, strict=True) if one.dice is not None]
+    else:
+        parts = [
+            f"{name} agrees with the plain answer at {one.agreement:.2f}"
+            for name, one in zip(names, told, strict=True)
+            if one.agreement is not None
+        ]
+    return f"measured with nnguard fliptest on {cases}: {', '.join(parts) or 'no figures'}"
+
+
+def safe_by_both(record: Record | None, measured: Measurement, axes: Axes) -> Axes:
+    """The largest subset of ``axes`` that was measured to be safe and, where training was observed, that it showed."""
+    sound = {flip: _Safe(one) for flip in flips_of(axes) if (one := _measured(measured, flip)) is not None}
+    if record is not None and record.mirroring.state == "observed":
+        shown = evidence_of(record)
+        sound = {flip: one for flip, one in sound.items() if _trained(shown.get(flip))}
+    return safe_axes(sound, axes)
+
+
+class _Safe:
+    """A measured flip as ``flips.safe_axes`` takes evidence; ties go to the flip that agrees best."""
+
+    labels = "kept"
+
+    def __init__(self, flip: MeasuredFlip):
+        self.verdict = "trained" if flip.verdict == "safe" else "unseen"
+        self.rate = flip.agreement or 0.0
+
+
+def _measured(measured: Measurement, flip: Axes) -> MeasuredFlip | None:
+    return next((one for one in measured.flips if one.axes == flip), None)
+
+
+def _trained(seen: object) -> bool:
+    labels = getattr(seen, "labels", None)
+    return getattr(seen, "verdict", None) == "trained" and labels not in ("swapped", "mixed")
+
+
+def _names(flips: list[Axes], record: Record | None, prediction: Prediction) -> str:
+    if record is not None:
+        return flip_names(flips, record)
+    return joined(flip_name(flip, prediction.spatial_dims, prediction.transpose_forward) for flip in flips)
+
+
+def _cost(measured: Measurement, axes: Axes) -> str:
+    if measured.plain_dice is not None and measured.tta_dice is not None and measured.tta_axes == axes:
+        cost = measured.plain_dice - measured.tta_dice
+        if cost > 0:
+            return f"on the cases that were tested, this mirroring costs {cost:.2f} Dice."
+    return "views that the network cannot read are averaged in: segmentations get worse without any error."
+
+
+def _remedy(record: Record | None, prediction: Prediction, measured: Measurement, axes: Axes) -> str:
+    safe = safe_by_both(record, measured, axes)
+    text = remedies.for_prediction(prediction, safe)
+    mending = f"nnguard repair {remedies.quote(prediction.subject)}"
+    if prediction.measured_file is None:
+        return text
+    return text.replace(mending, f"{mending} --from-fliptest {remedies.quote(prediction.measured_file)}")
+
+
+def _data(measured: Measurement, flips: list[Axes], axes: Axes) -> dict[str, object]:
+    return {
+        "grade": "fliptest",
+        "axes": list(axes),
+        "cases": measured.cases,
+        "plain_dice": measured.plain_dice,
+        "tta_dice": measured.tta_dice,
+        "safe_axes": list(measured.safe_axes),
+        "flips": [msgspec.to_builtins(one) for one in measured.flips if one.axes in flips],
+    }
