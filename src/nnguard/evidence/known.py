@@ -45,6 +45,11 @@ _LIBRARIES = (
     "batchgeneratorsv2.",
     "nnunetv2.training.data_augmentation.",
 )
+#: They turn, zoom and crop, and neither mirror nor relabel.
+_RESAMPLING = {
+    ("batchgeneratorsv2.transforms.spatial.spatial", "SpatialTransform"),
+    ("batchgenerators.transforms.spatial_transforms", "SpatialTransform"),
+}
 #: Library transforms that can hide a mirror when they meet: a quarter turn of a transposed image is a flip.
 _TURNS = {"Rot90Transform", "TransposeAxesTransform"}
 
@@ -61,6 +66,11 @@ def changes_only_intensity(transform: Any) -> bool:
 def changes_only_representation(transform: Any) -> bool:
     """Whether this is a library transform that writes the same labels in another form."""
     return _name(transform) in _REPRESENTATION or _name(transform)[0].startswith(_REPRESENTATION_MODULES)
+
+
+def only_resamples(transform: Any) -> bool:
+    """Whether this is a library transform that moves image and labels alike, without a flip."""
+    return _name(transform) in _RESAMPLING
 
 
 def is_from_a_library(transform: Any) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from .copying import untouched_randomness
 from .draws import Case, Draw, Form, Runner
 from .foreign import Failed, attempt
-from .known import changes_only_intensity, changes_only_representation
+from .known import changes_only_intensity, changes_only_representation, only_resamples
 from .located import Stage
 from .orientation import image_flip, textured_image
 
@@ -56,6 +56,12 @@ def label_behaviour(
             channels be exchanged after conversion, which costs a second series of draws.
     """
     flips = [flip for flip in flips if flip]
+    if not strangers:
+        # Turning and zooming costs most of a draw, and here what flips has no say in it: the mirrors alone are drawn.
+        unturned = msgspec.structs.replace(form, initial=form.patch)
+        found = _series(stages, case, unturned, flips, _without_resampling, _by_label)
+        if all(behaviour.labels != "unknown" for behaviour in found.values()):
+            return found
     found = _series(stages, case, form, flips, _without_representation, _by_label)
     if case.regions and strangers:
         regions = _series(stages, case, form, flips, changes_only_intensity, _by_region)
@@ -67,6 +73,10 @@ def label_behaviour(
 
 def _without_representation(transform: object) -> bool:
     return changes_only_intensity(transform) or changes_only_representation(transform)
+
+
+def _without_resampling(transform: object) -> bool:
+    return _without_representation(transform) or only_resamples(transform)
 
 
 Reader = Callable[[np.ndarray, np.ndarray, Case, Flip], "Mapping | None"]
