@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -12,9 +13,10 @@ from ..errors import CheckpointError
 from ..findings import Finding, worst_first
 from ..record import Environment
 from ..rules.metrics import check_gap, check_stale
-from ..rules.subjects import Member
-from .folder import CHECKPOINT_NAME, Fold, Model, open_model, read_bounded
+from ..rules.subjects import Member, Scores
+from .folder import CHECKPOINT_NAME, Fold, Model, open_model
 from .predicting import FROM_CHECKPOINT, judge_mirroring, prediction_of
+from .scores import scores_of
 from .staleness import results_of
 from .together import judge_together, member_of
 
@@ -74,13 +76,14 @@ def judge(
         checkpoint_name=model.folds[0].path.name,
         here=here,
     )
-    for fold in readable:
-        findings += judge_results(fold, findings)
+    scores = [scores_of(fold) for fold in readable]
+    for place, fold in enumerate(readable):
+        findings += judge_results(fold, findings, scores[place], [*scores[:place], *scores[place + 1 :]])
     return worst_first(findings)
 
 
-def judge_results(fold: Fold, others: list[Finding]) -> list[Finding]:
-    """NNG401 and NNG402: the fold's own validation against its training and against its axes now."""
+def judge_results(fold: Fold, others: list[Finding], scores: Scores, siblings: Sequence[Scores]) -> list[Finding]:
+    """NNG401 and NNG402: the fold's own validation against its training, the other folds, and its axes now."""
     checkpoint, record = fold.checkpoint, fold.record
     if checkpoint is None:
         return []
@@ -90,35 +93,12 @@ def judge_results(fold: Fold, others: list[Finding]) -> list[Finding]:
         stale = check_stale(str(fold.path), record, checkpoint.declared_axes, results.found, results.commands)
     gap = check_gap(
         str(fold.path),
-        _last_number(checkpoint.logging.get("mean_fg_dice") or checkpoint.logging.get("ema_fg_dice")),
-        validation_dice_of(fold.folder),
+        scores,
         [*(finding for finding in others if finding.subject == str(fold.path)), *stale],
+        siblings=siblings,
+        model=quote(str(fold.folder.parent)),
     )
     return [*gap, *stale]
-
-
-def validation_dice_of(fold_folder: Path) -> float | None:
-    """The mean foreground Dice of ``validation/summary.json``, 0 to 1; ``None`` where it is not there."""
-    text = read_bounded(fold_folder / "validation" / "summary.json")
-    if text is None:
-        return None
-    try:
-        return msgspec.json.decode(text, type=_Summary).foreground_mean.Dice
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-
-
-class _ForegroundMean(msgspec.Struct, frozen=True):
-    Dice: float | None = None
-
-
-class _Summary(msgspec.Struct):
-    foreground_mean: _ForegroundMean = _ForegroundMean()
-
-
-def _last_number(values: Any) -> float | None:
-    last = values[-1] if isinstance(values, list) and values else None
-    return float(last) if isinstance(last, (int, float)) else None
 
 
 def _member(fold: Fold) -> Member:
