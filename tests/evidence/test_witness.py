@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from nnguard.evidence.judged import flip_evidence
+from nnguard.evidence.judged import FEWEST_APART, flip_evidence
 from nnguard.evidence.labels import LabelBehaviour
 from nnguard.evidence.witness import FEWEST_CASES, MOST_STEPS, SILENT, UNCLEAR, Seen, Witness, flip_between
 from nnguard.flips import flips_of
@@ -30,6 +30,15 @@ ALWAYS_0 = loader({(0,): 64})
 class Loss(torch.nn.Module):
     def forward(self, output, target):
         return torch.zeros(())
+
+
+class Network(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(1, 3, 3, padding=1)
+
+    def forward(self, data):
+        return self.convolution(data)
 
 
 def disc(size=16):
@@ -217,3 +226,174 @@ def test_what_goes_wrong_while_listening_does_not_reach_the_step():
     witness.before_step(loss, {"target": disc()[None]})
     loss(None, torch.zeros(1, 1, 16, 16).as_subclass(Odd))
     witness.after_step()
+
+
+# ---------------------------------------------------------------- images
+
+
+def stepped(step, *, network=None, loss=None, sees=PLAIN, steps=MOST_STEPS, image=None, patient=False):
+    """A witness of a whole step: ``step(network, loss, data, target)``."""
+    witness = Witness(sees, 2, (0, 1), "mine.Trainer", patient)
+    network, loss = (Network() if network is None else network), (Loss() if loss is None else loss)
+    torch.manual_seed(0)
+    for _ in range(steps):
+        data = torch.rand(2, 1, 16, 16) if image is None else image()
+        batch = {"data": data, "target": torch.stack([disc(), disc()])}
+        witness.before_step(loss, batch, network)
+        step(network, loss, batch["data"], batch["target"])
+        witness.after_step()
+        if witness.done:
+            break
+    assert not network._forward_hooks
+    assert not loss._forward_pre_hooks
+    return witness
+
+
+def some_of(tensor, axis=0):
+    """The batch with its first case flipped."""
+    return torch.stack([torch.flip(tensor[0], [axis + 1]), *tensor[1:]])
+
+
+def flips_images_only(network, loss, data, target):
+    loss(network(some_of(data)), target)
+
+
+def flips_both(network, loss, data, target):
+    loss(network(some_of(data)), some_of(target))
+
+
+def flips_answers_back(network, loss, data, target):
+    loss(torch.flip(network(torch.flip(data, [2])), [2]), target)
+
+
+def test_a_step_that_flips_images_and_not_their_targets_is_seen():
+    witness = stepped(flips_images_only)
+    assert witness.flipped_apart
+    assert witness.compared > 2 * FEWEST_APART
+    assert witness.apart == witness.compared / 2
+
+
+def test_a_step_that_flips_images_and_targets_together_flips_nothing_apart():
+    witness = stepped(flips_both)
+    assert (witness.apart, witness.flipped_apart) == (0, False)
+    assert witness.compared
+    assert verdicts(witness.verdict()) == {(0,): "trained"}
+
+
+def test_a_step_that_adds_noise_and_contrast_to_flipped_images_is_still_read():
+    def step(network, loss, data, target):
+        flips_images_only(network, loss, 3 * data + 0.05 * torch.randn_like(data), target)
+
+    assert stepped(step).flipped_apart
+
+
+def test_images_that_look_alike_after_a_flip_accuse_nobody():
+    witness = stepped(flips_images_only, image=lambda: torch.ones(2, 1, 16, 16))
+    assert (witness.compared, witness.apart) == (0, 0)
+
+
+def test_answers_that_are_flipped_back_are_no_fault_and_no_verdict():
+    witness = stepped(flips_answers_back)
+    assert not witness.flipped_apart
+    mirroring = witness.verdict()
+    assert mirroring.state == "unknown"
+    assert "is flipped before the loss" in mirroring.reasons[0]
+
+
+@pytest.mark.parametrize("turn", [lambda x: x.flip(2).clone(), lambda x: torch.stack([x[0].flip(1), x[1]]).half()])
+def test_answers_flipped_back_are_seen_behind_a_compiled_network_too(turn):
+    network = torch.compile(Network(), backend="eager")
+
+    def step(network, loss, data, target):
+        loss(turn(network(data)), target)
+
+    assert stepped(step, network=network).verdict().state == "unknown"
+
+
+def test_an_answer_that_is_only_cast_or_sliced_is_not_flipped_back():
+    def step(network, loss, data, target):
+        loss(network(data)[:, :2].half(), target)
+
+    assert stepped(step).verdict().state == "observed"
+
+
+def test_the_answer_that_the_loss_receives_decides_where_a_step_asks_the_network_twice():
+    def step(network, loss, data, target):
+        network(torch.flip(data, [3]))
+        answer = network(data)
+        network(torch.flip(data, [2]))
+        loss(answer, target)
+
+    witness = stepped(step)
+    assert witness.compared
+    assert witness.apart == 0
+
+
+def test_a_compiled_network_is_left_alone():
+    network = torch.compile(Network(), backend="eager")
+    witness = stepped(flips_images_only, network=network)
+    assert (witness.compared, witness.apart) == (0, 0)
+    assert not network._orig_mod._forward_hooks
+
+
+def test_ranks_that_train_together_leave_the_network_alone():
+    assert stepped(flips_images_only, patient=True).compared == 0
+
+
+def test_a_few_cases_apart_are_waited_for():
+    witness = Witness(PLAIN, 2, (), "mine.Trainer")
+    witness.cases[Seen(())] = 2 * FEWEST_CASES
+    assert witness.done
+    witness.apart = 1
+    assert not witness.done
+
+
+# ---------------------------------------------------------------- compiled losses
+
+
+def losses():
+    compiled_in_place = Loss()
+    compiled_in_place.compile(backend="eager")
+    return {"torch.compile": torch.compile(Loss(), backend="eager"), "Module.compile": compiled_in_place}
+
+
+@pytest.mark.parametrize("kind", ["torch.compile", "Module.compile"])
+def test_a_loss_that_is_compiled_on_the_way_is_let_go(kind):
+    loss = losses()[kind]
+    witness = stepped(lambda network, loss, data, target: loss(network(data), target), loss=loss)
+    mirroring = witness.verdict()
+    assert (mirroring.state, mirroring.reasons[0].endswith("the loss is compiled")) == ("unknown", True)
+
+
+def test_a_part_of_the_loss_may_be_compiled():
+    class Outer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = torch.compile(Loss(), backend="eager")
+
+        def forward(self, output, target):
+            return self.inner(output, target)
+
+    assert stepped(flips_both, loss=Outer()).verdict().safe_axes == (0,)
+
+
+def test_nothing_is_added_to_what_a_step_compiles_around_the_loss():
+    graphs = []
+
+    def backend(graph, _examples):
+        graphs.append(graph.code)
+        return graph.forward
+
+    class Real(torch.nn.Module):
+        def forward(self, output, target):
+            return (output.mean() - target.float().mean()) ** 2
+
+    loss, network = Real(), Network()
+    around = torch.compile(lambda data, target: loss(network(data), target), backend=backend, fullgraph=True)
+    witness = stepped(lambda network, loss, data, target: around(data, target), loss=loss, network=network, steps=4)
+    listened = list(graphs)
+    torch._dynamo.reset()
+    graphs.clear()
+    around(torch.rand(2, 1, 16, 16), torch.stack([disc(), disc()]))
+    assert set(listened) == set(graphs)
+    assert witness.verdict().state == "unknown"

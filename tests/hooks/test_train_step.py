@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnguard import MirroringError
+from nnguard import InconsistencyError, MirroringError
 from nnguard.evidence.witness import MOST_STEPS
 from nnguard.hooks import trainer as hook
 
@@ -152,3 +152,57 @@ def steps(made, number=None):
     made.network.train()
     for _ in range(number or made.num_iterations_per_epoch):
         made.train_step(next(made.dataloader_train))
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_compiled_loss_is_declined_with_the_reason_and_trains_as_ever(guard, new_trainer, unmirrored, backend):
+    class nnUNetTrainerCompiledLoss(unmirrored):
+        def _build_loss(self):
+            return torch.compile(super()._build_loss(), backend=backend)
+
+        def train_step(self, batch):
+            return super().train_step(batch)
+
+    guard("warn")
+    made = new_trainer(nnUNetTrainerCompiledLoss)
+    made.on_train_start()
+    training = hook.training_in_hand(made)
+    assert training.witness is None
+    assert not made.loss._orig_mod._forward_pre_hooks
+    mirroring = hook.record_of(made).mirroring
+    assert mirroring.state == "unknown"
+    assert mirroring.reasons[0].endswith("the loss is compiled")
+    steps(made, 1)
+    assert training.steps == 1
+
+
+def test_a_step_that_flips_images_alone_is_told_in_the_first_epoch(guard, new_trainer, base, told):
+    class nnUNetTrainerFlipsImages(base):
+        def train_step(self, batch):
+            batch["data"] = torch.stack(
+                [torch.flip(case, [1]) if n % 2 else case for n, case in enumerate(batch["data"])]
+            )
+            return super().train_step(batch)
+
+    guard("warn")
+    made = new_trainer(nnUNetTrainerFlipsImages)
+    made.on_train_start()
+    assert told.codes == []
+    steps(made, MOST_STEPS)
+    assert told.codes == ["NNG114"]
+    assert "train_step flipped one of the two" in told.texts[0]
+    assert hook.training_in_hand(made).witness is None
+    assert not any(module._forward_hooks for module in made.network.modules())
+
+
+def test_strict_refuses_a_step_that_flips_images_alone(guard, new_trainer, base):
+    class nnUNetTrainerFlipsImages(base):
+        def train_step(self, batch):
+            return super().train_step({**batch, "data": torch.flip(batch["data"], [2])})
+
+    guard("strict")
+    made = new_trainer(nnUNetTrainerFlipsImages)
+    made.on_train_start()
+    with pytest.raises(InconsistencyError) as raised:
+        steps(made, MOST_STEPS)
+    assert "NNG114" in [finding.code for finding in raised.value.findings]

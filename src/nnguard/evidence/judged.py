@@ -9,6 +9,10 @@ from ..record import FlipEvidence, Mirroring, State
 from .labels import LabelBehaviour
 from .probe import FEWEST_CLEAN, Flip, Tally, settled
 
+#: From how many cases, and which share of them, image and segmentation are called apart. A case that is misread
+#: is rare and random; whoever flips one of the two does so again and again.
+FEWEST_APART, SHARE_APART = 4, 0.05
+
 UNKNOWN_LABELS = LabelBehaviour(labels="unknown")
 
 
@@ -29,6 +33,11 @@ def flip_evidence(
         permutation=labels.permutation if count else None,
         source=source,
     )
+
+
+def is_apart(apart: int, compared: int) -> bool:
+    """Whether image and segmentation are flipped differently beyond what misread cases explain."""
+    return apart >= max(FEWEST_APART, SHARE_APART * compared)
 
 
 def unknown(reason: str, draws: int = 0, clean: int = 0) -> Mirroring:

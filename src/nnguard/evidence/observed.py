@@ -27,10 +27,6 @@ from .probe import FEWEST_CLEAN, Flip, Tally, probe
 from .snapshots import Held, Snapshot, held_by_workers
 from .witness import Witness, watched_by
 
-#: From how many clean draws, and which share of them, image and segmentation are called apart. A draw whose
-#: texture is misread is rare and random; a pipeline that flips one of the two does so again and again.
-FEWEST_APART, SHARE_APART = 4, 0.05
-
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """A record, and what the rules of a training start need beside it."""
@@ -76,7 +72,7 @@ def _observe(trainer: Any, snapshot: Snapshot | None) -> Observation:
         record=_record(trainer, trees, mirroring, declared_raw),
         training=Training(
             subject=subject_of(trainer),
-            apart=tally.apart if _is_apart(tally) else 0,
+            apart=tally.apart if judged.is_apart(tally.apart, tally.compared) else 0,
             edited_after_start=edited,
             disagreement=_disagreement(held.stages, tally, mirroring),
             own_train_step=own_train_step,
@@ -144,7 +140,7 @@ def subject_of(trainer: Any) -> str:
 
 def _labels(stages: list[Stage], case: Case, tally: Tally) -> dict[Flip, LabelBehaviour]:
     # Label draws take their orientation from the image, which must be in step with the segmentation.
-    if tally.form is None or _is_apart(tally) or tally.compared < tally.clean / 2:
+    if tally.form is None or judged.is_apart(tally.apart, tally.compared) or tally.compared < tally.clean / 2:
         return {}
     shown = [flip for flip in flips_of(range(case.dims)) if verdict_of(flip, tally.counts) == "trained"]
     return label_behaviour(stages, case, tally.form, shown, _strangers(stages)) if shown else {}
@@ -156,10 +152,6 @@ def _strangers(stages: list[Stage]) -> bool:
         for stage in stages
         for thing in reachable(stage.transform, through_functions=False)
     )
-
-
-def _is_apart(tally: Tally) -> bool:
-    return tally.apart >= max(FEWEST_APART, SHARE_APART * tally.compared)
 
 
 def _edited(pipeline: Pipeline, held: Held, case: Case, tally: Tally) -> str | None:

@@ -4,10 +4,14 @@ During the first steps, the target that the loss receives is compared with the o
 delivered, case by case, over all flips. Labels decide; targets that look alike after a flip (empty,
 symmetric) say nothing. What training shows is the loader's flip and the step's together: their symmetric
 difference, so the two distributions are convolved.
+
+Where the network is not compiled, the images that it was given are compared in the same way, which tells a step that
+flips one of the two and not the other.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -17,9 +21,11 @@ import torch
 
 from ..flips import compose, flips_of, safe_axes
 from ..record import FlipEvidence, Mirroring, Source
-from .foreign import Failed, attempt
-from .judged import flip_evidence, unknown
+from .foreign import Failed
+from .images import flip_of_image, is_turned_back, sampled
+from .judged import FEWEST_APART, flip_evidence, is_apart, unknown
 from .labels import LabelBehaviour
+from .listening import Listener, why_not
 from .probe import settled
 
 Flip = tuple[int, ...]
@@ -41,6 +47,13 @@ class Seen(msgspec.Struct, frozen=True):
     renamed: tuple[tuple[int, int], ...] = ()
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """One call of the network: the flip of each case's image, where it can be told, and weakly what it answered."""
+
+    flips: list[Flip | None]
+    outputs: list[weakref.ref[torch.Tensor]]
+
+
 class Witness:
     """Watches the first steps of one training; ``verdict`` settles what the loader alone left pending.
 
@@ -58,63 +71,90 @@ class Witness:
         self.cases: Counter[Seen] = Counter()
         self.unclear = 0
         self.silent = 0
+        #: of the cases whose image could be compared with their target, those that were flipped apart
+        self.compared = 0
+        self.apart = 0
+        self._turned_back = 0
+        self._deaf_to_loss: str | None = None
         self._delivered: list[torch.Tensor] = []
+        #: the delivered images at few points, and the shape that they had
+        self._images: torch.Tensor | None = None
+        self._images_shape: torch.Size | None = None
+        self._answers: list[Answer] = []
         self._received = False
         self._any_received = False
-        self._watched: Any = None
-        self._handle: Any = None
+        self._loss = Listener(self._hear_loss, before=True)
+        self._network = Listener(self._hear_network, before=False)
 
     # -- around one step
 
-    def before_step(self, loss: Any, batch: Any) -> None:
-        """Keeps what the loader delivered, and listens to the loss."""
+    def before_step(self, loss: Any, batch: Any, network: Any = None) -> None:
+        """Keeps what the loader delivered, and listens to the loss and, where that is harmless, to the network."""
+        self.close()  # a step that raised left its listeners
         self._delivered = [target.detach().clone() for target in _targets(batch, self.dims)]
         self._received = False
-        if loss is not self._watched:
-            self._stop_listening()
-            if isinstance(loss, torch.nn.Module):
-                self._handle = loss.register_forward_pre_hook(self._hear, with_kwargs=True)
-                self._watched = loss
+        self._deaf_to_loss = why_not(loss) or self._loss.start(loss)
+        # Not in the first step, in which networks are set up (compiled, captured, copied). Not where ranks train
+        # together: one of them would refuse alone.
+        if self.steps and not self.patient and why_not(network) is None:
+            images = _images(batch, self.dims)
+            if images is not None:
+                self._images, self._images_shape = sampled(images), images.shape
+                self._network.start(network)
 
     def after_step(self) -> None:
         """Counts the step, and lets go of its tensors."""
         self.steps += 1
         self._any_received |= self._received
-        self._delivered = []  # nothing is compared outside of a step: validation uses the same loss
+        self.close()  # nothing is heard outside of a step: validation uses the same loss
 
     def close(self) -> None:
-        """Takes the listener off the loss: later steps cost nothing."""
-        self._stop_listening()
-        self._delivered = []
+        """Takes the listeners off: later steps cost nothing."""
+        self._loss.stop()
+        self._network.stop()
+        self._delivered, self._images, self._answers = [], None, []
 
-    def _stop_listening(self) -> None:
-        if self._handle is not None:
-            self._handle.remove()
-        self._handle = self._watched = None
+    def _hear_network(self, arguments: tuple, keywords: dict, result: Any) -> None:
+        given = _tensors([*arguments, *keywords.values()])
+        image = next((tensor for tensor in given if tensor.shape == self._images_shape), None)
+        if image is not None and self._images is not None:
+            pairs = zip(self._images, sampled(image), strict=True)
+            flips = [flip_of_image(before, after) for before, after in pairs]
+            self._answers.append(Answer(flips, [weakref.ref(output) for output in _tensors([result])]))
 
-    def _hear(self, module: Any, arguments: tuple, keywords: dict) -> None:
-        # Called by torch inside the user's step: whatever goes wrong here must not reach it.
-        if not self._received and self._delivered:
-            attempt(self._compare, arguments, keywords)
+    def _hear_loss(self, arguments: tuple, keywords: dict, _result: Any) -> None:
+        if self._received or not self._delivered:
+            return
+        for received in _tensors([*arguments[1:], *keywords.values()]):
+            delivered = next((target for target in self._delivered if _alike(target, received)), None)
+            if delivered is not None:
+                self._received = True
+                given = [tensor for tensor in _tensors([*arguments, *keywords.values()]) if tensor is not received]
+                self._compare(delivered, received.detach().to(delivered.device, non_blocking=False), given)
+                return
 
-    def _compare(self, arguments: tuple, keywords: dict) -> None:
-        with torch.no_grad():
-            for received in _tensors([*arguments[1:], *keywords.values()]):
-                delivered = next((target for target in self._delivered if _alike(target, received)), None)
-                if delivered is not None:
-                    self._received = True
-                    self._note(delivered, received.detach().to(delivered.device, non_blocking=False))
-                    return
-
-    def _note(self, delivered: torch.Tensor, received: torch.Tensor) -> None:
-        for before, after in zip(delivered, received, strict=True):
+    def _compare(self, delivered: torch.Tensor, received: torch.Tensor, given: list[torch.Tensor]) -> None:
+        answer = next((answer for answer in self._answers if _is_of(answer, given)), None)
+        if answer is None and any(is_turned_back(tensor) for tensor in given):
+            # Images flipped, answers flipped back, targets never: the network was shown flips that no target tells.
+            self._turned_back += len(delivered)
+            self.unclear += len(delivered)
+            return
+        for case, (before, after) in enumerate(zip(delivered, received, strict=True)):
             seen = flip_between(before, after, self.dims)
-            if isinstance(seen, Seen):
-                self.cases[seen] += 1
-            elif seen == SILENT:
-                self.silent += 1
-            else:
-                self.unclear += 1
+            self._note(seen)
+            image = answer.flips[case] if answer is not None else None
+            if isinstance(seen, Seen) and image is not None:
+                self.compared += 1
+                self.apart += image != seen.flip
+
+    def _note(self, seen: Seen | str) -> None:
+        if isinstance(seen, Seen):
+            self.cases[seen] += 1
+        elif seen == SILENT:
+            self.silent += 1
+        else:
+            self.unclear += 1
 
     # -- what follows from it
 
@@ -124,7 +164,7 @@ class Witness:
         if self.steps >= MOST_STEPS:
             return True
         told = sum(self.cases.values())
-        if self.patient or told < ENOUGH_CASES or self.unclear > told:
+        if self.patient or told < ENOUGH_CASES or self.unclear > told or 0 < self.apart < FEWEST_APART:
             return False
         counts, clean = self._together()
         wanted = [(), *(flip for flip in flips_of(self.declared) if max(flip) < self.dims)]
@@ -158,7 +198,16 @@ class Witness:
             safe_axes=safe_axes(known, range(self.dims)),
         )
 
+    @property
+    def flipped_apart(self) -> bool:
+        """Whether the step flips image and target apart, beyond what misread cases explain."""
+        return is_apart(self.apart, self.compared)
+
     def _why(self, told: int) -> str:
+        if not self._any_received and self._deaf_to_loss:
+            return f"the loss is {self._deaf_to_loss}"
+        if self._turned_back:
+            return "what the network answers is flipped before the loss, so targets do not tell what it was shown"
         if not self._any_received:
             return "in its first steps it gave trainer.loss no target of the shape that the loader delivered"
         if told + self.unclear < FEWEST_CASES:
@@ -285,6 +334,16 @@ def _targets(batch: Any, dims: int) -> list[torch.Tensor]:
     return [tensor for tensor in _tensors([target]) if tensor.ndim == dims + 2]
 
 
+def _images(batch: Any, dims: int) -> torch.Tensor | None:
+    data = batch.get("data") if hasattr(batch, "get") else None
+    return data if isinstance(data, torch.Tensor) and data.ndim == dims + 2 else None
+
+
+def _is_of(answer: Answer, given: list[torch.Tensor]) -> bool:
+    """Whether the loss was given this very answer, nothing made of it."""
+    return any(output() is tensor for output in answer.outputs for tensor in given)
+
+
 def _tensors(values: list[Any]) -> Iterator[torch.Tensor]:
     for value in values:
         if isinstance(value, torch.Tensor):
@@ -303,6 +362,7 @@ def watched_by(trainer: Any, loader: Mirroring, dims: int, declared: Flip, name:
         return Failed("the train step is nnU-Net's own")
     if loader.state not in ("observed", "pending"):
         return Failed(f"what the loader shows is {loader.state}")
-    if not isinstance(getattr(trainer, "loss", None), torch.nn.Module):
-        return Failed(f"{name} may flip in train_step, and the trainer's loss is no module that could be listened to")
+    hindrance = why_not(getattr(trainer, "loss", None))
+    if hindrance is not None:
+        return Failed(f"{name} may flip in train_step, and the loss is {hindrance}")
     return Witness(loader, dims, declared, name, patient=bool(getattr(trainer, "is_ddp", False)))

@@ -134,7 +134,8 @@ def _before_step(trainer: Any, args: tuple, kwargs: dict) -> None:
     if not training.observed:  # `on_train_start` was replaced without super()
         observe_once(trainer)
     if training.witness is not None:
-        training.witness.before_step(getattr(trainer, "loss", None), args[0] if args else kwargs.get("batch"))
+        batch = args[0] if args else kwargs.get("batch")
+        training.witness.before_step(getattr(trainer, "loss", None), batch, getattr(trainer, "network", None))
 
 
 def _after_step(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
@@ -282,6 +283,11 @@ def settle(trainer: Any) -> None:
         return
     witness.close()
     verdict = contained("the witness's verdict", witness.verdict)
+    if witness.flipped_apart and training.training is not None:
+        training.training = msgspec.structs.replace(
+            training.training, apart_in_steps=witness.apart, compared_in_steps=witness.compared
+        )
+        training.unjudged = True
     word = ranks.Word(fingerprint=None, mirroring=verdict or training.record.mirroring)
     heard = contained("hearing the ranks", ranks.exchange, "step", subject_of(trainer), word)
     if heard is not None:

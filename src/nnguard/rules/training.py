@@ -64,7 +64,7 @@ def pipeline_faults(record: Record, training: Training) -> list[Finding]:
                 evidence={"disagreement": training.disagreement},
             )
         )
-    if training.apart:
+    if training.apart or training.apart_in_steps:
         findings.append(image_apart(training, record.mirroring.clean))
     if training.edited_after_start:
         findings.append(edited_after_start(training))
@@ -74,15 +74,31 @@ def pipeline_faults(record: Record, training: Training) -> list[Finding]:
 
 
 def image_apart(training: Training, clean: int) -> Finding:
-    """NNG114."""
+    """NNG114, in the pipeline, in the train step or in both."""
+    seen, remedy = [], []
+    if training.apart:
+        seen.append(f"{training.apart} of {clean} clean draws flip one of the two and not the other")
+        remedy.append("Give image and segmentation to the same transform in one call, so that both share its choice.")
+    if training.apart_in_steps:
+        cases = f"{training.apart_in_steps} of {training.compared_in_steps} cases of the first steps"
+        seen.append(f"in {cases} train_step flipped one of the two and not the other")
+        remedy.append("In train_step, flip data and every resolution of target along the same axes.")
+    counts = [(training.apart, clean), (training.apart_in_steps, training.compared_in_steps)]
+    share = max(apart / max(all_of_them, 1) for apart, all_of_them in counts)
     return Finding(
         "NNG114",
         training.subject,
         "The image is flipped differently from its segmentation.",
-        seen=f"trained with: {training.apart} of {clean} clean draws flip one of the two and not the other",
-        effect="the network is taught wrong labels in these draws; its results are worse however it predicts.",
-        remedy="Give image and segmentation to the same transform in one call, so that both share its random choice.",
-        evidence={"apart": training.apart, "clean": clean, "share": round(training.apart / max(clean, 1), 4)},
+        seen=f"trained with: {', and '.join(seen)}",
+        effect="the network is taught wrong labels in these cases; its results are worse however it predicts.",
+        remedy="\n".join(remedy),
+        evidence={
+            "apart": training.apart,
+            "clean": clean,
+            "apart_in_steps": training.apart_in_steps,
+            "compared_in_steps": training.compared_in_steps,
+            "share": round(share, 4),
+        },
     )
 
 

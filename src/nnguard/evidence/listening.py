@@ -1,0 +1,94 @@
+"""Listening to what a module is called with, for the length of one train step, and only where nothing is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from .foreign import Failed, attempt
+
+Hear = Callable[[tuple, dict, Any], None]
+
+#: Whether torch.compile is tracing; torch 2.0 cannot tell, and its hooks are not traced.
+is_compiling = torch.compiler.is_compiling if hasattr(torch, "compiler") else lambda: False
+
+
+def why_not(module: Any) -> str | None:
+    """Why this cannot be listened to without changing it; ``None`` where it can.
+
+    A hook on a compiled module becomes part of what is compiled, and a scripted one has no room for it.
+    """
+    if not isinstance(module, torch.nn.Module):
+        return "no module that could be listened to"
+    if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
+        return "compiled"
+    if isinstance(module, torch.jit.ScriptModule):
+        return "scripted"
+    return None
+
+
+class Listener:
+    """Hears one module's calls, before (``forward`` has not run) or after, until ``stop``.
+
+    Args:
+        hear: gets positional arguments, keywords, and the result (``None`` before).
+        before: whether to be called before ``forward``.
+    """
+
+    def __init__(self, hear: Hear, before: bool) -> None:
+        self._hook = _Hook(hear)
+        self._before = before
+        self._handle: Any = None
+
+    def start(self, module: torch.nn.Module) -> Failed | None:
+        """Listens from now on; says why not, where the module refuses."""
+        self.stop()
+        register = module.register_forward_pre_hook if self._before else module.register_forward_hook
+        handle = attempt(lambda: register(self._hook, with_kwargs=True))
+        if isinstance(handle, Failed):
+            return handle
+        self._handle = handle
+        return None
+
+    def stop(self) -> None:
+        """Leaves the module as it was."""
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+
+class _Hook:
+    """What torch calls inside the user's step: whatever goes wrong here must not reach it."""
+
+    def __init__(self, hear: Hear) -> None:
+        self.hear = hear
+
+    def __call__(self, _module: Any, arguments: tuple, keywords: dict, result: Any = None) -> None:
+        # Traced into somebody's graph, or recorded into one, this must be nothing at all.
+        if is_compiling():
+            return
+        attempt(self._heard, arguments, keywords, result)
+
+    def _heard(self, arguments: tuple, keywords: dict, result: Any) -> None:
+        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+            return
+        with torch.no_grad():
+            self.hear(arguments, keywords, result)
+
+    # A module that is copied or pickled within a step (a teacher, say) takes no listener along.
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        return deaf
+
+    def __reduce__(self) -> Any:
+        return _deaf, ()
+
+
+def deaf(*_heard: Any) -> None:
+    """Hears nothing."""
+
+
+def _deaf() -> Any:
+    return deaf
