@@ -3,6 +3,8 @@
 import copy
 import io
 import os
+import random
+import re
 import socket
 import struct
 import subprocess
@@ -35,7 +37,8 @@ from checkpoint.archives import (
     text,
     zipped,
 )
-from nnguard.checkpoint import Opaque, exported_checkpoints, read_checkpoint
+from nnguard.checkpoint import Opaque, exported_checkpoints, opcodes, read_checkpoint
+from nnguard.checkpoint.opcodes import read_pickle
 from nnguard.errors import CheckpointError
 
 AXES = "inference_allowed_mirroring_axes"
@@ -86,6 +89,70 @@ def saved(tmp_path, content, **how):
     path = tmp_path / "checkpoint_final.pth"
     torch.save(content, path, **how)
     return path
+
+
+def long_trained(epochs=100):
+    """So long that numpy's globals stand beyond the memo's first 256 places, as in every real training."""
+    chance = np.random.default_rng(0)
+    logging = {
+        name: list(chance.standard_normal(epochs).astype(kind))
+        for name, kind in {"a": np.float32, "b": np.float64, "c": np.float16, "d": np.int64, "e": np.bool_}.items()
+    }
+    return {"before": {str(n): [n] for n in range(300)}, **trained(logging=logging)}
+
+
+@pytest.mark.parametrize("protocol", [1, 2, 3, 4, 5])
+def test_a_long_training_reads_as_pytorch_loads_it(protocol, tmp_path):
+    assert_agrees(saved(tmp_path, long_trained(), pickle_protocol=protocol))
+
+
+@pytest.fixture
+def long_pickle(tmp_path):
+    with zipfile.ZipFile(saved(tmp_path, long_trained())) as archive:
+        return archive.read("checkpoint_final/data.pkl")
+
+
+def in_single_steps(monkeypatch, data):
+    with monkeypatch.context() as patch:
+        patch.setattr("nnguard.checkpoint.opcodes._Reader.logged_number", lambda reader, position: 0)
+        return answer_to(data)
+
+
+def answer_to(data):
+    """What the reader makes of a pickle, in whatever detail an error has."""
+    try:
+        pickle = read_pickle(data)
+    except CheckpointError as error:
+        return str(error)
+    return repr((pickle.root, pickle.tensors, pickle.stop))
+
+
+def test_numbers_are_read_in_one_step(long_pickle, monkeypatch):
+    steps = []
+    step = opcodes._Reader.logged_number
+    monkeypatch.setattr(opcodes._Reader, "logged_number", lambda *at: steps.append(step(*at)) or steps[-1])
+    read_pickle(long_pickle)
+    assert sum(map(bool, steps)) > 390  # all but the first of each type, which bring what the others refer to
+
+
+def test_one_step_says_what_fourteen_say(long_pickle, monkeypatch):
+    assert answer_to(long_pickle) == in_single_steps(monkeypatch, long_pickle)
+
+
+def test_one_step_says_of_damage_what_fourteen_say(long_pickle, monkeypatch):
+    """Bytes are changed inside the numbers, where a shortcut could overlook them."""
+    chance = random.Random()
+    numbers = [match.start() for match in re.finditer(rb"j...\0j...\0j...\0X", long_pickle, re.DOTALL)]
+    answers = set()
+    for _ in range(400):
+        data = bytearray(long_pickle)
+        for _ in range(chance.randint(1, 3)):
+            place = chance.choice(numbers) + chance.randrange(66)
+            data[place] = chance.choice((data[place] ^ 1 << chance.randrange(8), *b"jrhqRX.0\x86\x85"))
+        answer = answer_to(bytes(data))
+        assert answer == in_single_steps(monkeypatch, bytes(data)), bytes(data)
+        answers.add(answer)
+    assert len(answers) > 50
 
 
 @pytest.mark.parametrize("protocol", [1, 2, 3, 4, 5])

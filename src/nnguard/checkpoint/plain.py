@@ -9,6 +9,7 @@ from .known import DType, Global, Opaque
 
 #: nnU-Net's plans nest about 8 deep; anything that walks the result recursively has to survive it.
 MAX_DEPTH = 100
+ATOMS = frozenset({str, int, float, bool, type(None)})
 
 
 class Budget:
@@ -27,7 +28,7 @@ def plain(value: Any, budget: Budget, depth: int = 0) -> Any:
         CheckpointError: it is nested too deep (or in itself), or would expand beyond ``budget``.
     """
     kind = type(value)
-    if kind is str or kind is int or kind is float or value is None or kind is bool:
+    if kind in ATOMS:
         return value
     if depth > MAX_DEPTH:
         raise CheckpointError(f"its values are nested more than {MAX_DEPTH} deep, or in themselves")
@@ -37,6 +38,8 @@ def plain(value: Any, budget: Budget, depth: int = 0) -> Any:
             raise CheckpointError("its values refer to each other so that they would expand without end")
     if isinstance(value, dict):
         return {key: plain(item, budget, depth + 1) for key, item in value.items()}
+    if kind is list and ATOMS.issuperset(map(type, value)):
+        return value.copy()  # a curve of a long training
     if kind is list or kind is tuple:
         return kind(plain(item, budget, depth + 1) for item in value)
     if kind is Global:
