@@ -50,6 +50,17 @@ def test_records_fit_their_schema(record):
     assert accepted("record.schema.json", json.loads(record.to_json()))
 
 
+VIEWS = {"plain": {"dice": 0.9, "labels": {"left": None}}, "tta": {"dice": None, "labels": {}, "axes": [0]}}
+VALIDATED = {"by": "x", "written_at": "x", "checkpoint": None, "cases": 1, "case_names": ["a"], **VIEWS}
+
+
+def test_what_was_measured_fits_and_another_shape_does_not():
+    data = json.loads(record_of(EVERY_FLIP, measured={"validation": VALIDATED, "fliptest": {"cases": 8}}).to_json())
+    assert accepted("record.schema.json", data)
+    data["measured"]["validation"] = {**VALIDATED, "cases": "one"}
+    assert not accepted("record.schema.json", data)
+
+
 def test_a_field_of_tomorrow_fits_too():
     data = json.loads(record_of(EVERY_FLIP).to_json())
     data["tomorrow"] = data["mirroring"]["tomorrow"] = 1

@@ -191,3 +191,15 @@ def test_repair_keeps_weights_and_record_together(nnguard, tmp_path):
     write_copy(path.parent, record, {path.name: saved_weights(path, record.written_at)})
     assert nnguard("repair", path).status == 0
     assert json.loads(nnguard("inspect", path, "--format", "json").out)["weights_belong"] is True
+
+
+def test_what_validation_measured_without_mirroring_is_shown(nnguard, tmp_path):
+    views = {"plain": {"dice": 0.94, "labels": {}}, "tta": {"dice": 0.467, "labels": {}, "axes": [0, 1]}}
+    entry = {"by": "x", "written_at": "x", "cases": 4, "case_names": [], **views}
+    path = save_checkpoint(tmp_path / "a.pth", record=make_record(measured={"validation": entry}))
+    assert "4 cases measured again: Dice 0.940 without mirroring, 0.467 with (0, 1)" in nnguard("inspect", path).out
+    entry["cases"] = "\x1b[2J"
+    assert (
+        "measured again"
+        not in nnguard("inspect", save_checkpoint(path, record=make_record(measured={"validation": entry}))).out
+    )

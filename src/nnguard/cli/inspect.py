@@ -27,7 +27,7 @@ from ..models.folder import (
 from ..models.predicting import configuration_of, judge_alone, spatial_dims_of, transpose_forward_of
 from ..record import Record
 from ..report.escape import escaped
-from ..report.text import axes_words, findings_text, flip_line, pipeline_lines, safe_words
+from ..report.text import axes_words, findings_text, flip_line, pipeline_lines, safe_words, validation_words
 from ..rules.wording import GRADES, percent
 from .output import FoldsCommand, exit_status, fail_level_option, folds_option, format_option, not_ignored, print_json
 
@@ -249,6 +249,10 @@ def record_lines(record: Record) -> Iterator[str]:
     yield from (f"  {flip_line(flip, record)}" for flip in mirroring.flips)
     yield f"  safe axes     {safe_words(record)}"
     yield f"  axes          {axes_words(record)}"
+    validation = record.measured_validation()
+    if validation is not None:
+        cases = f"{validation.cases} case{'' if validation.cases == 1 else 's'}"
+        yield f"  validation    {cases} measured again: {validation_words(validation)}"
     for segment in record.segments if len(record.segments) > 1 else ():
         yield f"    from epoch {segment.epoch}: {segment.steps} steps, {segment.mirroring.state}"
     if record.transforms is not None:

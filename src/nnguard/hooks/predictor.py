@@ -66,6 +66,8 @@ _initialised: Beside[Initialisation] = Beside()
 #: predictor -> what it looked like when it was last judged, see ``_look``, and which weights it held
 _judged: Beside[tuple[tuple, tuple]] = Beside()
 _judged_now = _judged.kept
+#: predictors that nnguard runs itself, to find out what it does not know
+_left_alone: Beside[bool] = Beside()
 _base: type | None = None
 
 
@@ -107,6 +109,7 @@ def _after_folder(predictor: Any, result: Any, args: tuple, kwargs: dict) -> Non
 def _after_manual(predictor: Any, result: Any, args: tuple, kwargs: dict) -> None:
     axes = plain(predictor.allowed_mirroring_axes)
     _initialised.put(predictor, Initialisation(axes_from=FROM_CALLER, axes=axes))
+    trainer.note_validator(predictor)
     check(predictor)
 
 
@@ -158,6 +161,8 @@ def check(predictor: Any) -> None:
     """
     if predictor.network is None and not predictor.list_of_parameters:
         return  # not initialised: nnU-Net will say so
+    if _left_alone.get(predictor):
+        return
     if _judged.get(predictor) == (_look(predictor), _held(predictor)):
         return
     # Before judging: a fault of ours must not come again at each of a thousand patches.
@@ -168,6 +173,11 @@ def check(predictor: Any) -> None:
         _judged.drop(predictor)  # going on after a refusal is refused again
         raise
     _judged.put(predictor, (_look(predictor), _held(predictor)))
+
+
+def leave_alone(predictor: Any) -> None:
+    """Judges this predictor no more: from now on it runs for nnguard."""
+    _left_alone.put(predictor, True)
 
 
 def forget_verdicts() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
@@ -11,6 +12,8 @@ from types import ModuleType
 from typing import Any
 
 import msgspec
+
+from _nnguard_start import say
 
 from .. import __version__, arming
 from ..axes import written
@@ -32,6 +35,8 @@ MODULES = {MODULE: "nnUNetTrainer"}
 
 #: Whether a contact sheet is wanted at training start, see ``previewing``; looked up here to import it only then.
 PREVIEW = "NNGUARD_PREVIEW"
+#: Whether validation is measured without mirroring, see ``measuring``; likewise.
+MEASURE = "NNGUARD_FLIPTEST"
 
 #: Findings that narrowing the declared axes puts right.
 CORRECTABLE = ("NNG103", "NNG105", "NNG106")
@@ -45,6 +50,8 @@ class TrainingInHand:
     """
 
     __slots__ = (
+        "began",
+        "checkpoint",
         "epoch",
         "judged_axes",
         "observed",
@@ -55,6 +62,7 @@ class TrainingInHand:
         "steps",
         "training",
         "unjudged",
+        "validator",
         "weights",
         "witness",
     )
@@ -76,6 +84,11 @@ class TrainingInHand:
         self.unjudged = False
         #: ``written_at`` of the record in the checkpoint that is being saved
         self.recorded_at: str | None = None
+        #: the file that was saved or loaded last: it holds the weights that are validated
+        self.checkpoint: Path | None = None
+        #: the predictor that the running validation has built, and when that began; where it is to be measured
+        self.validator: Any = None
+        self.began = 0.0
         #: checkpoint's file name -> its weights, as ``nnguard.json`` keeps them; ``None`` before the first
         self.weights: Any = None
 
@@ -83,6 +96,7 @@ class TrainingInHand:
 _in_hand: Beside[TrainingInHand] = Beside()
 _base: type | None = None
 _validating: weakref.ref[Any] | None = None
+_told_of_measure = False
 
 
 def patch(module: ModuleType) -> Coverage:
@@ -109,6 +123,8 @@ def _before_init(trainer: Any, args: tuple, kwargs: dict) -> None:
     arming.policy()
     if _base is not None:
         patch_overrides(type(trainer), _base, {**REQUIRED, **OPTIONAL})
+    if MEASURE in os.environ:
+        _look_at_measure()
 
 
 def _before_run(trainer: Any, args: tuple, kwargs: dict) -> None:
@@ -166,6 +182,7 @@ def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
 
 
 def _after_save(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
+    training_in_hand(trainer).checkpoint = _file_named(args[0] if args else kwargs.get("filename"))
     if _writes(trainer):
         _write_copy(trainer, args[0] if args else kwargs.get("filename"))
     judge_what_was_settled(trainer)
@@ -175,6 +192,7 @@ def _after_load(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     training = training_in_hand(trainer)
     source = args[0] if args else next(iter(kwargs.values()), None)
     training.origin = checkpoints.origin_of(bare(trainer.network).state_dict()) or _origin_named(source)
+    training.checkpoint = _file_named(source)
     training.epoch = getattr(trainer, "current_epoch", 0)
     training.steps = 0
 
@@ -183,11 +201,19 @@ def _before_validation(trainer: Any, args: tuple, kwargs: dict) -> None:
     global _validating
     _before_init(trainer, args, kwargs)
     _validating = weakref.ref(trainer)
+    training_in_hand(trainer).began = time.time()
 
 
 def _after_validation(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     global _validating
     _validating = None
+    training = training_in_hand(trainer)
+    validator, training.validator = training.validator, None
+    if MEASURE in os.environ and _writes(trainer):
+        from . import measuring
+
+        entry = measuring.measure_contained(trainer, validator, training.checkpoint, training.began)
+        training.record = measuring.with_measurement(training.record, entry)
 
 
 REQUIRED: Mapping[str, Guard] = {
@@ -233,6 +259,24 @@ def observe_once(trainer: Any) -> None:
     if os.environ.get(PREVIEW) and _writes(trainer):
         contained("drawing the preview", _write_preview, trainer)
     judge(trainer)
+
+
+def _look_at_measure() -> None:
+    """Says once, before a training of days, that its validation will not be measured as somebody thinks."""
+    global _told_of_measure
+    from . import measuring
+
+    problem = measuring.problem_with_setting(os.environ.get(MEASURE, ""))
+    if problem is not None and not _told_of_measure:
+        _told_of_measure = True
+        say(problem)
+
+
+def note_validator(predictor: Any) -> None:
+    """Keeps the predictor of the running validation until that has ended, where it is to be measured."""
+    trainer = _validating() if _validating is not None else None
+    if trainer is not None and MEASURE in os.environ and bare(predictor.network) is bare(trainer.network):
+        training_in_hand(trainer).validator = predictor
 
 
 def _write_preview(trainer: Any) -> None:
@@ -554,6 +598,12 @@ def _write_copy(trainer: Any, saved: Any = None) -> None:
         training.weights.pop(Path(saved).name, None)
         training.weights.update({Path(saved).name: weights} if weights is not None else {})
     copies.write_copy(Path(folder), record, training.weights)
+
+
+def _file_named(source: Any) -> Path | None:
+    """The file, where it was one and is there; a checkpoint need not be written (``--disable_checkpointing``)."""
+    path = Path(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else None
+    return path if path is not None and path.is_file() else None
 
 
 def _is_final(args: tuple, kwargs: dict) -> bool:

@@ -11,7 +11,8 @@ import msgspec
 
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
-from ..record import Environment
+from ..record import Environment, Record
+from ..report.text import validation_words
 from ..rules.metrics import check_gap, check_stale
 from ..rules.subjects import Member, Scores
 from .folder import CHECKPOINT_NAME, Fold, Model, open_model
@@ -97,8 +98,17 @@ def judge_results(fold: Fold, others: list[Finding], scores: Scores, siblings: S
         [*(finding for finding in others if finding.subject == str(fold.path)), *stale],
         siblings=siblings,
         model=quote(str(fold.folder.parent)),
+        measured=_measured_words(record),
     )
     return [*gap, *stale]
+
+
+def _measured_words(record: Record | None) -> str:
+    measured = record.measured_validation() if record is not None else None
+    if measured is None:
+        return ""
+    cases = f"{measured.cases} case{'' if measured.cases == 1 else 's'}"
+    return f"measured on {cases} of this validation: {validation_words(measured)}"
 
 
 def _member(fold: Fold) -> Member:
