@@ -43,6 +43,7 @@ def write_preview(trainer: Any, target: Path) -> list[Preview]:
         for number, preview in enumerate(found)
     ]
     heading = f"{subject_of(trainer)}: what augmentation makes of one training patch"
+    heading += "; slices with most labels" if dims == 3 else ""
     names = [name_axis(axis, dims, transpose) for axis in range(dims)]
     write_contact_sheet(target, heading, pictures, names, _label_names(trainer))
     return found

@@ -32,8 +32,9 @@ def write_contact_sheet(
     Args:
         target: the file.
         heading: above everything.
-        pictures: the un-augmented patch first; patches of 2 or 3 dimensions. Of three, two mid slices are
-            shown: across axis 0 (left) and across axis 1 (right), so that a flip of any axis is seen.
+        pictures: the un-augmented patch first; patches of 2 or 3 dimensions. Of three, two slices are shown:
+            across axis 0 (left) and across axis 1 (right), so that a flip of any axis is seen; those with most
+            labels, for a slice of background shows no flip.
         axis_names: a name for each axis, for people.
         label_names: label -> name, those that have an outline.
     """
@@ -64,7 +65,7 @@ def write_contact_sheet(
 
 
 def _draw(axes: Any, picture: Shown, part: int, dims: int, shades: tuple[float, float], names: dict[int, str]) -> None:
-    image, labels = (_slice(array, part, dims) for array in (picture.image, picture.labels))
+    image, labels = _slices(picture, part, dims, names)
     axes.imshow(image, cmap="gray", vmin=shades[0], vmax=shades[1], aspect="equal", interpolation="nearest")
     for label in names:
         there = labels == label
@@ -72,11 +73,14 @@ def _draw(axes: Any, picture: Shown, part: int, dims: int, shades: tuple[float, 
             axes.contour(there, levels=[0.5], colors=[colour_of(label)], linewidths=1.6)
 
 
-def _slice(array: Any, part: int, dims: int) -> np.ndarray:
-    array = np.asarray(array)
+def _slices(picture: Shown, part: int, dims: int, names: dict[int, str]) -> tuple[np.ndarray, np.ndarray]:
+    """Image and labels in the plane that is shown; the middle one where no label is anywhere."""
+    image, labels = np.asarray(picture.image), np.asarray(picture.labels)
     if dims == 2:
-        return array
-    return array[array.shape[0] // 2] if part == 0 else array[:, array.shape[1] // 2]
+        return image, labels
+    filled = np.isin(labels, list(names)).sum(axis=tuple(axis for axis in range(3) if axis != part))
+    place = int(np.argmax(filled)) if filled.any() else labels.shape[part] // 2
+    return image.take(place, axis=part), labels.take(place, axis=part)
 
 
 def _shades(images: Sequence[Any]) -> tuple[float, float]:
@@ -88,7 +92,7 @@ def _shades(images: Sequence[Any]) -> tuple[float, float]:
 def _name_axes(axes: Any, part: int, dims: int, axis_names: Sequence[str]) -> None:
     """Arrows along both axes of the first picture, with what people call them."""
     shown = (0, 1) if dims == 2 else ((1, 2), (0, 2))[part]
-    style = {"fontsize": FONT - 1, "color": "#D55E00", "annotation_clip": False}
+    style = {"fontsize": FONT, "color": "black", "annotation_clip": False}
     arrow = {"arrowstyle": "<-", "color": "#D55E00", "linewidth": 1.2}
     for position, text_at, name, turned in (
         ((0.02, 0.98), (0.02, 0.02), axis_names[shown[0]], 90),
@@ -103,7 +107,7 @@ def _name_axes(axes: Any, part: int, dims: int, axis_names: Sequence[str]) -> No
             rotation=turned,
             ha="left" if turned else "center",
             va="center" if turned else "top",
-            bbox={"facecolor": "white", "alpha": 0.75, "pad": 1, "linewidth": 0},
+            bbox={"facecolor": "white", "pad": 1.5, "linewidth": 0},
             **style,
         )
 
