@@ -57,7 +57,7 @@ def test_preflight_finds_the_trap_before_training_and_leaves_nothing(tmp_path, d
 def test_preflight_passes_the_default_trainer(tmp_path):
     done = nnguard(tmp_path, "preflight", 552, "2d", 0)
     assert done.returncode == 0, done.stderr
-    assert "no findings; nothing was trained and nothing was written" in done.stdout
+    assert "no findings; nothing was trained, and nothing written to the results folder" in done.stdout
     assert "safe for test-time mirroring: (0, 1)" in done.stdout
     assert left_behind(tmp_path) == []
 
@@ -96,8 +96,9 @@ def test_wrong_arguments_are_one_clear_line_before_nnunet_is_imported(
 
 
 @pytest.mark.slow
-def test_preview_writes_a_sheet_and_says_what_each_draw_received(tmp_path):
-    done = nnguard(tmp_path, "preview", 552, "2d", 0, "-o", "sheet.png", "--format", "json")
+@pytest.mark.parametrize(("dataset", "configuration"), [("552", "2d"), ("562", "3d_fullres")])
+def test_preview_writes_a_sheet_and_says_what_each_draw_received(tmp_path, dataset, configuration):
+    done = nnguard(tmp_path, "preview", dataset, configuration, 0, "-o", "sheet.png", "--format", "json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert len(document["draws"]) == 16

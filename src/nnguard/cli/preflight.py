@@ -53,4 +53,4 @@ def _print(output_format: str, subject: str, record: object, findings: list[Find
     if findings:
         click.echo(findings_text(findings) + "\n")
     number = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}" if findings else "no findings"
-    click.echo(f"{subject}: {number}; nothing was trained and nothing was written")
+    click.echo(f"{subject}: {number}; nothing was trained, and nothing written to the results folder")
