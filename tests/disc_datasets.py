@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import functools
 import hashlib
-import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nnguard.demo import discs, prepare
+from nnguard.distributions import version_of
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "datasets"
 
@@ -95,7 +95,7 @@ def _key() -> str:
     for path in (Path(__file__), Path(discs.__file__), Path(prepare.__file__)):
         content.update(path.read_bytes())
     for package in ("nnunetv2", "numpy", "blosc2", "acvl_utils"):
-        content.update(importlib.metadata.version(package).encode())
+        content.update(str(version_of(package)).encode())
     return content.hexdigest()[:16]
 
 
