@@ -10,9 +10,9 @@ PYTHON="$BIN/python"
 
 find_python() {
     local candidate
-    for candidate in "${NNGUARD_PYTHON:-}" python3 python3.13 python3.12 python3.11 python; do
+    for candidate in "${NNGUARD_PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.10 python; do
         [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 || continue
-        "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || continue
+        "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || continue
         command -v "$candidate"
         return
     done
@@ -21,7 +21,7 @@ find_python() {
 
 make_venv() {
     local python
-    python=$(find_python) || stop "needs Python 3.11, 3.12 or 3.13 on the PATH (or its path in NNGUARD_PYTHON)"
+    python=$(find_python) || stop "needs Python 3.10, 3.11, 3.12 or 3.13 on the PATH (or its path in NNGUARD_PYTHON)"
     say "making .venv with $("$python" --version)"
     "$python" -m venv .venv || stop "$python has no working venv module (on Debian and Ubuntu: apt install python3-venv)"
 }

@@ -7,6 +7,7 @@ few hundred weights. Shared by the tests of models, command line and checkpoint.
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 from collections import OrderedDict
 from pathlib import Path
@@ -146,26 +147,36 @@ def checkpoint_dict(
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    weights = OrderedDict(
+    entries = plain_entries(axes=axes, record=record, fold=fold)
+    entries["network_weights"] = OrderedDict(
         (f"encoder.stages.{stage}.weight", torch.randn(8, 4, 3, 3, generator=generator)) for stage in range(3)
     )
+    entries["logging"]["mean_fg_dice"] = list(map(numpy.float32, entries["logging"]["mean_fg_dice"]))
+    entries["_best_ema"] = numpy.float64(entries["_best_ema"])
+    entries["init_args"]["device"] = torch.device("cpu")
+    return {**entries, **changes}
+
+
+def plain_entries(
+    *, axes: Any = (0, 1), record: Record | str | None = None, fold: int | str = 0, **changes: Any
+) -> dict[str, Any]:
+    """The same with plain data alone: no weights, no scalars of numpy's, no device."""
     checkpoint: dict[str, Any] = {
-        "network_weights": weights,
+        "network_weights": {},
         "optimizer_state": {"state": {}, "param_groups": [{"lr": 0.01, "params": [0, 1, 2]}]},
         "grad_scaler_state": None,
         "logging": {
-            "mean_fg_dice": [numpy.float32(0.5), numpy.float32(0.94)],
+            "mean_fg_dice": [0.5, 0.94],
             "ema_fg_dice": [0.5, 0.7],
             "train_losses": [0.1, -0.8],
         },
-        "_best_ema": numpy.float64(0.7),
+        "_best_ema": 0.7,
         "current_epoch": 4,
         "init_args": {
             "plans": copy.deepcopy(PLANS),
             "configuration": "2d",
             "fold": fold,
             "dataset_json": copy.deepcopy(DATASET),
-            "device": torch.device("cpu"),
         },
         "trainer_name": "nnUNetTrainer",
         "inference_allowed_mirroring_axes": axes,
@@ -177,9 +188,14 @@ def checkpoint_dict(
 
 def save_checkpoint(path: Path, **options: Any) -> Path:
     """Writes a made checkpoint; options as ``checkpoint_dict``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if importlib.util.find_spec("torch") is None:
+        from checkpoints_without_torch import written
+
+        path.write_bytes(written(plain_entries(**options), with_weights="network_weights" not in options))
+        return path
     import torch
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(checkpoint_dict(**options), path)
     return path
 

@@ -58,6 +58,7 @@ def test_hostile_file_is_refused_and_nothing_runs(name, corpus, tmp_path):
 
 def test_every_payload_is_live_where_pytorch_loads_it(tmp_path):
     """Otherwise the tests above would prove nothing."""
+    pytest.importorskip("torch")
     folder, sentinel = tmp_path / "files", tmp_path / "ran"
     folder.mkdir()
     payloads = hostile.payloads(str(sentinel))

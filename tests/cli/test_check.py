@@ -90,7 +90,9 @@ def test_sarif_names_the_checkpoint(nnguard, trapped):
     assert "checkpoint_final.pth" in json.dumps(run["results"][0]["locations"])
 
 
-def test_other_versions_than_in_training_are_a_note(nnguard, tmp_path):
+def test_other_versions_than_in_training_are_a_note(nnguard, tmp_path, monkeypatch):
+    here = Environment(nnunetv2="2.8.1", torch="2.15.0")
+    monkeypatch.setattr("nnguard.cli.check.versions_here", lambda: here)
     environment = Environment(nnunetv2="2.2.1", torch="1.0")
     folder = save_model(tmp_path / "model", (0, 1), record=make_record(environment=environment))
     findings = json.loads(nnguard("check", folder, "--format", "json").out)["findings"]

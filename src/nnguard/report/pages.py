@@ -17,4 +17,4 @@ def rule_page(code: str) -> str:
         KeyError: there is no such rule.
     """
     rule = RULES[code]
-    return files(__package__).joinpath("pages", f"{rule.code}.md").read_text(encoding="utf-8")
+    return (files(__package__) / "pages" / f"{rule.code}.md").read_text(encoding="utf-8")
