@@ -123,8 +123,9 @@ def _members(directory: bytes, count: int):
             raise CheckpointError("its zip directory is garbled")
         name_end = position + CENTRAL.size + name_length
         name = _text(directory[position + CENTRAL.size : name_end])
-        extra = directory[name_end : name_end + extra_length]
-        size, packed, offset = _wide(extra, size, packed, offset)
+        if extra_length or FULL_4 in (size, packed, offset):
+            extra = directory[name_end : name_end + extra_length]
+            size, packed, offset = _wide(extra, size, packed, offset)
         yield Member(name, method, flags, crc, packed, size, offset)
         position = stop
     if position != len(directory):

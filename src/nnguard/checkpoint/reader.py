@@ -178,7 +178,7 @@ def archive_root(directory: Directory) -> str:
     root = roots.pop() + "/"
     if f"{root}constants.pkl".lower() in names:
         raise CheckpointError("it is a TorchScript archive, not a checkpoint of a training")
-    if f"{root}version" not in {member.name for member in directory.members}:
+    if directory.find(f"{root}version") is None:
         raise CheckpointError("it has no version entry, so PyTorch would not load it")
     return root
 
