@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from ..axes import written
+from ..checkpoint import SpliceResult
 from ..models.folder import open_fold
-from ..models.repairing import plan_annotation, write
+from ..models.repairing import Change, plan_annotation, plan_measured_annotation, write
 from ..report.escape import escaped
 from ..rules.remedies import quote, same_axes
 from ..rules.verdicts import axes_named_by
@@ -38,25 +39,49 @@ class MirrorAxes(click.ParamType):
     "--mirror-axes",
     "axes",
     type=MirrorAxes(),
-    required=True,
     help="Axes that training mirrored, 0-based, as the network sees them; or none.",
+)
+@click.option(
+    "--from-fliptest",
+    "fliptest",
+    metavar="FILE",
+    help="What nnguard fliptest -o FILE measured of this checkpoint, instead of a statement.",
 )
 @click.option("--reason", default="", help="How you know; kept in the record.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
 @click.option("--no-backup", is_flag=True, help="Keep no copy of the old file (NAME.before-nnguard).")
 @format_option()
 def command(
-    checkpoint: str, axes: tuple[int, ...], reason: str, dry_run: bool, no_backup: bool, output_format: str
+    checkpoint: str,
+    axes: tuple[int, ...] | None,
+    fliptest: str | None,
+    reason: str,
+    dry_run: bool,
+    no_backup: bool,
+    output_format: str,
 ) -> None:
-    """State how CHECKPOINT was trained, where nobody observed it.
+    """State how CHECKPOINT was trained, where nobody observed it, or keep in it what a fliptest measured.
 
-    The record says that it is a statement (state: declared), and is judged as one: it advises, and lets
-    nnguard repair narrow the axes. A record that was observed or measured is never replaced.
+    A statement is judged as one (state: declared): it advises, and lets nnguard repair narrow the axes; a record
+    that was observed or measured is never replaced by it. A measurement stands beside what was observed, and where
+    nothing was (state: measured) it decides.
     """
     from .. import __version__
 
+    if (axes is None) == (fliptest is None):
+        raise click.UsageError("give either --mirror-axes or --from-fliptest FILE")
     fold = open_fold(Path(checkpoint))
-    change = plan_annotation(fold, axes, reason, __version__)
+    if fliptest is not None:
+        from ..models.measured import read_measured
+
+        measured = read_measured(Path(fliptest))
+        change = plan_measured_annotation(fold, measured, __version__)
+        axes = measured.measurement.safe_axes
+        states = f"{measured.sentence}: {f'safe along {written(axes)}' if axes else 'no axis is safe'}"
+    else:
+        assert axes is not None
+        change = plan_annotation(fold, axes, reason, __version__)
+        states = f"stated to be trained {f'with mirroring along {written(axes)}' if axes else 'without mirroring'}"
     result = write(change, backup=not no_backup, dry_run=dry_run)
     if output_format == "json":
         print_json(
@@ -69,19 +94,21 @@ def command(
             }
         )
         return
-    states = (
-        f"stated to be trained with mirroring along {written(axes)}"
-        if axes
-        else "stated to be trained without mirroring"
-    )
+    for line in _told(checkpoint, change, result, states, axes, dry_run):
+        click.echo(line)
+
+
+def _told(
+    checkpoint: str, change: Change, result: SpliceResult | None, states: str, axes: tuple[int, ...], dry_run: bool
+) -> list[str]:
     if not change.is_needed:
-        click.echo(f"{escaped(checkpoint)}: already {states}; nothing changed")
-        return
+        return [f"{escaped(checkpoint)}: already {states}; nothing changed"]
     kept = f"; the old file is {escaped(Path(result.backup).name)}" if result and result.backup else ""
-    click.echo(f"{escaped(checkpoint)}: {states}{' (dry run: nothing written)' if dry_run else kept}")
+    lines = [f"{escaped(checkpoint)}: {states}{' (dry run: nothing written)' if dry_run else kept}"]
     allowed = tuple(axis for axis in axes_named_by(change.before, None) if axis in axes)
     if not same_axes(change.before, allowed or None):
-        click.echo(
+        lines.append(
             f"its test-time mirroring axes are {escaped(written(change.before))}; to narrow them: "
             f"nnguard repair {quote(checkpoint)}"
         )
+    return lines

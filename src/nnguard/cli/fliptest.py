@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from ..axes import normalise, problem_with, written
+from ..axes import name_axis, normalise, problem_with, written
 from ..errors import CheckpointError, NNGuardError
-from ..models.folder import CHECKPOINT_NAME, Model, open_model
-from ..models.predicting import configuration_of, transpose_forward_of
-from ..models.repairing import now, replace_text
-from ..models.weights import weights_fingerprint
+from ..models.folder import CHECKPOINT_NAME, FLIPTEST_FILE, Model, open_model
+from ..models.repairing import replace_text
 from ..report.escape import escaped
+from ..rules.measured import FEWEST_CASES
+from ..rules.remedies import quote
 from . import CLEAN, FOUND
 from .output import FoldsCommand, folds_option, format_option, print_json
 from .streams import prints_to_stderr
@@ -26,10 +26,10 @@ from .streams import prints_to_stderr
 @click.option("-i", "images", required=True, help="A folder of images, named as nnU-Net wants them: NAME_0000.ENDING.")
 @click.option("-l", "labels", help="A folder with their reference labels: NAME.ENDING. Without: agreement alone.")
 @folds_option
-@click.option("-n", "number", type=click.IntRange(min=1), default=4, show_default=True, help="How many cases.")
+@click.option("-n", "number", type=click.IntRange(min=1), default=8, show_default=True, help="How many cases.")
 @click.option("-chk", "checkpoint_name", default=CHECKPOINT_NAME, show_default=True, help="The checkpoint's name.")
 @click.option("-device", "device", type=click.Choice(["cuda", "cpu", "mps"]), default="cuda", show_default=True)
-@click.option("-o", "evidence_file", help="Write the JSON here too.")
+@click.option("-o", "target", help=f"Write the JSON here too; {FLIPTEST_FILE} where this is a folder.")
 @click.option("--picture", help="Write a PNG here: a bar a flip, and one case with every answer.")
 @format_option()
 def command(
@@ -40,36 +40,39 @@ def command(
     number: int,
     checkpoint_name: str,
     device: str,
-    evidence_file: str | None,
+    target: str | None,
     picture: str | None,
     output_format: str,
 ) -> int:
     """Run MODEL_FOLDER on a few images, plain and under each flip, and say which flips it understands.
 
-    Each flip mirrors the input and turns the answer back, patch by patch, as nnU-Net's test-time mirroring does.
+    Each flip mirrors the input and turns the answer back, patch by patch, as nnU-Net's test-time mirroring does. A
+    verdict takes five cases; a harmful one takes labels. With -o MODEL_FOLDER what was measured stays in the model
+    folder, as evidence for check and audit; repair and annotate take it by --from-fliptest.
     Exit status 1: the mirroring that the checkpoint declares contains a flip that harms.
     """
     model = open_model(folder, folds or None, checkpoint_name)
     if model.errors:
         raise CheckpointError("; ".join(model.errors))
-    for target in (evidence_file, picture):
-        if target is not None and not Path(target).absolute().parent.is_dir():
-            raise NNGuardError(f"{target}: cannot be written, for its folder does not exist")
+    evidence_file = Path(target) / FLIPTEST_FILE if target and Path(target).is_dir() else Path(target or ".")
+    for wanted, path in ((target, evidence_file), (picture, Path(picture or "."))):
+        if wanted is not None and not path.absolute().parent.is_dir():
+            raise NNGuardError(f"{path}: cannot be written, for its folder does not exist")
     with prints_to_stderr(), unguarded():
         document, shown = measure(model, Path(images), Path(labels) if labels else None, number, device)
         if picture is not None and shown is not None:
             _draw(Path(picture), document, shown)
     if not document["cases"]:
         raise NNGuardError("; ".join(document["skipped"]))
-    if evidence_file is not None:
+    if target is not None:
         from ..report.json import json_text
 
-        replace_text(Path(evidence_file), json_text(document) + "\n")
+        replace_text(evidence_file, json_text(document) + "\n")
     if output_format == "json":
         print_json(document)
     else:
-        click.echo(_as_text(document))
-    return FOUND if harmful_when_used(document) else CLEAN
+        click.echo("\n".join(as_text(document, folder, str(evidence_file) if target is not None else None)))
+    return FOUND if _harms(document) else CLEAN
 
 
 @contextlib.contextmanager
@@ -89,14 +92,16 @@ def unguarded() -> Iterator[None]:
 def measure(model: Model, images: Path, labels: Path | None, number: int, device: str) -> tuple[dict[str, Any], Any]:
     """Runs the cases; the document of ``docs/output.schema.json``, and the first case's answers."""
     from ..evidence.flipped import FlipTrial, cases_in, run_cases
+    from ..models.fliptested import document_of
 
-    _demand(device)
     cases = cases_in(images, labels, str((model.dataset or {}).get("file_ending", ".nii.gz")), number)
+    _demand(device)
     checkpoint_name = model.folds[0].path.name
     trial = FlipTrial(model.folder, [fold.fold for fold in model.folds], checkpoint_name, device)
     declared = trial.declared_axes
     used = None if problem_with(declared, trial.dims) else normalise(declared)
-    shown, scores, skipped = None, [], []
+    skipped = [f"{case.name}: has no labels in {labels}" for case in cases if labels is not None and not case.labels]
+    shown, scores = None, []
     for outcome in run_cases(trial, cases, used, lambda line: click.echo(line, err=True)):
         if isinstance(outcome, str):
             click.echo(f"skipped: {escaped(outcome)}", err=True)
@@ -104,7 +109,7 @@ def measure(model: Model, images: Path, labels: Path | None, number: int, device
             continue
         shown = shown or outcome[0]
         scores.append(outcome[1])
-    return _document(model, trial.dims, declared, used, scores, skipped), shown
+    return document_of(model, trial.dims, declared, used, scores, skipped), shown
 
 
 def _demand(device: str) -> None:
@@ -115,130 +120,90 @@ def _demand(device: str) -> None:
         raise NNGuardError(f"there is no {device} device here; try -device cpu")
 
 
-def _document(
-    model: Model, dims: int, declared: Any, used: Any, scores: Sequence[Any], skipped: list[str]
-) -> dict[str, Any]:
-    from ..evidence.agreement import by_label, estimate, gain_of_tta, judge_flip, loss_of, mean_of, safe_axes_by
-    from ..flips import flips_of
+def _harms(document: dict[str, Any]) -> bool:
+    from ..models.fliptested import harmful_when_used
 
-    judgements = {flip: judge_flip(flip, scores) for flip in flips_of(range(dims))}
-    agreement = {flip: estimate([mean_of(case.agreement[flip]) for case in scores]) for flip in judgements}
-    flips = []
-    for flip, verdict in judgements.items():
-        agreed, loss = agreement[flip], loss_of(flip, scores)
-        dice = estimate([mean_of(case.flipped.get(flip, {})) for case in scores])
-        flips.append(
-            {
-                "axes": list(flip),
-                "verdict": verdict,
-                "agreement": agreed.mean,
-                "agreement_low": agreed.low,
-                "agreement_high": agreed.high,
-                "dice": dice.mean,
-                "dice_low": dice.low,
-                "dice_high": dice.high,
-                "loss": loss.mean,
-                "labels": by_label([case.flipped.get(flip, {}) for case in scores]),
-            }
-        )
-    told = any(verdict != "unsettled" for verdict in judgements.values())
-    plain = estimate([mean_of(case.plain) for case in scores])
-    tta, gain = estimate([mean_of(case.tta) for case in scores]), gain_of_tta(scores)
-    safe = list(safe_axes_by(judgements, dims, {flip: one.mean for flip, one in agreement.items()})) if told else None
-    return {
-        "schema_version": 1,
-        "written_at": now(),
-        "model": _identity(model),
-        "cases": len(scores),
-        "case_names": [case.name for case in scores],
-        "spatial_dims": dims,
-        "transpose_forward": transpose_forward_of(model, model.folds[0]),
-        "flips": flips,
-        "plain": {"dice": plain.mean, "dice_low": plain.low, "dice_high": plain.high,
-                  "labels": by_label([case.plain for case in scores])},
-        "tta": {"axes": list(used) or None if used is not None else None, "declared": written(declared),
-                "dice": None if used is None else tta.mean, "gain": None if used is None else gain.mean,
-                "gain_low": gain.low, "gain_high": gain.high, "labels": by_label([case.tta for case in scores])},
-        "safe_axes": safe,
-        "skipped": skipped,
-    }  # fmt: skip
+    return bool(harmful_when_used(document)) or document["tta"]["verdict"] == "harmful"
 
 
-def _identity(model: Model) -> dict[str, Any]:
-    first = model.folds[0].checkpoint
-    return {
-        "folder": model.folder.name,
-        "trainer": first.trainer_name if first else None,
-        "configuration": configuration_of(model.folds[0]),
-        "folds": [
-            {
-                "fold": fold.fold,
-                "checkpoint": fold.path.name,
-                "epoch": fold.checkpoint.epoch if fold.checkpoint else None,
-                "weights": weights_fingerprint(fold.path),
-            }
-            for fold in model.folds
-        ],
-    }
+# ---------------------------------------------------------------- text
 
 
-def harmful_when_used(document: dict[str, Any]) -> list[list[int]]:
-    """The harmful flips among those that the declared axes make the predictor use."""
-    used = set(document["tta"]["axes"] or ())
-    return [flip["axes"] for flip in document["flips"] if flip["verdict"] == "harmful" and set(flip["axes"]) <= used]
-
-
-def _as_text(document: dict[str, Any]) -> str:
-    from ..axes import name_axis
-
-    cases = document["cases"]
-    dims, forward = document["spatial_dims"], document["transpose_forward"]
-    lines = [f"{escaped(document['model']['folder'])}, {cases} case{'' if cases == 1 else 's'}"]
-    if cases == 1:
-        lines.append("one case has no interval: test more before relying on it")
+def as_text(document: dict[str, Any], folder: str, evidence_file: str | None) -> Iterator[str]:
+    """For people, line by line. Whatever comes from a file is escaped."""
+    cases, dims = document["cases"], document["spatial_dims"]
     with_labels = document["plain"]["dice"] is not None
-    lines += ["", f"{'flip':<10}{'agrees with the plain answer':<32}{'Dice' if with_labels else '':<24}verdict"]
+    yield f"{escaped(document['model']['folder'])}, {cases} case{'' if cases == 1 else 's'}"
+    yield ""
+    lost = "Dice it loses" if with_labels else ""
+    yield f"{'flip':<11}{'agrees with the plain answer':<31}{lost:<27}verdict"
     for flip in document["flips"]:
-        agreed = _with_interval(flip["agreement"], flip["agreement_low"], flip["agreement_high"])
-        dice = _with_interval(flip["dice"], flip["dice_low"], flip["dice_high"]) if with_labels else ""
-        lines.append(f"{_set(flip['axes']):<10}{agreed:<32}{dice:<24}{flip['verdict']}")
-    lines += ["", *(name_axis(axis, dims, forward) for axis in range(dims)), "", *_tta_lines(document)]
-    safe = document["safe_axes"]
-    lines.append(
-        "safe axes: unknown, for no case told anything"
-        if safe is None
-        else f"safe axes: {written(tuple(safe) or None)}"
-    )
-    lines += [f"skipped: {escaped(line)}" for line in document["skipped"]]
-    if harmful_when_used(document):
-        axes = ",".join(map(str, safe or ())) or "none"
-        lines += [
-            "",
-            "Predict with --disable_tta until it is repaired: nnguard repair MODEL_FOLDER",
-            "A checkpoint without a record is told first what was measured here:",
-            f"    nnguard annotate CHECKPOINT --mirror-axes {axes} --reason 'nnguard fliptest, {cases} cases'",
-        ]
-    return "\n".join(lines)
+        agreed = _with_interval(flip, "agreement")
+        lost = _with_interval(flip, "loss") if with_labels else ""
+        yield f"{_set(flip['axes']):<11}{agreed:<31}{lost:<27}{flip['verdict']}{_worst(flip)}"
+    yield ""
+    yield from (name_axis(axis, dims, document["transpose_forward"]) for axis in range(dims))
+    yield ""
+    yield from _tta_lines(document)
+    yield from _safe_lines(document)
+    yield from (f"not counted: {escaped(line)}" for line in document["skipped"])
+    yield from _what_to_do(document, folder, evidence_file)
 
 
-def _tta_lines(document: dict[str, Any]) -> list[str]:
+def _worst(flip: dict[str, Any]) -> str:
+    """Names the label where a flip harms one more than all."""
+    worst = flip["worst"]
+    if flip["verdict"] == "safe" or worst is None or worst["loss"] <= max(2 * flip["loss"], 0.05):
+        return ""
+    return f" (label {escaped(worst['name'] or worst['label'])} loses {worst['loss']:.2f})"
+
+
+def _tta_lines(document: dict[str, Any]) -> Iterator[str]:
     plain, tta = document["plain"]["dice"], document["tta"]
     if tta["axes"] is None:
-        return [f"the checkpoint declares {escaped(tta['declared'])}: predicting does not mirror as it stands"]
+        plainly = f"; Dice {plain:.3f}" if plain is not None else ""
+        yield f"the checkpoint declares {escaped(tta['declared'])}: predicting does not mirror as it stands{plainly}"
+        return
     if plain is None:
-        return [f"the checkpoint declares {escaped(tta['declared'])}; give labels (-l) to see what that costs or gains"]
+        yield f"the checkpoint declares {escaped(tta['declared'])}; give labels (-l) to see what that costs or gains"
+        return
     gain = tta["gain"]
-    what = f"costs {-gain:.3f}" if gain < -0.0005 else f"gains {gain:.3f}" if gain > 0.0005 else "changes nothing in"
+    what = f"costs {-gain:.3f} Dice" if gain < 0 else f"gains {gain:.3f} Dice"
     interval = f" (95 %: {tta['gain_low']:+.3f} to {tta['gain_high']:+.3f})" if tta["gain_low"] is not None else ""
-    return [
+    yield (
         f"test-time mirroring as declared, {escaped(tta['declared'])}: Dice {tta['dice']:.3f} against "
-        f"{plain:.3f} plain; it {what} Dice{interval}"
-    ]
+        f"{plain:.3f} plain; it {what}{interval}"
+    )
 
 
-def _with_interval(value: float | None, low: float | None, high: float | None) -> str:
+def _safe_lines(document: dict[str, Any]) -> Iterator[str]:
+    safe, unsettled = document["safe_axes"], [one for one in document["flips"] if one["verdict"] == "unsettled"]
+    yield "safe axes: unknown" if safe is None else f"safe axes: {written(tuple(safe) or None)}"
+    if not unsettled:
+        return
+    if document["cases"] < FEWEST_CASES:
+        yield f"unsettled: a verdict takes {FEWEST_CASES} cases; there were {document['cases']}"
+    elif document["plain"]["dice"] is None:
+        yield "unsettled: where answers differ, nothing but labels (-l) tells which of them is wrong"
+    else:
+        yield "unsettled: test more cases (-n); a network whose own Dice is low has nothing to lose, so settles nothing"
+
+
+def _what_to_do(document: dict[str, Any], folder: str, evidence_file: str | None) -> Iterator[str]:
+    if not _harms(document):
+        return
+    yield ""
+    yield "Predict with --disable_tta until it is repaired:"
+    if evidence_file is None:
+        yield f"    nnguard fliptest {quote(folder)} ... -o {quote(folder)}"
+        evidence_file = str(Path(folder) / FLIPTEST_FILE)
+    yield f"    nnguard repair {quote(folder)} --from-fliptest {quote(evidence_file)}"
+
+
+def _with_interval(flip: dict[str, Any], name: str) -> str:
+    value, low, high = flip[name], flip[f"{name}_low"], flip[f"{name}_high"]
     if value is None:
-        return "no answer"
+        return "no answer" if name == "agreement" else "not known"
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 

@@ -24,10 +24,12 @@ from ..models.folder import (
     read_bounded,
     read_fold,
 )
-from ..models.predicting import configuration_of, judge_alone, spatial_dims_of, transpose_forward_of
+from ..models.predicting import configuration_of, has_fliptest, judge_alone, spatial_dims_of, transpose_forward_of
 from ..record import Record
 from ..report.escape import escaped
 from ..report.text import axes_words, findings_text, flip_line, pipeline_lines, safe_words, validation_words
+from ..rules.subjects import Measurement
+from ..rules.verdicts import measurement_in
 from ..rules.wording import GRADES, percent
 from .output import FoldsCommand, exit_status, fail_level_option, folds_option, format_option, not_ignored, print_json
 
@@ -157,6 +159,7 @@ def fold_data(fold: Fold) -> dict[str, Any]:
         "declared_axes": checkpoint.declared_axes,
         "record": msgspec.to_builtins(fold.record) if fold.record else None,
         "record_error": fold.record_error,
+        "fliptest": msgspec.to_builtins(measurement_of(fold)),
         "size": checkpoint.size,
         "weights_fingerprint": checkpoint.weights_fingerprint,
         "weights_belong": weights_belong(fold),
@@ -221,6 +224,32 @@ def fold_lines(fold: Fold, named: bool) -> Iterator[str]:
     else:
         weaker = fold.weaker()
         yield "  record        none" + (f"; {escaped(weaker.sentence)}" if weaker else "")
+    measurement = measurement_of(fold)
+    if measurement is not None:
+        yield from measurement_lines(measurement)
+
+
+def measurement_of(fold: Fold) -> Measurement | None:
+    """What a fliptest of these weights showed: the model folder's own, or the one that the record keeps."""
+    if has_fliptest(fold):
+        from ..models.measured import measured_beside
+
+        measured, _ = measured_beside(fold)
+        if measured is not None:
+            return measured.measurement
+    return measurement_in(fold.record) if fold.record is not None else None
+
+
+def measurement_lines(measurement: Measurement) -> Iterator[str]:
+    number = measurement.cases
+    cases = f"{number} case{'' if number == 1 else 's'}"
+    plain = f"; plain Dice {measurement.plain_dice:.3f}" if measurement.plain_dice is not None else ""
+    yield f"  measured      nnguard fliptest, {cases}, {escaped(measurement.written_at, 40)}{plain}"
+    for flip in measurement.flips:
+        dice = f"Dice {flip.dice:.3f}" if flip.dice is not None else ""
+        agreed = f"agrees at {flip.agreement:.3f}" if flip.agreement is not None else "no answer"
+        yield f"    flip {written(flip.axes):<12} {agreed:<18} {dice:<12} {escaped(flip.verdict, 20)}"
+    yield f"    safe axes   {written(measurement.safe_axes or None)}"
 
 
 def axes_line(fold: Fold) -> str:

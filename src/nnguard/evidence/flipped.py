@@ -60,6 +60,8 @@ def cases_in(images: Path, labels: Path | None, ending: str, number: int) -> lis
     if not channels:
         raise NNGuardError(f"{images}: no image named NAME_0000{ending}, as this model's dataset.json asks for")
     names = sorted(channels)
+    if labels is not None and not any(_labels_of(name, labels, ending) for name in names):
+        raise NNGuardError(f"{labels}: no labels named {names[0]}{ending}; references are named as their image")
     count = min(number, len(names))
     chosen = [names[position * len(names) // count] for position in range(count)]
     return [ImageCase(name=name, channels=channels[name], labels=_labels_of(name, labels, ending)) for name in chosen]
@@ -108,7 +110,8 @@ class FlipTrial:
 
     def answers(self, case: ImageCase, tta_axes: Axes | None) -> Answers | Failed:
         """The case's label maps; in words where nnU-Net fails on it, out of memory included."""
-        return attempt(self._answers, case, tta_axes)
+        problem = self._problem_with(case)
+        return Failed(problem) if problem is not None else attempt(self._answers, case, tta_axes)
 
     def _answers(self, case: ImageCase, tta_axes: Axes | None) -> Answers:
         import torch
@@ -137,6 +140,15 @@ class FlipTrial:
             reference=None if case.labels is None else np.asarray(reader.read_seg(str(case.labels))[0])[0],
         )
 
+    def _problem_with(self, case: ImageCase) -> str | None:
+        """nnU-Net would normalise the channels that there are and fail at the first convolution."""
+        wanted = len(self.predictor.dataset_json["channel_names"])
+        there = {int(path.name.removesuffix(self.predictor.dataset_json["file_ending"])[-4:]) for path in case.channels}
+        missing = sorted(set(range(wanted)) - there)
+        if missing:
+            return f"it lacks channel {', '.join(f'{channel:04d}' for channel in missing)} of {wanted}"
+        return f"it has {len(there)} channels, and the model was trained on {wanted}" if len(there) > wanted else None
+
     def _logits(self, data: Any, flip: Axes) -> Any:
         self.predictor.flip = flip
         return self.predictor.predict_logits_from_preprocessed_data(data).cpu()
@@ -148,9 +160,19 @@ class FlipTrial:
         managers = (predictor.plans_manager, predictor.configuration_manager, predictor.label_manager)
         return np.asarray(convert_predicted_logits_to_segmentation_with_correct_shape(logits, *managers, properties))
 
-    def scores(self, answers: Answers) -> CaseScores:
-        """Dice of each answer with the plain one, and of all with the reference where there is one."""
+    def let_go_of_memory(self) -> None:
+        """After a failed case: what ran out of memory must not take the next one with it."""
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def scores(self, answers: Answers) -> CaseScores | Failed:
+        """Dice of each answer with the plain one, and of all with the reference where there is one; in words where
+        that does not fit the image."""
         labels, reference = self.foreground, answers.reference
+        if reference is not None and reference.shape != answers.plain.shape:
+            return Failed(f"they have shape {reference.shape}, the image {answers.plain.shape}")
         agreement = {flip: dice_by_label(seen, answers.plain, labels) for flip, seen in answers.flipped.items()}
         if reference is None:
             return CaseScores(name=answers.name, agreement=agreement)
@@ -176,9 +198,10 @@ def run_cases(
         told(f"case {number} of {len(cases)}: {case.name}")
         answers = trial.answers(case, tta_axes)
         if isinstance(answers, Failed):
+            trial.let_go_of_memory()
             yield f"{case.name}: {answers}"
             continue
-        scores = attempt(trial.scores, answers)
+        scores = trial.scores(answers)
         yield f"{case.name}: its labels do not fit: {scores}" if isinstance(scores, Failed) else (answers, scores)
 
 

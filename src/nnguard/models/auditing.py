@@ -11,7 +11,8 @@ from ..errors import CheckpointError
 from ..findings import Finding
 from .checking import judge
 from .folder import CHECKPOINT_NAME, Fold, Model, detect_folds, open_model
-from .predicting import configuration_of
+from .measured import measured_beside
+from .predicting import configuration_of, has_fliptest
 
 #: Weakest first; a model's grade is that of its worst known fold.
 GRADES = (
@@ -22,6 +23,7 @@ GRADES = (
     "record (unknown)",
     "record (pending)",
     "record (declared)",
+    "fliptest",
     "record (measured)",
     "record",
 )
@@ -87,6 +89,9 @@ def _audit(folder: Path, folds: list[int | str], checkpoint_name: str, use_mirro
 
 def _grade(fold: Fold, findings: list[Finding]) -> str:
     """What the verdict on one fold rests on."""
+    better = fold.record is not None and fold.record.mirroring.state in ("observed", "measured")
+    if not better and fold.record_error is None and has_fliptest(fold) and measured_beside(fold)[0] is not None:
+        return "fliptest"
     if fold.record is not None:
         state = fold.record.mirroring.state
         return "record" if state == "observed" else f"record ({state})"

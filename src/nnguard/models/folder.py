@@ -21,6 +21,8 @@ CHECKPOINT_NAME = "checkpoint_final.pth"
 #: A ``debug.json`` of a large plan is some hundred kilobytes.
 LONGEST_FILE = 16 << 20
 FOLD_FOLDER = re.compile(r"fold_(\d+|all)")
+#: What ``nnguard fliptest -o MODEL_FOLDER`` writes into the model folder, where ``check`` and ``audit`` find it.
+FLIPTEST_FILE = "nnguard-fliptest.json"
 
 
 class Fold(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from ..errors import CheckpointError
+from ..findings import ADVISORY, NOTE, UNVERIFIED, Finding
 from ..flips import flips_of
-from .folder import Fold, read_bounded
-from .predicting import configuration_of, spatial_dims_of
-from .weights import weights_fingerprint
+from ..rules.measured import FEWEST_CASES
+from ..rules.subjects import MeasuredFlip, Measurement
+from .folder import FLIPTEST_FILE, Fold, read_bounded
+from .predicting import configuration_of, has_fliptest, spatial_dims_of
 
 #: Of the document that this reads.
 SCHEMA_VERSION = 1
+VERDICTS = ("safe", "harmful", "unsettled")
 
 
 class TestedFold(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the checkpoints whose answers were averaged; ``weights`` as ``weights_fingerprint`` tells them."""
+    """One of the checkpoints whose answers were averaged; ``weights`` is their fingerprint."""
 
     fold: int | str
     checkpoint: str
@@ -30,73 +32,113 @@ class TestedModel(msgspec.Struct, frozen=True, kw_only=True):
     """Which model was tested."""
 
     folder: str
+    folds: list[TestedFold]
     trainer: str | None = None
     configuration: str | None = None
-    folds: list[TestedFold] = []
 
 
-class TestedFlip(msgspec.Struct, frozen=True, kw_only=True):
-    """One flip and its verdict: ``safe``, ``harmful`` or ``unsettled``."""
-
-    axes: tuple[int, ...]
-    verdict: str = "unsettled"
-    agreement: float | None = None
+class _Plain(msgspec.Struct, frozen=True):
     dice: float | None = None
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a fliptest document that is evidence; ``safe_axes`` is ``None`` where no case told anything."""
+class _Tta(msgspec.Struct, frozen=True):
+    axes: tuple[int, ...] | None = None
+    dice: float | None = None
 
-    schema_version: int
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True):
     cases: int
     spatial_dims: int
     safe_axes: tuple[int, ...] | None
-    flips: list[TestedFlip]
+    flips: list[MeasuredFlip]
     model: TestedModel
-    plain: dict[str, Any] = {}
-    tta: dict[str, Any] = {}
+    plain: _Plain
+    tta: _Tta
     written_at: str | None = None
+
+
+class _Head(msgspec.Struct):
+    schema_version: int
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A fliptest that has a verdict: which model was tested, and what it showed."""
+
+    path: str
+    spatial_dims: int
+    model: TestedModel
+    measurement: Measurement
 
     @property
     def sentence(self) -> str:
-        cases = f"{self.cases} case{'' if self.cases == 1 else 's'}"
-        return f"measured with nnguard fliptest on {cases}"
+        """How it is known, for a record's reasons."""
+        cases = self.measurement.cases
+        folds = self.measurement.folds
+        together = f", folds {', '.join(map(str, folds))} together" if len(folds) > 1 else ""
+        return f"measured with nnguard fliptest on {cases} case{'' if cases == 1 else 's'}{together}"
 
-    def as_record_entry(self) -> dict[str, Any]:
-        """What a record keeps of it under ``measured``."""
-        kept = msgspec.to_builtins(self)
-        return {name: kept[name] for name in ("cases", "written_at", "flips", "plain", "tta", "safe_axes")}
+    def tested(self, path: Path) -> bool:
+        """Whether a checkpoint of this name, in a fold folder of this name, is among the tested ones."""
+        return any(path.name == one.checkpoint and path.parent.name == f"fold_{one.fold}" for one in self.model.folds)
 
 
 def read_measured(path: Path) -> Measured:
-    """Reads what ``nnguard fliptest --format json`` printed.
+    """Reads what ``nnguard fliptest`` wrote.
 
     Raises:
-        CheckpointError: no such file, no such document, or a document without a verdict.
+        CheckpointError: no such file, no such document, a newer one, or one without a verdict.
     """
     text = read_bounded(path)
     if text is None:
-        raise CheckpointError(f"{path}: does not exist or cannot be read; expected what nnguard fliptest wrote")
+        raise CheckpointError(f"{path}: does not exist or cannot be read; expected what nnguard fliptest -o wrote")
     try:
-        measured = msgspec.json.decode(text, type=Measured)
+        version = msgspec.json.decode(text, type=_Head).schema_version
+        document = msgspec.json.decode(text, type=_Document) if version == SCHEMA_VERSION else None
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is not what nnguard fliptest --format json writes: {error}") from None
-    if measured.schema_version != SCHEMA_VERSION:
-        raise CheckpointError(f"{path}: has schema_version {measured.schema_version}; this nnguard reads 1")
-    if measured.safe_axes is None or not measured.cases:
-        raise CheckpointError(f"{path}: holds no verdict, for no case told anything; test more or other images")
-    _hold_to_its_word(path, measured)
-    return measured
+        raise CheckpointError(f"{path}: is not what nnguard fliptest -o writes: {error}") from None
+    if document is None:
+        raise CheckpointError(
+            f"{path}: has schema_version {version}, and this nnguard reads {SCHEMA_VERSION}: upgrade nnguard"
+        )
+    problem = _problem_in(document)
+    if problem is not None:
+        raise CheckpointError(f"{path}: {problem}")
+    assert document.safe_axes is not None
+    measurement = Measurement(
+        cases=document.cases,
+        flips=document.flips,
+        safe_axes=tuple(sorted(document.safe_axes)),
+        plain_dice=document.plain.dice,
+        tta_axes=document.tta.axes,
+        tta_dice=document.tta.dice,
+        folds=[one.fold for one in document.model.folds],
+        written_at=document.written_at,
+    )
+    return Measured(path=str(path), spatial_dims=document.spatial_dims, model=document.model, measurement=measurement)
 
 
-def _hold_to_its_word(path: Path, measured: Measured) -> None:
-    """A document edited by hand must not claim axes that its own flips speak against."""
-    if measured.spatial_dims not in (2, 3):
-        raise CheckpointError(f"{path}: spatial_dims is {measured.spatial_dims}, and nnU-Net's data has 2 or 3")
-    safe = {flip.axes for flip in measured.flips if flip.verdict == "safe"}
-    for flip in flips_of((measured.safe_axes or ())[:4]):
+def _problem_in(document: _Document) -> str | None:
+    """Why it is no evidence; a document edited by hand must not claim what its own flips speak against."""
+    if document.spatial_dims not in (2, 3):
+        return f"spatial_dims is {document.spatial_dims}, and nnU-Net's data has 2 or 3"
+    every = flips_of(range(document.spatial_dims))
+    if sorted(flip.axes for flip in document.flips) != sorted(every):
+        return f"its flips are not the {len(every)} of {document.spatial_dims}D data"
+    if not {flip.verdict for flip in document.flips} <= set(VERDICTS):
+        return f"a flip's verdict is none of {', '.join(VERDICTS)}"
+    if document.safe_axes is None or all(flip.verdict == "unsettled" for flip in document.flips):
+        few = f"; a verdict takes {FEWEST_CASES} cases" if document.cases < FEWEST_CASES else ""
+        return f"holds no verdict: its {document.cases} cases settled no flip{few}. Test more images, with labels (-l)"
+    if document.cases < FEWEST_CASES:
+        return f"has a verdict on {document.cases} cases, and one takes {FEWEST_CASES}: edited, or of another nnguard"
+    safe = {flip.axes for flip in document.flips if flip.verdict == "safe"}
+    claimed = set(document.safe_axes) - set(range(document.spatial_dims))
+    if claimed or len(set(document.safe_axes)) < len(document.safe_axes):
+        return f"its safe_axes {document.safe_axes} are no axes of {document.spatial_dims}D data"
+    for flip in flips_of(document.safe_axes):
         if flip not in safe:
-            raise CheckpointError(f"{path}: its safe_axes contain the flip {flip}, which it does not call safe")
+            return f"its safe_axes contain the flip {flip}, which it does not call safe"
+    return None
 
 
 def problem_between(measured: Measured, fold: Fold) -> str | None:
@@ -106,19 +148,59 @@ def problem_between(measured: Measured, fold: Fold) -> str | None:
         return fold.error or "it cannot be read"
     tested = next((one for one in model.folds if str(one.fold) == str(fold.fold)), None)
     if tested is None:
-        folds = ", ".join(str(one.fold) for one in model.folds) or "none"
-        return f"fold {fold.fold} was not tested (tested: {folds})"
+        return f"fold {fold.fold} was not tested (tested: {', '.join(str(one.fold) for one in model.folds) or 'none'})"
     if tested.checkpoint != fold.path.name:
         return f"{tested.checkpoint} was tested, not {fold.path.name}"
     for what, then, now in (
         ("trainer", model.trainer, checkpoint.trainer_name),
         ("configuration", model.configuration, configuration_of(fold)),
         ("epoch", tested.epoch, checkpoint.epoch),
-        ("spatial dimensions", measured.spatial_dims, spatial_dims_of(None, fold)),
+        ("number of spatial dimensions", measured.spatial_dims, spatial_dims_of(None, fold)),
     ):
         if then is not None and now is not None and then != now:
             return f"the tested {what} is {then}, the checkpoint's {now}"
-    weights = weights_fingerprint(fold.path)
-    if tested.weights is not None and weights is not None and tested.weights != weights:
+    if checkpoint.weights_fingerprint is None or tested.weights is None:
+        return "nothing proves that these weights were tested: PyTorch was told to store no checksums"
+    if tested.weights != checkpoint.weights_fingerprint:
         return "its weights are not those that were tested"
     return None
+
+
+def demand_about(measured: Measured, fold: Fold) -> None:
+    """Refuses another model's evidence.
+
+    Raises:
+        CheckpointError: it is not about this checkpoint.
+    """
+    problem = problem_between(measured, fold)
+    if problem is not None:
+        raise CheckpointError(f"{measured.path}: is not evidence about {fold.path}: {problem}")
+
+
+def measured_beside(fold: Fold) -> tuple[Measured | None, list[Finding]]:
+    """The fliptest in the model folder, if it is about this checkpoint; a finding (NNG108) where it is not used."""
+    if not has_fliptest(fold):
+        return None, []
+    try:
+        measured = read_measured(fold.folder.parent / FLIPTEST_FILE)
+    except CheckpointError as error:
+        return None, [_unused(fold, f"is no evidence: {error}", ADVISORY)]
+    problem = problem_between(measured, fold)
+    if problem is not None:
+        return None, [_unused(fold, f"is not about this checkpoint: {problem}", NOTE)]
+    return measured, []
+
+
+def _unused(fold: Fold, why: str, severity: str) -> Finding:
+    return Finding(
+        UNVERIFIED,
+        fold.subject,
+        f"The {FLIPTEST_FILE} in the model folder {why.split(':', 1)[0]}, and is not used.",
+        seen=f"{FLIPTEST_FILE} {why}",
+        effect="the checkpoint is judged as if that file were not there.",
+        remedy=f"Measure these weights again:\n    nnguard fliptest {fold.folder.parent} -i IMAGES -l LABELS "
+        f"-o {fold.folder.parent}\nor remove the file.",
+        evidence={"file": str(fold.folder.parent / FLIPTEST_FILE)},
+        severity=severity,
+        setting=FLIPTEST_FILE,
+    )

@@ -8,10 +8,12 @@ from __future__ import annotations
 from shlex import quote
 from typing import Any
 
+import msgspec
+
 from ..findings import Finding
 from ..rules.prediction import check_prediction
 from ..rules.subjects import Prediction
-from .folder import FOLD_FOLDER, Fold, Model
+from .folder import FLIPTEST_FILE, FOLD_FOLDER, Fold, Model
 
 
 class _FromCheckpoint:
@@ -31,14 +33,30 @@ def judge_alone(fold: Fold) -> list[Finding]:
 
 
 def judge_mirroring(fold: Fold, prediction: Prediction) -> list[Finding]:
-    """The mirroring rules; where there is no record, weaker evidence graded as such."""
+    """The mirroring rules; where there is no record, weaker evidence graded as such. A fliptest in the model folder
+    counts as measured, if it is about these weights."""
+    not_used: list[Finding] = []
+    if has_fliptest(fold) and fold.record_error is None:
+        from .measured import measured_beside
+
+        measured, not_used = measured_beside(fold)
+        if measured is not None:
+            prediction = msgspec.structs.replace(prediction, measured=measured.measurement, measured_file=measured.path)
     if fold.record is not None:
         from .belonging import check_belonging
 
-        return [*check_prediction(fold.record, prediction), *check_belonging(fold)]
+        return [*check_prediction(fold.record, prediction), *check_belonging(fold), *not_used]
+    if prediction.measured is not None:
+        return check_prediction(None, prediction)
     from .grading import without_record
 
-    return without_record(prediction, fold.weaker())
+    return [*without_record(prediction, fold.weaker()), *not_used]
+
+
+def has_fliptest(fold: Fold) -> bool:
+    """Whether a fliptest lies in the model folder, about whichever weights."""
+    in_model = fold.archive is None and FOLD_FOLDER.fullmatch(fold.folder.name) is not None
+    return in_model and (fold.folder.parent / FLIPTEST_FILE).is_file()
 
 
 def prediction_of(model: Model | None, fold: Fold, first: Fold, use_mirroring: bool, mirroring_axes: Any) -> Prediction:

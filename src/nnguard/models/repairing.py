@@ -18,9 +18,11 @@ from ..checkpoint import SpliceResult, splice
 from ..errors import CheckpointError
 from ..flips import safe_axes
 from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record
+from ..rules.measured import safe_by_both
 from ..rules.remedies import same_axes
-from ..rules.verdicts import JUDGED, axes_named_by, evidence_of
+from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, evidence_of
 from .folder import Fold, read_bounded
+from .measured import Measured, demand_about
 from .predicting import configuration_of, spatial_dims_of, transpose_forward_of
 
 AXES_KEY = "inference_allowed_mirroring_axes"
@@ -62,41 +64,79 @@ def plan_repair(folds: Iterable[Fold]) -> list[Change]:
     records = [_verdict_of(fold) for fold in folds]
     changes = []
     for fold, record in zip(folds, records, strict=True):
-        assert fold.checkpoint is not None
-        before = fold.checkpoint.declared_axes
-        axes = axes_named_by(before, record.spatial_dims)
+        axes = axes_named_by(_axes_of(fold), record.spatial_dims)
         for other in records:
             axes = safe_axes(evidence_of(other), axes)
-        after = before if same_axes(before, axes or None) else (axes or None)
-        changes.append(_repair(fold, record, before, after))
+        changes.append(_repair(fold, record, axes))
     return changes
 
 
-def _verdict_of(fold: Fold) -> Record:
+def plan_measured_repair(folds: Iterable[Fold], measured: Measured, version: str = "") -> list[Change]:
+    """Narrows the checkpoints' axes to those that a fliptest of them found safe and, where training was observed,
+    that it showed: never wider than either. What was measured goes into the record.
+
+    Args:
+        folds: checkpoints that predict together.
+        measured: what their fliptest says.
+        version: of nnguard, for a record that has to be made.
+
+    Raises:
+        CheckpointError: a checkpoint cannot be read, or is not one that was tested.
+    """
+    folds = list(folds)
+    records = [_readable(fold) for fold in folds]
+    for fold in folds:
+        demand_about(measured, fold)
+    changes = []
+    for fold in folds:
+        axes = axes_named_by(_axes_of(fold), measured.spatial_dims)
+        for record in records:
+            axes = safe_by_both(record, measured.measurement, axes)
+        text = _with_measurement(fold, measured, version)
+        changes.append(_repair(fold, Record.from_json(text), axes, text))
+    return changes
+
+
+def _axes_of(fold: Fold) -> Any:
+    return fold.checkpoint.declared_axes if fold.checkpoint is not None else None
+
+
+def _readable(fold: Fold) -> Record | None:
+    """The record, if there is one; it and the checkpoint can be read."""
     reason = fold.error or (f"{fold.path}: {fold.record_error}" if fold.record_error else None)
     if reason:
         raise CheckpointError(reason)
-    if fold.record is None:
-        raise CheckpointError(
-            f"{fold.path}: has no nnguard record to repair it by; if you know how it was trained, "
-            f"say so first: nnguard annotate {fold.path} --mirror-axes 0,1 (or none)"
-        )
-    state = fold.record.mirroring.state
-    if state not in JUDGED:
-        raise CheckpointError(
-            f"{fold.path}: its record's state is {state}: what is safe is not known, so nothing can be repaired by it"
-        )
     return fold.record
 
 
-def _repair(fold: Fold, record: Record, before: Any, after: Any) -> Change:
+def _verdict_of(fold: Fold) -> Record:
+    record = _readable(fold)
+    if record is None:
+        raise CheckpointError(
+            f"{fold.path}: has no nnguard record to repair it by; measure it (nnguard fliptest) and repair it "
+            "--from-fliptest FILE, or, if you know how it was trained, "
+            f"say so first: nnguard annotate {fold.path} --mirror-axes 0,1 (or none)"
+        )
+    state = record.mirroring.state
+    if state not in JUDGED:
+        raise CheckpointError(
+            f"{fold.path}: its record's state is {state}: what is safe is not known, so nothing can be repaired by it; "
+            "measure it: nnguard fliptest"
+        )
+    return record
+
+
+def _repair(fold: Fold, record: Record, safe: tuple[int, ...], text: str | None = None) -> Change:
+    """``safe`` is what may stay; ``text`` is the record to go with them, where it is not the checkpoint's own."""
     assert fold.checkpoint is not None
+    before = fold.checkpoint.declared_axes
+    after = before if same_axes(before, safe or None) else (safe or None)
     moved = not same_axes(before, after)
     if not moved and same_axes(record.axes.effective, after):
         return Change(path=fold.path, before=before, after=after, changes={})
     axes = {"effective": _as_json(after), "changed_by": "repair", "changed_at": now()}
     changes: dict[str, Any] = {AXES_KEY: after} if moved else {}
-    changes[CHECKPOINT_KEY] = with_axes(fold.checkpoint.record_text or "", axes)
+    changes[CHECKPOINT_KEY] = with_axes(text or fold.checkpoint.record_text or "", axes)
     return Change(path=fold.path, before=before, after=after, changes=changes, copy=_copy_with_axes(fold, axes))
 
 
@@ -127,8 +167,43 @@ def plan_annotation(fold: Fold, axes: tuple[int, ...], reason: str = "", version
     declared = fold.checkpoint.declared_axes
     if _already_states(fold.record, axes, reason):
         return Change(path=fold.path, before=declared, after=declared, changes={})
-    text = _annotated(fold, axes, reason, version, dims)
+    mirroring = {"state": "declared", "reasons": _reasons(reason), "safe_axes": list(axes)}
+    text = _annotated(fold, {"mirroring": mirroring}, version, dims)
     return Change(path=fold.path, before=declared, after=declared, changes={CHECKPOINT_KEY: text})
+
+
+def plan_measured_annotation(fold: Fold, measured: Measured, version: str = "") -> Change:
+    """Puts what a fliptest showed into a checkpoint: beside what was observed, or in place of what is not known.
+
+    Args:
+        fold: the checkpoint.
+        measured: what its fliptest says.
+        version: of nnguard.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read, or is not one that was tested.
+    """
+    _readable(fold)
+    demand_about(measured, fold)
+    assert fold.checkpoint is not None
+    declared, text = fold.checkpoint.declared_axes, _with_measurement(fold, measured, version)
+    changes = {} if text == fold.checkpoint.record_text else {CHECKPOINT_KEY: text}
+    return Change(path=fold.path, before=declared, after=declared, changes=changes)
+
+
+def _with_measurement(fold: Fold, measured: Measured, version: str) -> str:
+    """The checkpoint's record with the measurement in it; its very text where that is in it already."""
+    record, text = fold.record, fold.checkpoint.record_text if fold.checkpoint is not None else None
+    entry = msgspec.to_builtins(measured.measurement)
+    kept = dict(record.measured or {}) if record is not None else {}
+    if record is not None and text is not None and kept.get(FLIPTEST) == entry:
+        return text
+    entries: dict[str, Any] = {"measured": {**kept, FLIPTEST: entry}}
+    if record is not None and record.mirroring.state == "observed":
+        return _edited(text or "", entries)
+    safe = measured.measurement.safe_axes
+    entries["mirroring"] = {"state": "measured", "reasons": [measured.sentence], "safe_axes": list(safe)}
+    return _annotated(fold, entries, version, measured.spatial_dims)
 
 
 def _already_states(record: Record | None, axes: tuple[int, ...], reason: str) -> bool:
@@ -141,12 +216,12 @@ def _reasons(reason: str) -> list[str]:
     return ["stated by the model's owner with nnguard annotate", *([reason] if reason else [])]
 
 
-def _annotated(fold: Fold, axes: tuple[int, ...], reason: str, version: str, dims: int | None) -> str:
+def _annotated(fold: Fold, entries: dict[str, Any], version: str, dims: int | None) -> str:
+    """The record with these entries, made where there is none."""
     checkpoint = fold.checkpoint
     assert checkpoint is not None
-    mirroring = {"state": "declared", "reasons": _reasons(reason), "safe_axes": list(axes)}
     if checkpoint.record_text is not None:
-        return _edited(checkpoint.record_text, {"mirroring": mirroring, "written_at": now()})
+        return _edited(checkpoint.record_text, {**entries, "written_at": now()})
     declared = _as_json(checkpoint.declared_axes)
     plans = checkpoint.init_args.get("plans")
     names = plans if isinstance(plans, dict) else {}
@@ -162,7 +237,7 @@ def _annotated(fold: Fold, axes: tuple[int, ...], reason: str, version: str, dim
         "spatial_dims": dims,
         "transpose_forward": transpose_forward_of(None, fold),
         "axes": {"declared": declared, "effective": declared, "changed_by": "annotate", "changed_at": now()},
-        "mirroring": mirroring,
+        **entries,
     }
     text = msgspec.json.encode(fields).decode()
     Record.from_json(text)
