@@ -99,31 +99,27 @@ def main() -> int:
     warnings.simplefilter("ignore")
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp())
     made(folder)
-    print("| model | data | labels | plain Dice | flip | agreement | Dice lost | verdict |")
+    print("| model | data | plain Dice | flip | agreement | Dice lost | with labels | without |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
-    for number, tried in enumerate(MODELS):
-        model = trained(folder, number, tried)
-        for labels in (True, False):
-            document = tested(folder, tried, model, labels)
-            for line in rows(tried, document, labels):
-                print(line, flush=True)
+    for tried in MODELS:
+        model = trained(folder, tried)
+        documents = [tested(folder, tried, model, labels) for labels in (True, False)]
+        for line in rows(tried, *documents):
+            print(line, flush=True)
     return 0
 
 
-def rows(tried: Tried, document: dict[str, Any], labels: bool) -> list[str]:
-    plain = document["plain"]["dice"]
-    begin = f"| {tried.what} | {tried.data.name.partition('_')[2]} | {'yes' if labels else 'no'} |"
+def rows(tried: Tried, document: dict[str, Any], unlabelled: dict[str, Any]) -> list[str]:
+    begin = f"| {tried.what} | {tried.data.name.partition('_')[2]} | {number(document['plain']['dice'])} |"
     lines = [
-        f"{begin} {number(plain)} | {{{', '.join(map(str, flip['axes']))}}} | {spread(flip, 'agreement')} | "
-        f"{spread(flip, 'loss')} | {flip['verdict']} |"
-        for flip in document["flips"]
+        f"{begin} {{{', '.join(map(str, flip['axes']))}}} | {spread(flip, 'agreement')} | {spread(flip, 'loss')} | "
+        f"{flip['verdict']} | {without['verdict']} |"
+        for flip, without in zip(document["flips"], unlabelled["flips"], strict=True)
     ]
-    if labels and document["tta"]["axes"]:
+    if document["tta"]["axes"]:
         tta = document["tta"]
-        lines.append(
-            f"{begin} {number(plain)} | TTA {tuple(tta['axes'])} | | "
-            f"{number(-tta['gain'])} ({number(-tta['gain_high'])} to {number(-tta['gain_low'])}) | {tta['verdict']} |"
-        )
+        lost = f"{number(-tta['gain'])} ({number(-tta['gain_high'])} to {number(-tta['gain_low'])})"
+        lines.append(f"{begin} TTA {tuple(tta['axes'])} | | {lost} | {tta['verdict']} | |")
     return lines
 
 
@@ -135,7 +131,7 @@ def spread(flip: dict[str, Any], name: str) -> str:
 
 
 def number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    return "-" if value is None else f"{value + 0.0 if abs(value) >= 0.005 else 0.0:.2f}"
 
 
 def tested(folder: Path, tried: Tried, model: Path, labels: bool) -> dict[str, Any]:
@@ -200,12 +196,13 @@ def write(folder: Path, data: Data) -> None:
     )
 
 
-def trained(folder: Path, number: int, tried: Tried) -> Path:
+def trained(folder: Path, tried: Tried) -> Path:
     """The model folder, trained where it is not there yet."""
     import numpy as np
     import torch
 
-    marker = folder / "results" / f"{sha256(repr(tried).encode()).hexdigest()[:12]}.json"
+    name = sha256(repr(tried).encode()).hexdigest()[:12]
+    marker = folder / "results" / f"{name}.json"
     if marker.exists():
         return Path(json.loads(marker.read_text()))
     settings = folder / "preprocessed" / tried.data.name
@@ -233,7 +230,7 @@ def trained(folder: Path, number: int, tried: Tried) -> Path:
         trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 1, tried.steps, 1
         trainer.run_training()
     output = Path(trainer.output_folder)
-    kept = folder / "results" / f"model{number}" / output.parent.name
+    kept = folder / "results" / name / output.parent.name
     shutil.rmtree(kept.parent, ignore_errors=True)
     shutil.copytree(output.parent, kept)
     # Of one model folder nnU-Net finds the numbered folds by itself.
