@@ -124,7 +124,8 @@ def answer_to(data):
         pickle = read_pickle(data)
     except CheckpointError as error:
         return str(error)
-    return repr((pickle.root, pickle.tensors, pickle.stop))
+    # Damage may leave a global or a dtype among the values, whose text is its address.
+    return re.sub(r" at 0x[0-9a-f]+", "", repr((pickle.root, pickle.tensors, pickle.stop)))
 
 
 def test_numbers_are_read_in_one_step(long_pickle, monkeypatch):
