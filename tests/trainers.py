@@ -37,8 +37,14 @@ def nnunet_variables(results: Path, **more: str) -> Iterator[None]:
 
 def trainer_class(name: str) -> type:
     """A built-in trainer class by its name, as ``-tr`` would find it."""
-    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+    try:
+        from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+    except ImportError:  # an older nnU-Net
+        import nnunetv2
+        from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
+        package = "nnunetv2.training.nnUNetTrainer"
+        return recursive_find_python_class(str(Path(nnunetv2.__path__[0], "training", "nnUNetTrainer")), name, package)
     return recursive_find_trainer_class_by_name(name)
 
 

@@ -257,6 +257,21 @@ def test_a_batch_pipeline_of_the_old_library_is_fed_arrays():
     assert seen.form.tensors is False
 
 
+def test_a_batch_pipeline_between_the_libraries_is_fed_arrays_under_the_new_name():
+    from batchgenerators.transforms.abstract_transforms import Compose
+    from batchgenerators.transforms.spatial_transforms import MirrorTransform
+    from batchgenerators.transforms.utility_transforms import RenameTransform
+
+    # DA5 in nnU-Net 2.5 and 2.6
+    pipeline = Compose(
+        [RenameTransform("target", "seg", True), MirrorTransform((0,)), RenameTransform("seg", "target")]
+    )
+    made = case(initial=SQUARE)
+    seen = probe([Stage(transform=pipeline, unit="batch", where="augmenter.transform")], made, (0, 1))
+    assert verdicts(seen, 2) == {(0,): "trained"}
+    assert (seen.form.tensors, seen.form.key, seen.apart) == (False, "target", 0)
+
+
 def test_both_stages_count_and_their_flips_compose():
     from batchgenerators.transforms.spatial_transforms import MirrorTransform
 

@@ -39,12 +39,21 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
-    """A way of feeding: sizes, number of image channels, and whether a batch stage gets tensors."""
+    """A way of feeding: sizes, number of image channels, and what a batch stage gets.
+
+    ``tensors`` or numpy arrays; ``key`` is the segmentation's name in the batch.
+    """
 
     patch: Size
     initial: Size
     channels: int
     tensors: bool
+    key: str = "target"
+
+
+#: What nnU-Net's loaders have handed to a stage of whole batches, newest first. In 2.5 and 2.6, DA5 stayed with
+#: batchgenerators' transforms but got the loader's new name for the segmentation.
+NEW, BETWEEN, OLD = (True, "target"), (False, "target"), (False, "seg")
 
 
 class Draw(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +64,11 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def forms_of(case: Case, stages: list[Stage]) -> list[Form]:
-    """The forms to try, best first: small before full size, a channel for each axis before the exact number."""
+    """The forms to try, best first: small before full size, a channel for each axis before the exact number.
+
+    A transform that finds no segmentation under its name may leave it as it is, and it would look unflipped: another
+    name is tried only when every size has failed under the likelier one.
+    """
     small_patch, small_initial = small_sizes(case.patch, case.initial)
     sizes = [(small_patch, small_initial)]
     if small_patch != case.patch:
@@ -63,10 +76,10 @@ def forms_of(case: Case, stages: list[Stage]) -> list[Form]:
     channels = list(dict.fromkeys((max(case.channels, case.dims), case.channels)))
     batches = [stage for stage in stages if stage.unit == "batch"]
     old = bool(batches) and type(batches[0].transform).__module__.startswith("batchgenerators.")
-    tensors = [True] if not batches else [False, True] if old else [True, False]
+    feeds = [NEW] if not batches else [OLD, BETWEEN, NEW] if old else [NEW, OLD, BETWEEN]
     return [
-        Form(patch=patch, initial=initial, channels=number, tensors=as_tensors)
-        for (patch, initial), number, as_tensors in product(sizes, channels, tensors)
+        Form(patch=patch, initial=initial, channels=number, tensors=tensors, key=key)
+        for (tensors, key), (patch, initial), number in product(feeds, sizes, channels)
     ]
 
 
@@ -112,11 +125,11 @@ class Runner:
         image, segmentation = data["image"], data["segmentation"]
         keys = {"keys": np.array(["nnguard_probe"]), "properties": [{}]}
         if not self.form.tensors:
-            return {"data": _numpy(image)[None], "seg": _numpy(_first(segmentation))[None], **keys}
+            return {"data": _numpy(image)[None], self.form.key: _numpy(_first(segmentation))[None], **keys}
         targets = [torch.as_tensor(s)[None] for s in _list(segmentation)]
         return {
             "data": torch.as_tensor(image)[None],
-            "target": targets if isinstance(segmentation, (list, tuple)) else targets[0],
+            self.form.key: targets if isinstance(segmentation, (list, tuple)) else targets[0],
             **keys,
         }
 

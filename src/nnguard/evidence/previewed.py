@@ -55,25 +55,30 @@ def previews(trainer: Any, number: int = 16) -> list[Preview] | Failed:
         return _drawn(pipeline, case, *patch, number)
 
 
-def _real_patch(pipeline: Pipeline, case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Image and segmentation of one case, (channel, space), as the loader cuts it before augmentation."""
+def _real_patch(pipeline: Pipeline, case: Case) -> tuple[np.ndarray, np.ndarray, str]:
+    """One case as the loader cuts it before augmentation.
+
+    Returns:
+        Image and segmentation, (channel, space), and the segmentation's key in the loader's batch.
+    """
     loader = copy.copy(pipeline.loader)
     if hasattr(loader, "transforms"):
         loader.transforms = None
     batch = loader.generate_train_batch()
-    segmentation = batch["target"] if "target" in batch else batch["seg"]
+    key = "target" if "target" in batch else "seg"
     # The last case of a batch is the one that is sure to hold foreground.
-    image, segmentation = (np.asarray(torch.as_tensor(array)[-1]) for array in (batch["data"], segmentation))
+    image, segmentation = (np.asarray(torch.as_tensor(array)[-1]) for array in (batch["data"], batch[key]))
     shape = image.shape[1:]
     if len(shape) != case.dims:
         raise ValueError(f"the loader cut a patch of {len(shape)} dimensions, not {case.dims}")
-    return image.astype(np.float32), segmentation.astype(np.int16)
+    return image.astype(np.float32), segmentation.astype(np.int16), key
 
 
 def _drawn(
-    pipeline: Pipeline, case: Case, image: np.ndarray, segmentation: np.ndarray, number: int
+    pipeline: Pipeline, case: Case, image: np.ndarray, segmentation: np.ndarray, key: str, number: int
 ) -> list[Preview] | Failed:
-    form = Form(patch=case.patch, initial=image.shape[1:], channels=len(image), tensors=_wants_tensors(pipeline))
+    tensors = _wants_tensors(pipeline)
+    form = Form(patch=case.patch, initial=image.shape[1:], channels=len(image), tensors=tensors, key=key)
     runner = attempt(Runner, pipeline.stages, case, form, changes_only_representation)
     if isinstance(runner, Failed):
         return Failed(f"the pipeline cannot be copied ({runner})")

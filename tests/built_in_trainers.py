@@ -1,0 +1,129 @@
+"""Every trainer that the installed nnU-Net ships, as it is and with its mirrors dropped, and what is observed of it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nnguard.evidence import observe
+from nnguard.rules.mirroring import check_training
+from trainers import trainer_class, trainer_on
+
+#: These ask for a GPU when they are constructed.
+NEED_A_GPU = {"nnUNetTrainerBenchmark_5epochs", "nnUNetTrainerBenchmark_5epochs_noDataLoading"}
+
+#: Trainers whose pipeline holds Rot90 and Transpose: on equal sides a quarter turn of a transposed patch is a
+#: mirror, so dropping MirrorTransform leaves flips that are truly shown, about an eighth as often as the plain view.
+HIDE_MIRRORS = "DA5"
+
+
+class Observed(NamedTuple):
+    """Of one trainer: its declared axes, the harmful codes, the single flips' rates against the plain view."""
+
+    declared: tuple[int, ...] | None
+    harmful: list[str]
+    rates: dict[int, float]
+
+
+class Swept(NamedTuple):
+    """What was seen of ``trainers`` many.
+
+    ``accused``: names with what was wrongly found. ``found`` counts the dropped mirrors that were found; ``missed``
+    names those that were not, ``hidden`` with the flips that truly remain. ``broken`` names the trainers whose own
+    loader cannot draw a batch: nobody can train with them.
+    """
+
+    trainers: int
+    found: int
+    accused: dict[str, list[str]]
+    missed: list[str]
+    hidden: dict[str, dict[int, float]]
+    broken: list[str]
+
+
+def built_in_trainers() -> list[type]:
+    """The trainer classes below ``nnunetv2.training.nnUNetTrainer`` that can be constructed on the CPU, by name."""
+    import nnunetv2.training.nnUNetTrainer as package
+
+    base = trainer_class("nnUNetTrainer")
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+    found, queue = {}, [base]
+    while queue:
+        trainer = queue.pop()
+        queue += trainer.__subclasses__()
+        if trainer.__module__.startswith("nnunetv2.") and trainer.__name__ not in NEED_A_GPU:
+            found[trainer.__name__] = trainer
+    return [found[name] for name in sorted(found)]
+
+
+def mirrors_dropped(trainer: type) -> type:
+    """The bug: whatever mirror axes the trainer asks for are lost on the way into its transforms."""
+
+    def get_training_transforms(patch_size, rotation, scales, mirror_axes, *more, **options):
+        return trainer.get_training_transforms(patch_size, rotation, scales, None, *more, **options)
+
+    return type(
+        trainer.__name__,
+        (trainer,),
+        {
+            "get_training_transforms": staticmethod(get_training_transforms),
+            "__init__": trainer.__init__,
+            "__module__": __name__,
+        },
+    )
+
+
+def observed(kind: str, folder: Path, trainer: type) -> Observed | None:
+    """Observes ``trainer`` on the dataset ``kind`` (``disc_datasets.KINDS``).
+
+    Returns:
+        ``None`` for a trainer that could not be observed, and whose own loader cannot draw a batch either.
+
+    Raises:
+        AssertionError: the record's state is not ``observed``, and the trainer trains.
+    """
+    with trainer_on(kind, folder, trainer) as made:
+        observation = observe(made)
+        declared = made.inference_allowed_mirroring_axes
+        mirroring = observation.record.mirroring
+        if mirroring.state != "observed" and _cannot_train(made):
+            return None
+    assert mirroring.state == "observed", (trainer.__name__, mirroring.reasons)
+    harmful = [f.code for f in check_training(observation.record, observation.training) if f.severity == "harmful"]
+    rates = {flip.axes[0]: flip.rate / mirroring.plain_rate for flip in mirroring.flips if len(flip.axes) == 1}
+    return Observed(declared, harmful, rates)
+
+
+def _cannot_train(trainer: Any) -> bool:
+    try:
+        next(trainer.dataloader_train)
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError):
+        return True
+    return False
+
+
+def swept(kind: str, folder: Path, trainers: Sequence[type]) -> Swept:
+    """Observes each trainer as it is, which must not be accused, and with its mirrors dropped, which must be found."""
+    found, accused, missed, hidden, broken = 0, {}, [], {}, []
+    for trainer in trainers:
+        name = trainer.__name__
+        as_it_is, dropped = observed(kind, folder, trainer), observed(kind, folder, mirrors_dropped(trainer))
+        if as_it_is is None or dropped is None:
+            broken.append(name)
+            continue
+        if as_it_is.harmful:
+            accused[name] = as_it_is.harmful
+        assert dropped.declared == as_it_is.declared
+        if dropped.harmful:
+            found += 1
+        elif dropped.declared:
+            # Only a mirror that truly remains may excuse it, and only at the rate that it has.
+            if HIDE_MIRRORS in name and all(dropped.rates[axis] >= 0.1 for axis in dropped.declared):
+                hidden[name] = {axis: round(rate, 3) for axis, rate in dropped.rates.items()}
+            else:
+                missed.append(name)
+    return Swept(len(trainers), found, accused, missed, hidden, broken)
