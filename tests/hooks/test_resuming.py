@@ -97,3 +97,55 @@ def test_a_training_of_its_own_has_no_parent(guard, new_trainer, base):
     made = new_trainer(base)
     made.on_train_start()
     assert hook.record_of(made).parent is None
+
+
+@pytest.mark.filterwarnings("ignore::nnguard.ConsistencyWarning")
+def test_a_trainer_that_is_run_twice_keeps_the_steps_of_its_first_run(guard, new_trainer, base, unmirrored, told):
+    guard("warn")
+    made = new_trainer(unmirrored)
+    made.run_training()
+    made.num_epochs = 2
+    type(made).get_training_transforms, plain = (
+        staticmethod(base.get_training_transforms),
+        type(made).__dict__["get_training_transforms"],
+    )
+    try:
+        made.run_training()
+    finally:
+        type(made).get_training_transforms = plain
+    segments = hook.record_of(made).segments
+    assert [(segment.epoch, segment.steps) for segment in segments] == [(0, 2), (1, 2)]
+    assert [segment.mirroring.safe_axes for segment in segments] == [(), (0, 1)]
+    assert "NNG107" in told.codes
+
+
+def test_a_second_run_of_the_same_pipeline_is_one_stretch_with_all_steps(guard, new_trainer, base):
+    guard("warn")
+    made = new_trainer(base)
+    made.run_training()
+    made.num_epochs = 2
+    made.run_training()
+    [segment] = hook.record_of(made).segments
+    assert segment.steps == 4
+
+
+def test_steps_of_an_epoch_that_was_broken_off_count_when_the_trainer_is_started_again(guard, new_trainer, base):
+    guard("warn")
+    made = new_trainer(base)
+    made.on_train_start()
+    made.network.train()
+    made.train_step(next(made.dataloader_train))
+    shut_down(made)
+    made.run_training()
+    assert sum(segment.steps for segment in hook.record_of(made).segments) == 3
+
+
+def test_another_network_on_the_same_trainer_starts_a_new_history(guard, new_trainer, base):
+    guard("warn")
+    made = new_trainer(base)
+    made.run_training()
+    made.was_initialized = False
+    made.initialize()
+    made.num_epochs = 2
+    made.run_training()
+    assert sum(segment.steps for segment in hook.record_of(made).segments) == 2

@@ -50,10 +50,12 @@ class TrainingInHand:
     """
 
     __slots__ = (
+        "again",
         "began",
         "checkpoint",
         "epoch",
         "judged_axes",
+        "network",
         "observed",
         "origin",
         "others",
@@ -74,6 +76,10 @@ class TrainingInHand:
         self.origin: checkpoints.Origin | None = None
         self.epoch = 0
         self.steps = 0
+        #: weakly, the bare network that these steps train
+        self.network: weakref.ref[Any] | None = None
+        #: whether this object was started a second time, and ``origin`` is its own first stretch
+        self.again = False
         self.judged_axes: Any = None
         #: watches the first steps of a train step that is not nnU-Net's own; ``None`` before and after
         self.witness: Any = None
@@ -91,6 +97,11 @@ class TrainingInHand:
         self.began = 0.0
         #: checkpoint's file name -> its weights, as ``nnguard.json`` keeps them; ``None`` before the first
         self.weights: Any = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is a history before ``epoch``."""
+        return self.origin is not None and (self.again or self.epoch > 0)
 
 
 _in_hand: Beside[TrainingInHand] = Beside()
@@ -136,9 +147,20 @@ def _before_start(trainer: Any, args: tuple, kwargs: dict) -> None:
     # A trainer that is started again is observed again: its loaders are new.
     training = training_in_hand(trainer)
     training.observed = False
+    _go_on_from_own_steps(trainer, training)
     if training.witness is not None:
         training.witness.close()
         training.witness = None
+
+
+def _go_on_from_own_steps(trainer: Any, training: TrainingInHand) -> None:
+    """What this very object has trained is what it goes on from, unless it was given another network since."""
+    if training.record is None or not training.steps:
+        return
+    own = training.network() if training.network is not None else None
+    training.again = own is not None and own is bare(getattr(trainer, "network", None))
+    training.origin = checkpoints.Origin(record=record_of(trainer), no_record=None) if training.again else None
+    training.steps = 0
 
 
 def _after_start(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
@@ -191,6 +213,7 @@ def _after_save(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
 def _after_load(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     training = training_in_hand(trainer)
     source = args[0] if args else next(iter(kwargs.values()), None)
+    training.again = False
     training.origin = checkpoints.origin_of(bare(trainer.network).state_dict()) or _origin_named(source)
     training.checkpoint = _file_named(source)
     training.epoch = getattr(trainer, "current_epoch", 0)
@@ -253,6 +276,7 @@ def observe_once(trainer: Any) -> None:
         training.record, training.training = observation.record, observation.training
     training.epoch = getattr(trainer, "current_epoch", 0)
     training.steps = 0
+    training.network = _weakly(bare(getattr(trainer, "network", None)))
     if observation is not None:
         _appoint(trainer, training, contained("appointing the witness", evidence.appoint_witness, trainer, observation))
     hear_the_other_ranks(trainer)
@@ -399,8 +423,9 @@ def findings_of(trainer: Any) -> list[Finding]:
 
 def _before_the_resume(trainer: Any, training: TrainingInHand) -> Record | None:
     """What was recorded until the checkpoint that this training goes on from, if it trains on at all."""
-    if training.origin is None or training.epoch == 0 or training.epoch >= getattr(trainer, "num_epochs", 0):
+    if not training.goes_on or training.epoch >= getattr(trainer, "num_epochs", 0):
         return None
+    assert training.origin is not None
     return training.origin.record
 
 
@@ -520,7 +545,7 @@ def _owners(checkpoint: Mapping[str, Any]) -> Iterator[Any]:
 
 def _earlier(trainer: Any, training: TrainingInHand) -> list[Segment]:
     origin = training.origin
-    if origin is None or training.epoch == 0:
+    if origin is None or not training.goes_on:
         return []
     steps = training.epoch * getattr(trainer, "num_iterations_per_epoch", 1)
     return history.earlier(origin.record, origin.no_record, steps)
@@ -528,9 +553,13 @@ def _earlier(trainer: Any, training: TrainingInHand) -> list[Segment]:
 
 def _parent(trainer: Any, training: TrainingInHand) -> dict[str, Any] | None:
     origin = training.origin
-    if origin is not None and training.epoch > 0:
+    if origin is not None and training.goes_on:
         return origin.record.parent if origin.record is not None else None
     return pretraining.parent_of(bare(getattr(trainer, "network", None)))
+
+
+def _weakly(network: Any) -> weakref.ref[Any] | None:
+    return weakref.ref(network) if network is not None else None
 
 
 def _fingerprint(record: Record) -> str | None:
