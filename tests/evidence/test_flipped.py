@@ -114,7 +114,9 @@ def test_the_averaged_answer_is_that_of_nnunets_own_predictor(folders):
         [str(path) for path in cases[0].channels]
     )
     own = predictor.predict_single_npy_array(image, properties, None, None, False)
-    assert np.array_equal(answers.tta, own)
+    # nnU-Net averages the views of a patch before it adds them up in half precision; here the sums are averaged.
+    assert (answers.tta == own).mean() > 0.99
+    assert (answers.plain == own).mean() < 0.97
 
 
 def test_folds_are_averaged(tmp_path):
