@@ -1,0 +1,163 @@
+"""Claims about ``nnguard fliptest``: its text, its one JSON document, its exit status, its picture."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from nnguard.models.folder import FLIPTEST_FILE
+from small_models import raw, small_model
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/output.schema.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    return small_model("2d", tmp_path_factory.mktemp("untrained"))
+
+
+def images():
+    return raw("2d") / "imagesTs"
+
+
+def references():
+    return raw("2d") / "labelsTs"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing", "-i", "{images}"], "does not exist"),
+        (["{model}", "-i", "nowhere"], "nowhere: is not a folder"),
+        (["{model}", "-i", "{model}"], "no image named NAME_0000.png"),
+        (["{model}", "-i", "{images}", "-l", "{model}"], "no labels named discsTs_000.png"),
+        (["{model}", "-i", "{images}", "-f", "3"], "fold_3"),
+        (["{model}", "-i", "{images}", "-chk", "checkpoint_x.pth"], "no fold_X with a checkpoint_x.pth"),
+        (["{model}", "-i", "{images}", "-device", "cuda"], "there is no cuda device here; try -device cpu"),
+        (["{model}", "-i", "{images}", "-o", "nowhere/flips.json"], "its folder does not exist"),
+        (["{model}", "-i", "{images}", "--picture", "nowhere/flips.png"], "its folder does not exist"),
+        (["{model}", "-i", "{images}", "-n", "0"], "0 is not in the range"),
+        (["{model}"], "Missing option '-i'"),
+    ],
+)
+def test_what_cannot_be_done_is_told_and_exits_2(nnguard, untrained, monkeypatch, tmp_path, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    places = {"model": str(untrained), "images": str(images())}
+    done = nnguard("fliptest", *(argument.format(**places) for argument in arguments))
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err
+
+
+def test_an_untrained_network_settles_nothing_and_says_so(nnguard, untrained, tmp_path):
+    file = tmp_path / "flips.json"
+    done = nnguard("fliptest", untrained, "-i", images(), "-l", references(), "-n", 5, "-device", "cpu", "-o", file)
+    assert done.status == 0
+    assert "safe axes: unknown" in done.out
+    assert done.out.count("unsettled") == 4
+    assert "has nothing to lose" in done.out
+    refused = nnguard("repair", untrained, "--from-fliptest", file, "--dry-run")
+    assert refused.status == 2
+    assert "holds no verdict" in refused.err
+
+
+def test_cases_too_few_are_named_as_the_reason(nnguard, untrained):
+    done = nnguard("fliptest", untrained, "-i", images(), "-n", 1, "-device", "cpu")
+    assert "a verdict takes 5 cases; there were 1" in done.out
+
+
+def test_the_guard_is_armed_again_afterwards(nnguard, untrained):
+    from nnguard import arming
+
+    before = arming.armed(), arming.policy() and str(arming.policy())
+    nnguard("fliptest", untrained, "-i", images(), "-n", 1, "-device", "cpu")
+    assert (arming.armed(), arming.policy() and str(arming.policy())) == before
+
+
+def test_when_no_case_runs_the_reasons_are_given_and_nothing_is_written(nnguard, untrained, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/broken_0000.png").write_bytes(b"no picture")
+    file = tmp_path / "flips.json"
+    done = nnguard("fliptest", untrained, "-i", tmp_path / "images", "-device", "cpu", "-o", file)
+    assert (done.status, done.out) == (2, "")
+    assert "broken: " in done.err.splitlines()[-1]
+    assert not file.exists()
+
+
+# ---------------------------------------------------------------- trained networks, in processes of their own
+
+
+def command(folder, *arguments):
+    """The command as a shell would run it; nnU-Net's prints go where they go."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("NNGUARD", "nnUNet"))}
+    program = "import sys; from nnguard.cli import main; sys.exit(main())"
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=folder,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def never_mirrored(tmp_path_factory):
+    """Issue 2552: left and right halves, trained without mirroring, (0, 1) declared."""
+    return small_model("2d", tmp_path_factory.mktemp("trap"), steps=200, mirrors=None)
+
+
+@pytest.mark.slow
+def test_issue_2552_axis_0_is_safe_axis_1_harmful_and_mirroring_costs(never_mirrored, tmp_path):
+    asked = ["fliptest", never_mirrored, "-i", images(), "-l", references(), "-device", "cpu"]
+    done = command(tmp_path, *asked, "--picture", "flips.png", "-o", never_mirrored, "--format", "json")
+    assert done.returncode == 1, done.stderr
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, {**SCHEMA, "anyOf": [{"$ref": "#/$defs/fliptest"}]})
+    flips = {tuple(flip["axes"]): flip for flip in document["flips"]}
+    assert {axes: flip["verdict"] for axes, flip in flips.items()} == {
+        (0,): "safe",
+        (1,): "harmful",
+        (0, 1): "harmful",
+    }
+    assert flips[(0,)]["agreement"] > 0.9
+    assert flips[(1,)]["agreement"] < 0.15
+    assert document["plain"]["dice"] > 0.85
+    assert document["tta"]["gain"] < -0.2
+    assert document["safe_axes"] == [0]
+    assert json.loads((never_mirrored / FLIPTEST_FILE).read_text())["flips"] == document["flips"]
+    assert (tmp_path / "flips.png").read_bytes().startswith(b"\x89PNG")
+    assert "case 1 of 8" in done.stderr
+
+    told = command(tmp_path, *asked).stdout
+    assert f"costs {-document['tta']['gain']:.3f} Dice" in told
+    assert "Predict with --disable_tta until it is repaired" in told
+    assert f"nnguard repair {never_mirrored} --from-fliptest" in told
+
+
+@pytest.mark.slow
+def test_a_default_model_reads_every_flip_and_what_mirroring_gains_is_shown(tmp_path):
+    model = small_model("2d", tmp_path / "results", steps=80, whole=True)
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    from skimage import io
+
+    for path in references().glob("*.png"):
+        io.imsave(str(labels / path.name), io.imread(path).clip(max=1), check_contrast=False)
+    asked = ["fliptest", model, "-i", images(), "-l", labels, "-device", "cpu"]
+    document = json.loads(command(tmp_path, *asked, "--format", "json").stdout)
+    assert {flip["verdict"] for flip in document["flips"]} == {"safe"}
+    assert all(flip["loss_high"] <= 0.05 for flip in document["flips"])
+    assert (document["safe_axes"], document["tta"]["verdict"]) == ([0, 1], "safe")
+    done = command(tmp_path, *asked)
+    assert done.returncode == 0
+    assert "test-time mirroring as declared, (0, 1): Dice" in done.stdout
+    assert ("gains" if document["tta"]["gain"] >= 0 else "costs") in done.stdout
+    assert "safe axes: (0, 1)" in done.stdout
