@@ -213,13 +213,15 @@ def _set(axes: Sequence[int]) -> str:
 
 def _draw(target: Path, document: dict[str, Any], shown: Any) -> None:
     from ..pictures.flip_bars import Bar, Panel, write_flip_picture
+    from ..rules.wording import flip_name
 
+    dims, forward = document["spatial_dims"], document["transpose_forward"]
     measure, base = ("dice", document["plain"]["dice"])
     if base is None:
         measure = "agreement"
     bars = [
         Bar(
-            name=f"flip {_set(flip['axes'])}",
+            name=flip_name(tuple(flip["axes"]), dims, forward),
             value=flip[measure],
             low=flip[f"{measure}_low"],
             high=flip[f"{measure}_high"],
@@ -227,6 +229,12 @@ def _draw(target: Path, document: dict[str, Any], shown: Any) -> None:
         )
         for flip in document["flips"]
     ]
+    tta = document["tta"]
+    if tta["axes"] and base is not None:
+        name = f"TTA as declared, {written(tuple(tta['axes']))}"
+        bars.append(
+            Bar(name=name, value=tta["dice"], low=tta["dice_low"], high=tta["dice_high"], verdict=tta["verdict"])
+        )
     panels = [Panel(title="reference", labels=shown.reference)] if shown.reference is not None else []
     panels += [Panel(title="plain", labels=shown.plain)]
     panels += [Panel(title=f"flip {_set(flip)}, turned back", labels=seen) for flip, seen in shown.flipped.items()]
@@ -234,4 +242,5 @@ def _draw(target: Path, document: dict[str, Any], shown: Any) -> None:
         panels.append(Panel(title=f"TTA {written(tuple(document['tta']['axes']))}", labels=shown.tta))
     called = {"dice": "Dice with the reference", "agreement": "Dice with the plain answer"}[measure]
     heading = f"{document['model']['folder']}: {document['cases']} cases; below, {shown.name}"
-    write_flip_picture(target, heading, called, bars, shown.image, panels, base)
+    names = {int(label): name for label, name in document["label_names"].items()}
+    write_flip_picture(target, heading, called, bars, shown.image, panels, base, names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from .contact_sheet import DPI, FONT, colour_of
 #: Okabe and Ito's green, vermilion and grey; the hatch says the same to who sees no colour.
 VERDICTS = {"safe": ("#009E73", ""), "harmful": ("#D55E00", "///"), "unsettled": ("#999999", "...")}
 COLUMNS = 5
+MOST_NAMED = 18
 CELL = 2.6
 
 
@@ -42,6 +43,7 @@ def write_flip_picture(
     image: Any,
     panels: Sequence[Panel],
     base: float | None,
+    label_names: Mapping[int, str],
 ) -> None:
     """Writes a PNG.
 
@@ -53,6 +55,7 @@ def write_flip_picture(
         image: one case, (z, y, x); its slice with most labels is shown.
         panels: that case's answers.
         base: the plain answer's value, drawn as a line; ``None`` for none.
+        label_names: label -> its name; one without is called by its number.
     """
     from matplotlib.figure import Figure
 
@@ -74,6 +77,9 @@ def write_flip_picture(
         for label in (int(label) for label in np.unique(panel.labels[shown]) if label > 0):
             there = np.ma.masked_equal((panel.labels[shown] == label).astype(float), 0.0)
             axes.imshow(there, cmap=_one_colour(label), vmin=0, vmax=1, alpha=0.55, interpolation="nearest")
+    _name_labels(
+        below, sorted({int(label) for panel in panels for label in np.unique(panel.labels[shown])}), label_names
+    )
     figure.savefig(target, format="png", metadata={"Software": "nnguard"})
 
 
@@ -101,6 +107,18 @@ def _bars(axes: Any, measure: str, bars: Sequence[Bar], base: float | None) -> N
     there = [verdict for verdict in VERDICTS if any(bar.verdict == verdict for bar in bars)]
     handles = [Patch(facecolor=VERDICTS[one][0], hatch=VERDICTS[one][1], edgecolor="white", label=one) for one in there]
     axes.legend(handles=handles, fontsize=FONT, loc="upper right", frameon=False)
+
+
+def _name_labels(below: Any, labels: Sequence[int], names: Mapping[int, str]) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(facecolor=colour_of(label), label=f"{label}: {names[label]}" if label in names else f"label {label}")
+        for label in labels
+        if label > 0
+    ]
+    if handles:
+        below.legend(handles=handles[:MOST_NAMED], fontsize=FONT, loc="outside lower left", ncols=6, frameon=False)
 
 
 def _one_colour(label: int) -> Any:
