@@ -1,8 +1,9 @@
 """How often the probe's verdicts are wrong, and what harm a rarely shown flip does: for docs/calibration.md.
 
-Run it as ``python benchmarks/calibration.py verdicts [REPEATS]`` or ``... harm [CUE [P ...]]``; each prints a table in
-Markdown. The first probes a pipeline that mirrors axis 0 with p = 0.5 and axis 1 with p, with other seeds at each
-repeat. The second trains nnU-Net on the two-disc data under the same mirrors and predicts with and without
+Run it as ``python benchmarks/calibration.py simulated [REPEATS]``, ``... verdicts [REPEATS]`` or
+``... harm [CUE SEEDS [P ...]]``; each prints a table in Markdown. The first draws from dice under the probe's own
+stopping rule. The second probes a pipeline that mirrors axis 0 with p = 0.5 and axis 1 with p, with other seeds at
+each repeat. The third trains nnU-Net on the two-disc data under the same mirrors and predicts with and without
 test-time mirroring.
 """
 
@@ -26,6 +27,10 @@ import trainers
 
 CHANCES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 REPEATS = 200
+SIMULATED = (0.02, 0.05, 0.07, 0.08, 0.09, 0.1, 0.11, 0.12, 0.15, 0.2, 0.3, 0.5, 1.0)
+#: Harm is measured closer around the threshold, and several times, for one training is one sample.
+HARM_CHANCES = (0.0, 0.02, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.2, 0.3, 0.5, 1.0)
+SEEDS = 3
 #: Of one harm training: with these, p = 0.5, the hardest to learn, reaches a Dice of 0.9 with the cue.
 STEPS, CASES_A_STEP, CUE = 300, 8, 3.0
 
@@ -33,12 +38,94 @@ STEPS, CASES_A_STEP, CUE = 300, 8, 3.0
 def main() -> int:
     part, *values = sys.argv[1:] or ["verdicts"]
     warnings.simplefilter("ignore")
-    if part == "verdicts":
+    if part == "simulated":
+        simulated(int(values[0]) if values else 4000)
+    elif part == "verdicts":
         verdicts(int(values[0]) if values else REPEATS)
     else:
-        cue, *chances = map(float, values or [str(CUE)])
-        harm(cue, chances or (0.0, *CHANCES))
+        cue, seeds, *chances = map(float, values or [CUE, SEEDS])
+        harm(cue, int(seeds), chances or HARM_CHANCES)
     return 0
+
+
+# ---------------------------------------------------------------- the stopping rule alone
+
+
+def simulated(repeats: int) -> None:
+    """As ``verdicts``, with dice in place of a pipeline: thousands of repeats, at the probe's own looks."""
+    import functools
+
+    import numpy as np
+
+    from nnguard import flips
+    from nnguard.evidence import probe as probing
+
+    # The same few counts come again and again.
+    probing.side_of_ratio = functools.cache(flips.side_of_ratio)
+    interval = functools.cache(flips.interval)
+    random = np.random.default_rng(0)
+    print(f"{repeats} repeats each; axes (0, 1) declared.\n")
+    print("| p | ratio | truth | wrong on {1} | settled wrongly | draws | unsettled | in interval | least, any flip |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for chance in SIMULATED:
+        truth = true_rates(chance)
+        judged, wrongly, draws, unsettled = Counter[str](), 0, 0, 0
+        covered = Counter[tuple[int, ...]]()
+        for _ in range(repeats):
+            tally = dice_until_settled(random, truth, probing)
+            alpha = flips.alpha_at(tally.draws)
+            side = probing.side_of_ratio(tally.counts[(1,)], tally.counts[()], alpha=alpha)
+            verdict = flips.verdict_of((1,), tally.counts)
+            judged[verdict] += 1
+            right = "above" if flips.verdict_of((1,), truth) == "trained" else "below"
+            wrongly += side not in (right, "unsettled")
+            unsettled += side == "unsettled"
+            draws += tally.draws
+            for flip, rate in truth.items():
+                low, high = interval(tally.counts[flip], tally.clean, alpha)
+                covered[flip] += low <= rate <= high
+        expected = flips.verdict_of((1,), truth)
+        wrong = {verdict: count for verdict, count in judged.items() if verdict != expected}
+        told = ", ".join(f"{verdict} {count / repeats:.1%}" for verdict, count in sorted(wrong.items())) or "0 %"
+        ratio = f"{truth[(1,)] / truth[()]:.3f}" if truth[()] else "never plain"
+        print(
+            f"| {chance} | {ratio} | {expected} | {told} | {wrongly / repeats:.1%} | {draws / repeats:.0f} | "
+            f"{unsettled / repeats:.1%} | {covered[(1,)] / repeats:.1%} | {min(covered.values()) / repeats:.1%} |",
+            flush=True,
+        )
+    ordinary(random, repeats, probing)
+
+
+def ordinary(random: Any, repeats: int, probing: Any) -> None:
+    """Mean draws of ordinary pipelines, and what they were when every look spent 5 %."""
+    from nnguard import flips
+
+    print("\n| mirrored with p = 0.5 | draws | were each look to spend 5 % |")
+    print("| --- | --- | --- |")
+    for dims, mirrored in ((2, ()), (2, (0,)), (2, (0, 1)), (3, (0, 1, 2))):
+        shown = [(), *flips.flips_of(mirrored)]
+        truth = {flip: float(flip in shown) / len(shown) for flip in [(), *flips.flips_of(range(dims))]}
+        means = []
+        for spend in (flips.alpha_at, lambda _draws: flips.ALPHA):
+            probing.alpha_at = spend
+            means.append(sum(dice_until_settled(random, truth, probing).draws for _ in range(repeats)) / repeats)
+        probing.alpha_at = flips.alpha_at
+        print(f"| {mirrored or 'none'}, {dims}D | {means[0]:.1f} | {means[1]:.1f} |", flush=True)
+
+
+def dice_until_settled(random: Any, truth: dict[tuple[int, ...], float], probing: Any) -> Any:
+    from nnguard import flips
+
+    tally, wanted = probing.Tally(), [flip for flip in truth if flip]
+    while tally.draws < flips.MOST_DRAWS:
+        more = flips.LOOK_EVERY if tally.draws else flips.FEWEST_DRAWS
+        for flip, count in zip(truth, random.multinomial(more, list(truth.values())), strict=True):
+            tally.counts[flip] += int(count)
+        tally.draws += more
+        tally.clean = tally.draws
+        if probing.all_settled(tally, wanted):
+            break
+    return tally
 
 
 # ---------------------------------------------------------------- verdicts
@@ -46,7 +133,7 @@ def main() -> int:
 
 def verdicts(repeats: int) -> None:
     """Verdicts on the flips {0}, {1} and {0,1}, with axes (0, 1) declared, against those of the true rates."""
-    from nnguard.flips import flips_of, side_of_ratio, verdict_of, wilson
+    from nnguard.flips import alpha_at, flips_of, interval, side_of_ratio, verdict_of
 
     print("| p | ratio to plain | truth of {1} | wrong on {1} | wrong on any flip | draws | unsettled | in interval |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
@@ -61,8 +148,9 @@ def verdicts(repeats: int) -> None:
                 wrong[judged[(1,)]] += 1
             wrong_at_all += judged != expected
             draws += tally.draws
-            unsettled += side_of_ratio(tally.counts[(1,)], tally.counts[()]) == "unsettled"
-            low, high = wilson(tally.counts[(1,)], tally.clean)
+            alpha = alpha_at(tally.draws)
+            unsettled += side_of_ratio(tally.counts[(1,)], tally.counts[()], alpha=alpha) == "unsettled"
+            low, high = interval(tally.counts[(1,)], tally.clean, alpha)
             covered += low <= truth[(1,)] <= high
         plain = truth[()]
         ratio = f"{truth[(1,)] / plain:.2f}" if plain else "never plain"
@@ -99,18 +187,25 @@ def probed(chance: float, seed: int) -> Any:
 # ---------------------------------------------------------------- harm
 
 
-def harm(cue: float, chances: Sequence[float]) -> None:
+def harm(cue: float, seeds: int, chances: Sequence[float]) -> None:
     """Dice of the two-disc data, without and with test-time mirroring along both axes, trained at each p.
 
     In the discs as they are (``cue`` 0) nothing but left and right tells the labels apart. With a cue, a brightness
     that grows from left to right and is mirrored with the image, a network that was shown the flip can know it.
+    Each p is trained ``seeds`` times; the table has the means, and the least and the greatest difference.
     """
-    print("| p | ratio to plain | Dice, plain view | Dice with TTA | difference |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| p | ratio to plain | Dice, plain view | Dice with TTA | difference | least, greatest |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for chance in chances:
-        plain, mirrored = trained_scores(chance, cue, seed=0)
-        ratio = f"{chance / (1 - chance):.2f}" if chance < 1 else "never plain"
-        print(f"| {chance} | {ratio} | {plain:.2f} | {mirrored:.2f} | {mirrored - plain:+.2f} |", flush=True)
+        scores = [trained_scores(chance, cue, seed) for seed in range(seeds)]
+        plain, mirrored = (sum(column) / seeds for column in zip(*scores, strict=True))
+        differences = sorted(second - first for first, second in scores)
+        ratio = f"{chance / (1 - chance):.3f}" if chance < 1 else "never plain"
+        print(
+            f"| {chance} | {ratio} | {plain:.2f} | {mirrored:.2f} | {mirrored - plain:+.2f} | "
+            f"{differences[0]:+.2f}, {differences[-1]:+.2f} |",
+            flush=True,
+        )
 
 
 def trained_scores(chance: float, cue: float, seed: int) -> tuple[float, float]:

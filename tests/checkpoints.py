@@ -13,7 +13,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from nnguard.flips import flips_of, wilson
+from nnguard.flips import flips_of, interval
 from nnguard.record import (
     AxesHistory,
     Environment,
@@ -93,7 +93,7 @@ def make_record(
     for flip in flips_of(range(spatial_dims)):
         seen = set(flip) <= set(mirrored)
         count = share if seen else 0
-        low, high = wilson(count, draws)
+        low, high = interval(count, draws)
         flips.append(
             FlipEvidence(
                 axes=flip,

@@ -30,7 +30,8 @@ Source = Literal["loader", "step", "both"]
 class FlipEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """One flip and how often it was seen.
 
-    ``rate`` is ``count`` over clean draws, ``low`` and ``high`` its 95 % Wilson interval;
+    ``rate`` is ``count`` over clean draws, ``low`` and ``high`` its 95 % interval, exact,
+    and valid though drawing stops once all is settled;
     ``permutation`` maps the labels that the flip renames, source label to new label.
     """
 

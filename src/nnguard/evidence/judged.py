@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..flips import flips_of, safe_axes, verdict_of, wilson
+from ..flips import ALPHA, alpha_at, flips_of, interval, safe_axes, verdict_of
 from ..record import FlipEvidence, Mirroring, State
 from .labels import LabelBehaviour
 from .probe import FEWEST_CLEAN, Flip, Tally, settled
@@ -17,11 +17,16 @@ UNKNOWN_LABELS = LabelBehaviour(labels="unknown")
 
 
 def flip_evidence(
-    flip: Flip, counts: dict[Flip, int], clean: int, labels: LabelBehaviour, source: Literal["loader", "step", "both"]
+    flip: Flip,
+    counts: dict[Flip, int],
+    clean: int,
+    labels: LabelBehaviour,
+    source: Literal["loader", "step", "both"],
+    alpha: float = ALPHA,
 ) -> FlipEvidence:
-    """One flip's line in the record."""
+    """One flip's line in the record; ``alpha`` is what the look at which drawing stopped may spend."""
     count = counts.get(flip, 0)
-    low, high = wilson(count, clean)
+    low, high = interval(count, clean, alpha)
     return FlipEvidence(
         axes=flip,
         count=count,
@@ -69,15 +74,16 @@ def mirroring(
         return unknown(
             f"only {tally.clean} of {tally.draws} draws show an orientation ({why})", tally.draws, tally.clean
         )
+    alpha = alpha_at(tally.draws)
     flips = [
-        flip_evidence(flip, tally.counts, tally.clean, behaviour.get(flip, UNKNOWN_LABELS), "loader")
+        flip_evidence(flip, tally.counts, tally.clean, behaviour.get(flip, UNKNOWN_LABELS), "loader", alpha)
         for flip in flips_of(range(dims))
     ]
     state, reasons = _state(flips, tally, blind, own_train_step)
     reasons += [
         f"flip {_set(flip)} lies too near the threshold: judged by its estimate after {tally.draws} draws"
         for flip in flips_of(declared)
-        if max(flip) < dims and not settled(flip, tally.counts, tally.clean)
+        if max(flip) < dims and not settled(flip, tally.counts, tally.clean, alpha)
     ]
     known = {flip.axes: flip for flip in flips}
     return Mirroring(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 import numpy as np
 
-from ..flips import flips_of, side_of_ratio
+from ..flips import ALPHA, FEWEST_DRAWS, LOOK_EVERY, MOST_DRAWS, alpha_at, flips_of, side_of_ratio
 from .copying import untouched_randomness
 from .draws import Case, Draw, Form, Runner, forms_of
 from .foreign import Failed, attempt
@@ -17,9 +17,6 @@ from .known import changes_only_intensity, changes_only_representation
 from .located import Stage
 from .orientation import FIRST_CODE, Orientation, coded_segmentation, read_orientation, textured_image
 
-#: Draws whatever the clock says: a loaded node must not turn a verdict into "unknown".
-FEWEST_DRAWS = 64
-MOST_DRAWS = 512
 #: Below this the draws say nothing; until twice as many, more are drawn (DA5 turns half of them away).
 FEWEST_CLEAN = 32
 #: Seconds after which no further draws are begun. The extension serves unsettled flips alone.
@@ -99,12 +96,11 @@ def _drawn(runner: Runner, case: Case, declared: Iterable[int], started: float) 
     wanted = [flip for flip in flips_of(declared) if max(flip) < case.dims]
     while tally.draws < MOST_DRAWS:
         tally.add(_orientation(runner.draw(image, segmentation, FIRST_SEED + tally.draws), first_code, runner.form))
-        if tally.draws < FEWEST_DRAWS or tally.draws % 32:
+        if tally.draws < FEWEST_DRAWS or tally.draws % LOOK_EVERY:
             continue
         if _too_many_failures(tally):
             break
-        tally.settled = tally.clean >= 2 * FEWEST_CLEAN or tally.clean == tally.draws
-        tally.settled &= all(settled(flip, tally.counts, tally.clean) for flip in [(), *wanted])
+        tally.settled = all_settled(tally, wanted)
         if tally.settled or time.perf_counter() - started > CLOCK:
             break
     tally.seconds = time.perf_counter() - started
@@ -120,12 +116,20 @@ def _too_many_failures(tally: Tally) -> str | None:
     return f"the pipeline cannot be fed a made case: {sum(failures.values())} of {tally.draws} draws failed ({why})"
 
 
-def settled(flip: Flip, counts: Counter[Flip], clean: int) -> bool:
+def all_settled(tally: Tally, wanted: Iterable[Flip]) -> bool:
+    """Whether drawing may stop at this look."""
+    if tally.clean < 2 * FEWEST_CLEAN and tally.clean != tally.draws:
+        return False
+    alpha = alpha_at(tally.draws)
+    return all(settled(flip, tally.counts, tally.clean, alpha) for flip in [(), *wanted])
+
+
+def settled(flip: Flip, counts: Counter[Flip], clean: int, alpha: float = ALPHA) -> bool:
     """Whether a flip's verdict is beyond chance: each axis's rate against the plain view, and seen or not.
 
-    The plain view, ``()``, is settled when it was seen, or missed often enough.
+    The plain view, ``()``, is settled when it was seen, or missed often enough. ``alpha``: what this look may spend.
     """
-    sides = [side_of_ratio(counts[(axis,)], counts[()]) for axis in flip]
+    sides = [side_of_ratio(counts[(axis,)], counts[()], alpha=alpha) for axis in flip]
     if "below" in sides:
         return True
     if "unsettled" in sides:

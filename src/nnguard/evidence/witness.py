@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import torch
 
-from ..flips import compose, flips_of, safe_axes
+from ..flips import ALPHA, compose, flips_of, safe_axes
 from ..record import FlipEvidence, Mirroring, Source
 from .foreign import Failed
 from .images import flip_of_image, is_turned_back, sampled
@@ -34,6 +34,8 @@ Flip = tuple[int, ...]
 MOST_STEPS = 32
 #: Cases that must have told their flip before anything is concluded early, and at the end.
 ENOUGH_CASES, FEWEST_CASES = 32, 16
+#: After each step there is a look: each may spend its share of the 5 %.
+LOOK_ALPHA = ALPHA / MOST_STEPS
 #: For a target that was changed otherwise too (resampled, smoothed): the overlap of the best flip, and its lead.
 OVERLAP, LEAD = 0.8, 0.15
 #: Of the cases that tell anything, the share that must be clear.
@@ -168,7 +170,7 @@ class Witness:
             return False
         counts, clean = self._together()
         wanted = [(), *(flip for flip in flips_of(self.declared) if max(flip) < self.dims)]
-        return all(settled(flip, counts, clean) for flip in wanted)
+        return all(settled(flip, counts, clean, LOOK_ALPHA) for flip in wanted)
 
     def verdict(self) -> Mirroring:
         """What loader and step show together; ``unknown``, with the reason, where the step hides its target."""
@@ -244,7 +246,7 @@ class Witness:
             source = "loader"
         elif total and by_step >= 0.9 * total:
             source = "step"
-        return flip_evidence(flip, counts, clean, self._labels(flip), source)
+        return flip_evidence(flip, counts, clean, self._labels(flip), source, LOOK_ALPHA)
 
     def _labels(self, flip: Flip) -> LabelBehaviour:
         """What ``flip`` does to labels, by every way in which the loader's flip and the step's make it."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..flips import flips_of, safe_axes, verdict_of, wilson
+from ..flips import flips_of, interval, safe_axes, verdict_of
 from ..record import Axes, FlipEvidence, Labels, Mirroring, Record, Segment, State
 
 #: DESIGN 5.5: a tenth of the steps unseen could hold enough of another augmentation to matter; the same
@@ -115,20 +115,29 @@ def _mixed(segments: Sequence[Segment]) -> Mirroring:
         found = [segment.mirroring.flip(axes) for segment in segments]
         return sum(part * flip.rate for part, flip in zip(share, found, strict=True) if flip is not None)
 
+    def bounds(axes: Axes) -> tuple[float, float]:
+        # The stretches' own intervals, weighted: of each rate alone they are right in 95 of 100, of the sum more often.
+        ends = []
+        for segment in segments:
+            flip = segment.mirroring.flip(axes)
+            ends.append((flip.low, flip.high) if flip is not None else interval(0, segment.mirroring.clean))
+        low, high = (sum(part * end[side] for part, end in zip(share, ends, strict=True)) for side in (0, 1))
+        return min(low, rate(axes)), max(high, rate(axes))
+
     plain = sum(part * (segment.mirroring.plain_rate or 0.0) for part, segment in zip(share, segments, strict=True))
     rates = {axes: rate(axes) for axes in every_flip}
     flips = []
     for axes in every_flip:
         count = round(rates[axes] * clean)
-        low, high = wilson(count, clean)
+        low, high = bounds(axes)
         seen = [flip for segment in segments if (flip := segment.mirroring.flip(axes)) is not None and flip.rate]
         flips.append(
             FlipEvidence(
                 axes=axes,
                 count=count,
                 rate=rates[axes],
-                low=min(low, rates[axes]),
-                high=max(high, rates[axes]),
+                low=low,
+                high=high,
                 verdict=verdict_of(axes, {**rates, (): plain}),
                 labels=_labels([flip.labels for flip in seen]),
                 permutation=next((flip.permutation for flip in seen if flip.permutation), None),
