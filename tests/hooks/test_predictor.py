@@ -263,6 +263,85 @@ def test_weights_loaded_into_a_network_by_hand_find_their_record(guard, new_pred
     assert [finding.code for finding in raised.value.findings] == ["NNG101"]
 
 
+def without_list(made, folder, parameters):
+    """``made`` with its network alone, as ``manual_initialization`` takes one that somebody built."""
+    donor = load_by_hand(copy.copy(made), folder)
+    donor.network.load_state_dict(donor.list_of_parameters[0])
+    made.manual_initialization(
+        donor.network,
+        donor.plans_manager,
+        donor.configuration_manager,
+        donor.list_of_parameters if parameters else None,
+        donor.dataset_json,
+        donor.trainer_name,
+        donor.allowed_mirroring_axes,
+    )
+    return made
+
+
+def windowed(made):
+    import torch
+
+    return made.predict_sliding_window_return_logits(torch.from_numpy(IMAGE))
+
+
+@pytest.mark.parametrize("parameters", [True, False])
+def test_other_weights_loaded_into_a_judged_predictors_network_are_judged(
+    guard, new_predictor, model_folders, told, parameters
+):
+    import torch
+
+    guard("strict")
+    made = without_list(new_predictor(), model_folders["sound"], parameters)
+    windowed(made)
+    assert told.codes == []
+    other = torch.load(model_folders["unmirrored"] / "fold_0" / CHECKPOINT, weights_only=False)["network_weights"]
+    made.network.load_state_dict(other)
+    with pytest.raises(MirroringError) as raised:
+        windowed(made)
+    assert [finding.code for finding in raised.value.findings] == ["NNG101"]
+
+
+def test_weights_of_nobody_in_a_judged_predictors_network_are_unverified(guard, new_predictor, model_folders, told):
+    import torch
+
+    guard("strict")
+    made = without_list(new_predictor(), model_folders["sound"], False)
+    with torch.no_grad():
+        for parameter in made.network.parameters():
+            parameter.add_(0.25)
+    windowed(made)
+    assert told.codes == ["NNG108"]
+
+
+def test_weights_that_the_list_is_loaded_over_are_not_judged(guard, new_predictor, model_folders, told):
+    import torch
+
+    guard("strict")
+    made = without_list(new_predictor(), model_folders["sound"], True)
+    other = torch.load(model_folders["unmirrored"] / "fold_0" / CHECKPOINT, weights_only=False)["network_weights"]
+    made.network.load_state_dict(other)
+    predicted(made)
+    assert told.codes == []
+
+
+@pytest.mark.parametrize("folds", [(0,), (0, 1)])
+def test_a_network_in_another_precision_or_with_each_folds_weights_in_turn_is_no_stranger(
+    guard, new_predictor, model_folders, tmp_path, told, folds
+):
+    import torch
+
+    folder = tmp_path / "ensemble"
+    shutil.copytree(model_folders["sound"], folder)
+    shutil.copytree(model_folders["sound"] / "fold_0", folder / "fold_1")
+    guard("exact")
+    made = load(new_predictor(), folder, folds)
+    made.network.to(torch.bfloat16).float()
+    predicted(made)
+    predicted(made)
+    assert told.codes == []
+
+
 def test_manual_initialisation_with_parameters_finds_the_record(guard, new_predictor, model_folders):
     guard("strict")
     with pytest.raises(MirroringError):

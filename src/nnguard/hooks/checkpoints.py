@@ -78,6 +78,11 @@ def origin_of(weights: Any) -> Origin | None:
     return _by_content.get(mark) if mark is not None else None
 
 
+def is_known(mark: tuple) -> bool:
+    """Whether weights with this ``fingerprint`` came from a file in this process."""
+    return mark in _by_content
+
+
 def came_from_a_file(weights: Any) -> bool:
     """Whether these very weights were loaded in this process; a training's own are not."""
     return any(_by_identity.get(thing) is not None for thing in (weights, _first_tensor(weights)))

@@ -29,6 +29,9 @@ from .patching import DELIBERATE, Coverage, Guard, contained, patch_all_or_nothi
 MODULE = "nnunetv2.inference.predict_from_raw_data"
 MODULES = {MODULE: "nnUNetPredictor"}
 
+#: Where the network predicts with the weights that it holds.
+WINDOW = "predict_sliding_window_return_logits"
+
 #: Findings that narrowing the predictor's axes to those that are safe for every fold puts right.
 CORRECTABLE = ("NNG101", "NNG105", "NNG106", "NNG112", "NNG301")
 
@@ -118,6 +121,12 @@ def _before_predicting(predictor: Any, args: tuple, kwargs: dict) -> None:
     check(predictor)
 
 
+def _before_window(predictor: Any, args: tuple, kwargs: dict) -> None:
+    # This one predicts with what the network holds; the others load the list of parameters into it first.
+    _before_init(predictor, args, kwargs)
+    check(predictor, as_it_is=True)
+
+
 def _before_patch(predictor: Any, args: tuple, kwargs: dict) -> None:
     # Once a patch, so by hand: compare what the predictor looks like with what was judged, then pass.
     try:
@@ -146,15 +155,19 @@ def _optional(kind: type) -> dict[str, Guard]:
     for owner in kind.__mro__[:-1]:
         for name in vars(owner):
             if name.startswith("predict_") and patchable(owner, name):
-                guards[name] = Guard(before=_before_predicting, every_level=True)
+                before = _before_window if name == WINDOW else _before_predicting
+                guards[name] = Guard(before=before, every_level=True)
     return guards
 
 
 # ---------------------------------------------------------------- judge
 
 
-def check(predictor: Any) -> None:
+def check(predictor: Any, as_it_is: bool = False) -> None:
     """Judges a predictor unless it looks as it did when it was last judged, and does what the mode says.
+
+    Args:
+        as_it_is: whether the network predicts with the weights that it holds now, whatever the list holds.
 
     Raises:
         InconsistencyError: the mode raises what was found.
@@ -163,16 +176,18 @@ def check(predictor: Any) -> None:
         return  # not initialised: nnU-Net will say so
     if _left_alone.get(predictor):
         return
-    if _judged.get(predictor) == (_look(predictor), _held(predictor)):
+    by_hand = contained("looking at the network's weights", _loaded_by_hand, predictor, as_it_is)
+    held = (_held(predictor), by_hand)
+    if _judged.get(predictor) == (_look(predictor), held):
         return
     # Before judging: a fault of ours must not come again at each of a thousand patches.
-    _judged.put(predictor, (_look(predictor), _held(predictor)))
+    _judged.put(predictor, (_look(predictor), held))
     try:
-        judge(predictor)
+        judge(predictor, stray=by_hand is not None)
     except DELIBERATE:
         _judged.drop(predictor)  # going on after a refusal is refused again
         raise
-    _judged.put(predictor, (_look(predictor), _held(predictor)))
+    _judged.put(predictor, (_look(predictor), (_held(predictor), by_hand)))
 
 
 def leave_alone(predictor: Any) -> None:
@@ -185,9 +200,11 @@ def forget_verdicts() -> None:
     _judged.kept.clear()
 
 
-def judge(predictor: Any) -> None:
-    """Judges all weights of a predictor, every fold of an ensemble."""
+def judge(predictor: Any, stray: bool = False) -> None:
+    """Judges all weights of a predictor, every fold of an ensemble; ``stray``: also those that its network holds."""
     weights = weights_of(predictor)
+    if stray and predictor.list_of_parameters:
+        weights.append(_loaded(predictor, trainer.bare(predictor.network).state_dict(), None))
     findings = []
     for one in weights:
         findings += check_prediction(one.record, _prediction(predictor, one))
@@ -361,6 +378,25 @@ def _held(predictor: Any) -> tuple:
     """Which weights a predictor holds: some clients exchange them within the list, one case after the other."""
     parameters = predictor.list_of_parameters
     return tuple(map(id, parameters)) if isinstance(parameters, Sequence) else ()
+
+
+def _loaded_by_hand(predictor: Any, as_it_is: bool) -> tuple | None:
+    """A mark of weights that somebody may have loaded into the network itself.
+
+    ``None`` where they do not decide (a list of parameters is loaded over them), are those of a live trainer, or are
+    of that list. Beside a list, only weights of which a file was seen count: a network in half precision, too, holds
+    other numbers than its list.
+    """
+    network = trainer.bare(predictor.network)
+    parameters = predictor.list_of_parameters
+    if network is None or (parameters and not as_it_is) or trainer.trainer_of(network) is not None:
+        return None
+    mark = checkpoints.fingerprint(network.state_dict())
+    if not parameters or mark is None:
+        return mark
+    if not checkpoints.is_known(mark) or mark in map(checkpoints.fingerprint, parameters):
+        return None
+    return mark
 
 
 def _folder_arguments(
