@@ -1,0 +1,80 @@
+"""What runs with the version's own Python: ``python -m compat.inside WHAT ARGUMENTS``; the answer is the last line.
+
+``variables RESULTS``, ``sweep``, ``loaded CHECKPOINT...``, ``predict MODEL IMAGES TARGET``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+MARK = "compat: "
+KINDS = ("2d", "isotropic", "anisotropic")
+
+
+def variables(results: str) -> dict[str, str]:
+    """nnU-Net's variables; the small datasets are made with this version where they are missing."""
+    import disc_datasets
+
+    return disc_datasets.environment(Path(results))
+
+
+def sweep() -> dict[str, dict[str, Any]]:
+    """Every built-in trainer in three geometries, as it is and with its mirrors dropped."""
+    answer = {}
+    with tempfile.TemporaryDirectory() as folder:
+        # Before nnU-Net is imported: versions until 2.6 read them once.
+        os.environ.update(variables(folder))
+        from built_in_trainers import built_in_trainers, swept
+
+        for kind in KINDS:
+            start = time.monotonic()
+            result = swept(kind, Path(folder), built_in_trainers())
+            answer[kind] = {**result._asdict(), "seconds": round(time.monotonic() - start)}
+    return answer
+
+
+def loaded(*paths: str) -> dict[str, dict[str, Any]]:
+    """What PyTorch loads from checkpoints, once nnguard's reader has agreed with it on each of them."""
+    from checkpoint.agreement import AXES, assert_agrees
+    from checkpoint.agreement import loaded as load
+
+    answer = {}
+    for path in paths:
+        assert_agrees(path)
+        checkpoint = load(path)
+        answer[path] = {"record": checkpoint.get("nnguard"), "axes": checkpoint[AXES]}
+    return answer
+
+
+def predict(model: str, images: str, target: str) -> int:
+    """Predicts in this process, without workers, which older versions' commands cannot do."""
+    import torch
+    from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(model, use_folds=(0,), checkpoint_name="checkpoint_final.pth")
+    files = NaturalImage2DIO()
+    paths = sorted(Path(images).glob("*_0000.png"))
+    Path(target).mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        image, properties = files.read_images([str(path)])
+        answer = predictor.predict_single_npy_array(image, properties, None, None, False)
+        files.write_seg(answer, str(Path(target) / path.name.replace("_0000", "")), properties)
+    return len(paths)
+
+
+def main() -> None:
+    what, *arguments = sys.argv[1:]
+    answer = {"variables": variables, "sweep": sweep, "loaded": loaded, "predict": predict}[what](*arguments)
+    print(f"\n{MARK}{json.dumps(answer)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
