@@ -484,6 +484,73 @@ def test_a_forks_extra_keyword_of_the_initialiser_passes(guard, new_predictor, m
         )
 
 
+def monai(new_predictor, folder):
+    return load_by_hand(new_predictor(), folder)
+
+
+def sct(new_predictor, folder):
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    class Fork(nnUNetPredictor):
+        def initialize_from_trained_model_folder(
+            self, model_training_output_dir, use_folds, checkpoint_name=CHECKPOINT, trainer_class=None
+        ):
+            super().initialize_from_trained_model_folder(model_training_output_dir, use_folds, checkpoint_name)
+
+    made = new_predictor(Fork)
+    made.initialize_from_trained_model_folder(str(folder), use_folds=(0,), trainer_class=int)
+    return made
+
+
+def by_manual_initialisation(new_predictor, folder):
+    return manual(new_predictor(), folder, parameters=True)
+
+
+def own_mirroring(new_predictor, folder):
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    class OwnMirroring(nnUNetPredictor):
+        @torch.inference_mode()
+        def _internal_maybe_mirror_and_predict(self, x):
+            return (self.network(x) + self.network(x.flip(2)).flip(2)) / 2
+
+    return load(new_predictor(OwnMirroring), folder)
+
+
+def axes_for_each_case(new_predictor, folder):
+    made = load(new_predictor(use_mirroring=False), folder)
+    made.use_mirroring, made.allowed_mirroring_axes = True, (0, 1)
+    return made
+
+
+CLIENTS = (monai, sct, by_manual_initialisation, own_mirroring, axes_for_each_case)
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.__name__)
+def test_a_client_with_a_sound_model_predicts_what_it_predicts_unguarded(
+    guard, new_predictor, model_folders, told, client
+):
+    guard("off")
+    unguarded = predicted(client(new_predictor, model_folders["sound"]))
+    guard("exact,NNG102=log")
+    assert (predicted(client(new_predictor, model_folders["sound"])) == unguarded).all()
+    assert told.codes == []
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.__name__)
+def test_a_client_with_an_unmirrored_model_is_refused_before_its_first_patch(
+    guard, new_predictor, model_folders, monkeypatch, client
+):
+    from torch.nn import Conv2d
+
+    guard("strict")
+    monkeypatch.setattr(Conv2d, "forward", lambda *_: pytest.fail("a patch was predicted"))
+    with pytest.raises(MirroringError) as raised:
+        predicted(client(new_predictor, model_folders["unmirrored"]))
+    assert [finding.code for finding in raised.value.findings] == ["NNG101"]
+
+
 def test_predicting_methods_that_a_client_replaced_leave_the_check_at_the_patches(
     guard, new_predictor, model_folders, monkeypatch
 ):

@@ -209,8 +209,11 @@ def test_another_trainings_checkpoint_saved_again_keeps_its_own_record(guard, ne
 
 
 def test_a_training_started_twice_listens_to_its_loss_once(guard, new_trainer, base):
+    listeners = []
+
     class nnUNetTrainerOwnStep(base):
         def train_step(self, batch):
+            listeners.append(len(self.loss._forward_pre_hooks))
             return super().train_step(batch)
 
     guard("warn")
@@ -220,7 +223,8 @@ def test_a_training_started_twice_listens_to_its_loss_once(guard, new_trainer, b
     trainers.shut_down(made)
     made.on_train_start()
     made.train_step(next(made.dataloader_train))
-    assert len(made.loss._forward_pre_hooks) == 1
+    assert listeners == [1, 1]
+    assert not made.loss._forward_pre_hooks
 
 
 def test_the_network_is_found_inside_any_order_of_wrappers():
