@@ -55,12 +55,11 @@ def loaded(*paths: str) -> dict[str, dict[str, Any]]:
 def predict(model: str, images: str, target: str) -> int:
     """Predicts in this process, without workers, which older versions' commands cannot do."""
     import torch
-    from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
     predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(model, use_folds=(0,), checkpoint_name="checkpoint_final.pth")
-    files = NaturalImage2DIO()
+    files = predictor.plans_manager.image_reader_writer_class()
     paths = sorted(Path(images).glob("*_0000.png"))
     Path(target).mkdir(parents=True, exist_ok=True)
     for path in paths:
