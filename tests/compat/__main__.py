@@ -71,7 +71,8 @@ def main(arguments: list[str]) -> int:
         PAGE.write_text(page.written(known_results()), encoding="utf-8")
     flat = [row for part in rows.values() for row in part]
     failed = [row for row in flat if not row["passed"]]
-    print(f"compat: {len(flat) - len(failed)} passed, {len(failed)} failed in {time.monotonic() - begin:.0f} s")
+    say("all", f"{time.monotonic() - begin:.0f} s")
+    print(f"compat: {len(flat) - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
 
 
