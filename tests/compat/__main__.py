@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -65,8 +64,8 @@ def main(arguments: list[str]) -> int:
             for part in parts
         }
         rows = {key: job.result() for key, job in jobs.items()}
-    for version, python in pythons.items():
-        keep(version, python, {part: rows[version, part] for part in parts})
+    for version in pythons:
+        keep(version, {part: rows[version, part] for part in parts})
     if not options.ci:
         PAGE.write_text(page.written(known_results()), encoding="utf-8")
     flat = [row for part in rows.values() for row in part]
@@ -78,7 +77,9 @@ def main(arguments: list[str]) -> int:
 
 def run(version: str, part: str, python: Path, folder: Path) -> list[dict[str, Any]]:
     try:
-        return PARTS[part](Site(version, python, folder), lambda text: say(version, text))
+        site = Site(version, python, folder)
+        (environments.CACHE / version / "ran_on.json").write_text(json.dumps(site.inside("ran_on")))
+        return PARTS[part](site, lambda text: say(version, text))
     except Wrong as error:
         say(version, f"FAILED: {error}")
         return [{"what": f"{part}, its data", "passed": False, "measured": str(error), "seconds": 0}]
@@ -88,17 +89,13 @@ def run(version: str, part: str, python: Path, folder: Path) -> list[dict[str, A
             (environments.CACHE / version / f"{part}.log").write_text(log.read_text())
 
 
-def keep(version: str, python: Path, rows: dict[str, list[dict[str, Any]]]) -> None:
+def keep(version: str, rows: dict[str, list[dict[str, Any]]]) -> None:
     """Stores the results, beside those of the part that was not run."""
     file = environments.CACHE / version / "result.json"
     before = json.loads(file.read_text()) if file.exists() else {"journey": [], "sweep": []}
-    pins = environments.pins_of(environments.PINS / f"{version}.txt")
-    exact = {name: line.split("==")[1].split(";")[0].strip() for name, line in pins.items()}
-    ran_on = subprocess.run([str(python), "-c", "import platform; print(platform.python_version())"], **_TEXT)
-    file.write_text(json.dumps({**before, **rows, "pins": exact, "python": ran_on.stdout.strip()}, indent=1))
-
-
-_TEXT: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
+    ran_on = file.with_name("ran_on.json")
+    known = json.loads(ran_on.read_text()) if ran_on.exists() else {}
+    file.write_text(json.dumps({**before, **rows, "ran_on": known}, indent=1))
 
 
 def known_results() -> dict[str, dict[str, Any]]:

@@ -22,15 +22,19 @@ def versions() -> list[str]:
     return sorted(named, key=lambda version: [int(part) for part in version.split(".")])
 
 
-def pins_of(file: Path) -> dict[str, str]:
-    """The lines of a pins file by package; it may begin with ``-r OTHER``, whose pins its own replace."""
-    pins: dict[str, str] = {}
+def pins_of(file: Path) -> dict[str, list[str]]:
+    """The lines of a pins file by package, several where they are for different Pythons or systems.
+
+    It may begin with ``-r OTHER``; what it pins itself replaces the pins of that file.
+    """
+    built_on: dict[str, list[str]] = {}
+    own: dict[str, list[str]] = {}
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("-r "):
-            pins |= pins_of(file.parent / line.removeprefix("-r ").strip())
+            built_on |= pins_of(file.parent / line.removeprefix("-r ").strip())
         elif line.strip() and not line.startswith("#"):
-            pins[line.split("==")[0].strip().lower()] = line
-    return pins
+            own.setdefault(line.split("==")[0].strip().lower(), []).append(line)
+    return built_on | own
 
 
 def environment_of(version: str, uv: str) -> Path:
@@ -44,7 +48,7 @@ def environment_of(version: str, uv: str) -> Path:
     """
     folder = CACHE / version / "environment"
     python = folder / "bin" / "python"
-    wanted = "".join(f"{line}\n" for line in pins_of(PINS / f"{version}.txt").values())
+    wanted = "".join(f"{line}\n" for lines in pins_of(PINS / f"{version}.txt").values() for line in lines)
     mark = folder / "installed"
     key = hashlib.sha256((wanted + (ROOT / "pyproject.toml").read_text()).encode()).hexdigest()
     if not mark.is_file() or mark.read_text() != key:

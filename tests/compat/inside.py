@@ -1,10 +1,11 @@
 """What runs with the version's own Python: ``python -m compat.inside WHAT ARGUMENTS``; the answer is the last line.
 
-``variables RESULTS``, ``sweep``, ``loaded CHECKPOINT...``, ``predict MODEL IMAGES TARGET``.
+``variables RESULTS``, ``ran_on``, ``sweep``, ``loaded CHECKPOINT...``, ``predict MODEL IMAGES TARGET``.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import sys
@@ -22,6 +23,14 @@ def variables(results: str) -> dict[str, str]:
     import disc_datasets
 
     return disc_datasets.environment(Path(results))
+
+
+def ran_on() -> dict[str, str | None]:
+    """The versions of what matters."""
+    from nnguard.evidence.environment import environment
+
+    known = {name: getattr(environment(), name) for name in ("python", "torch", "batchgenerators", "batchgeneratorsv2")}
+    return known | {"numpy": importlib.metadata.version("numpy")}
 
 
 def sweep() -> dict[str, dict[str, Any]]:
@@ -71,7 +80,9 @@ def predict(model: str, images: str, target: str) -> int:
 
 def main() -> None:
     what, *arguments = sys.argv[1:]
-    answer = {"variables": variables, "sweep": sweep, "loaded": loaded, "predict": predict}[what](*arguments)
+    answer = {"variables": variables, "ran_on": ran_on, "sweep": sweep, "loaded": loaded, "predict": predict}[what](
+        *arguments
+    )
     print(f"\n{MARK}{json.dumps(answer)}", flush=True)
 
 

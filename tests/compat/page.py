@@ -21,16 +21,15 @@ nnU-Net 2.0 and 2.1 have functions and no predictor class. nnguard says so in on
 def written(results: dict[str, dict[str, Any]]) -> str:
     """The page; ``results`` by version, oldest first."""
     lines = [HEAD, *_table(results), "", "## Built-in trainers", "", *_sweeps(results), "", "## What was run on", ""]
-    lines += ["| nnU-Net | Python | torch | batchgenerators | batchgeneratorsv2 | numpy |", "| --- " * 6 + "|"]
+    lines += ["| nnU-Net | python | torch | batchgenerators | batchgeneratorsv2 | numpy |", "| --- " * 6 + "|"]
     for version, result in results.items():
-        pins = result["pins"]
-        named = [pins.get(name, "none") for name in ("torch", "batchgenerators", "batchgeneratorsv2", "numpy")]
-        lines.append(f"| {version} | {' | '.join([result['python'], *named])} |")
+        named = ("python", "torch", "batchgenerators", "batchgeneratorsv2", "numpy")
+        lines.append(f"| {version} | {' | '.join(result['ran_on'].get(name) or 'none' for name in named)} |")
     return "\n".join(lines) + "\n"
 
 
 def _table(results: dict[str, dict[str, Any]]) -> list[str]:
-    """A row for each step, a column for each version: nothing of a version is left out unseen."""
+    """A section for each version, in it a row for each step: what was not run is seen to be missing."""
     steps = list(dict.fromkeys(row["what"] for result in results.values() for row in result["journey"]))
     lines = []
     for version, result in results.items():
