@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 import torch
@@ -147,6 +148,19 @@ def test_without_a_verdict_nothing_is_repaired(nnguard, trapped, record):
     done = nnguard("repair", trapped)
     assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert content(trapped) == before
+
+
+def test_a_copied_model_is_validated_anew_under_the_name_of_its_plans(nnguard, trapped):
+    summary = trapped / "fold_0/validation/summary.json"
+    summary.parent.mkdir()
+    summary.write_text("{}")
+    os.utime(summary, (0, 0))
+    copied = trapped.parent.parent / "a copy" / trapped.name
+    shutil.copytree(trapped, copied)
+    done = nnguard("repair", copied)
+    named = json.loads((copied / "plans.json").read_text())["dataset_name"]
+    assert f"nnUNetv2_train {named} 2d 0" in done.out
+    assert "a copy' 2d" not in done.out
 
 
 def test_stale_results_are_listed_with_their_commands_until_made_again(nnguard, trapped):

@@ -22,9 +22,24 @@ from trainers import trainer_class, trainer_on
 TRAINERS = Path(workspace.__file__).with_name("trainers")
 
 
-def nnguard(folder, *arguments):
+#: A train step of its own over nnU-Net's loader without mirrors: only training's first steps could tell.
+OWN_STEP = """
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+
+class nnUNetTrainerOwnStep(nnUNetTrainer):
+    @staticmethod
+    def get_training_transforms(patch_size, rotation, scales, mirror_axes, *args, **kwargs):
+        return nnUNetTrainer.get_training_transforms(patch_size, rotation, scales, None, *args, **kwargs)
+
+    def train_step(self, batch):
+        return super().train_step(batch)
+"""
+
+
+def nnguard(folder, *arguments, trainers=TRAINERS):
     """The command in a process of its own: it points nnU-Net at a results folder before importing it."""
-    variables = disc_datasets.environment(folder / "results") | {"nnUNet_extTrainer": str(TRAINERS)}
+    variables = disc_datasets.environment(folder / "results") | {"nnUNet_extTrainer": str(trainers)}
     return subprocess.run(
         [sys.executable, "-c", "import sys; from nnguard.cli import main; sys.exit(main())", *map(str, arguments)],
         capture_output=True,
@@ -60,6 +75,18 @@ def test_preflight_passes_the_default_trainer(tmp_path):
     assert "no findings; nothing was trained, and nothing written to the results folder" in done.stdout
     assert "safe for test-time mirroring: (0, 1)" in done.stdout
     assert left_behind(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_what_only_training_can_settle_is_unverified_and_no_pass(tmp_path):
+    own, work = tmp_path / "trainers", tmp_path / "work"
+    own.mkdir()
+    work.mkdir()
+    (own / "nnUNetTrainerOwnStep.py").write_text(OWN_STEP)
+    arguments = ("preflight", 552, "2d", 0, "-tr", "nnUNetTrainerOwnStep", "--format", "json")
+    document = json.loads(nnguard(work, *arguments, trainers=own).stdout)
+    assert document["record"]["mirroring"]["state"] == "pending"
+    assert [finding["code"] for finding in document["findings"]] == ["NNG108"]
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The demo never passes off a failure as a refusal, and overwrites nothing. The real run is in tests/e2e."""
 
 import os
+import subprocess
 
 import pytest
 
@@ -47,6 +48,14 @@ def test_the_callers_environment_is_left_alone_and_the_commands_get_their_own(tm
     assert environment["NNGUARD"] == "strict"
     assert environment["nnUNet_results"] == str(tmp_path / "results")
     assert dict(os.environ)["nnUNet_results"] == "the user's"
+
+
+def test_what_is_kept_holds_the_trainer_that_its_model_needs_and_the_variables_to_use_it(tmp_path):
+    workspace = Workspace(tmp_path / "with a blank")
+    assert [path.name for path in workspace.trainers.glob("*.py")] == ["nnUNetTrainerIssue2552.py"]
+    assert workspace.environment("warn")["nnUNet_extTrainer"] == str(workspace.trainers)
+    shell = f'. "{workspace.folder}/environment.sh"; printf %s "$nnUNet_extTrainer"'
+    assert subprocess.run(["sh", "-c", shell], capture_output=True, text=True).stdout == str(workspace.trainers)
 
 
 def test_a_missing_command_is_named_with_what_installs_it():

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -43,6 +44,8 @@ def command(keep: Path | None, output_format: str) -> None:
     else:
         click.echo(_table(outcome))
         click.echo(f"\nMeasured in {outcome.seconds:.0f} s" + (f"; everything is kept in {keep}" if keep else "") + ".")
+        if keep:
+            click.echo(f"For nnU-Net's commands on it, in your shell: . {quote(str(keep / 'environment.sh'))}")
 
 
 @contextlib.contextmanager

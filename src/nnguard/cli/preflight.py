@@ -28,10 +28,22 @@ def command(
         from ..hooks.trainer import findings_of, record_of
 
         record = record_of(trainer)
-        findings = not_ignored(findings_of(trainer))
+        findings = not_ignored(findings_of(trainer) + _unsettled(trainer, record))
         subject = f"{trainer_name} on {dataset} {configuration} fold {fold}"
     _print(output_format, subject, record, findings)
     return exit_status(findings, fail_level)
+
+
+def _unsettled(trainer: object, record: object) -> list[Finding]:
+    """NNG108 for what only the first train steps can settle: none is run here, and unknown is no pass."""
+    from ..hooks.trainer import training_in_hand
+    from ..record import Record
+    from ..rules.training import unverified_training
+
+    training = training_in_hand(trainer).training
+    if not isinstance(record, Record) or record.mirroring.state != "pending" or training is None:
+        return []
+    return [unverified_training(record, training)]
 
 
 def _print(output_format: str, subject: str, record: object, findings: list[Finding]) -> None:

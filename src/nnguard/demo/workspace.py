@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
@@ -45,8 +46,13 @@ class Workspace:
         self.preprocessed = folder / "preprocessed"
         self.results = folder / "results"
         self.logs = folder / "logs"
+        self.trainers = folder / "trainers"
         for made in (self.raw, self.preprocessed, self.results, self.logs):
             made.mkdir(parents=True, exist_ok=True)
+        # nnU-Net finds a model's trainer by name whenever it loads the model: what is kept needs it beside it.
+        shutil.copytree(TRAINERS, self.trainers, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        lines = [f"export {name}={quote(value)}" for name, value in self.nnunet_variables().items()]
+        (folder / "environment.sh").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     @property
     def dataset(self) -> Path:
@@ -56,14 +62,20 @@ class Workspace:
     def model(self) -> Path:
         return self.results / discs.DATASET_NAME / f"{TRAINER}__nnUNetPlans__{CONFIGURATION}"
 
+    def nnunet_variables(self) -> dict[str, str]:
+        """Where nnU-Net finds the demo's data, models and trainer."""
+        return {
+            "nnUNet_raw": str(self.raw),
+            "nnUNet_preprocessed": str(self.preprocessed),
+            "nnUNet_results": str(self.results),
+            "nnUNet_extTrainer": str(self.trainers),
+        }
+
     def environment(self, mode: str) -> dict[str, str]:
         """The variables of a command that runs under ``NNGUARD=mode``."""
         return {
             **os.environ,
-            "nnUNet_raw": str(self.raw),
-            "nnUNet_preprocessed": str(self.preprocessed),
-            "nnUNet_results": str(self.results),
-            "nnUNet_extTrainer": str(TRAINERS),
+            **self.nnunet_variables(),
             # Each further process imports torch again, and the cases are tiny.
             "nnUNet_def_n_proc": "1",
             "nnUNet_n_proc_DA": "0",

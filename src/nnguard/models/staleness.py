@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
 
 import msgspec
 
-from .folder import FOLD_FOLDER
+from .folder import FOLD_FOLDER, read_bounded
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +69,7 @@ def _commands(
     trainer, plans, configuration = (
         (quote(part) for part in parts) if len(parts) == 3 else ("TRAINER", "PLANS", "CONFIG")
     )
-    dataset = quote(model.parent.name)
+    dataset = quote(_dataset_of(model))
     commands = []
     if validations or next_stages:
         options = " --npz" if any(next(folder.glob("*.npz"), None) for folder in validations) else ""
@@ -81,6 +82,17 @@ def _commands(
     if choices:
         commands.append(f"nnUNetv2_find_best_configuration {dataset} -c {configuration} -tr {trainer} -p {plans}")
     return commands
+
+
+def _dataset_of(model: Path) -> str:
+    """By the model's plans: a folder that was copied or renamed names no data set."""
+    text = read_bounded(model / "plans.json")
+    try:
+        plans = json.loads(text) if text is not None else None
+    except ValueError:
+        plans = None
+    named = plans.get("dataset_name") if isinstance(plans, dict) else None
+    return named if isinstance(named, str) and named else model.parent.name
 
 
 def _made_at(folder: Path) -> float:
