@@ -24,6 +24,9 @@ TAIL = 64 << 10
 
 LOCAL = struct.Struct("<4s5H3I2H")
 CENTRAL = struct.Struct("<4s6H3I5H2I")
+#: The same, with what nobody reads left out: versions, times, attributes.
+_LISTED = struct.Struct("<4s4x2H4x3I4H6xI")
+assert _LISTED.size == CENTRAL.size
 END = struct.Struct("<4s4H2IH")
 LOCATOR64 = struct.Struct("<4sIQI")
 END64 = struct.Struct("<4sQ2H2I4Q")
@@ -34,7 +37,7 @@ STORED, DEFLATED = 0, 8
 ENCRYPTED, DESCRIPTOR = 0x1, 0x8
 
 
-class Member(msgspec.Struct, frozen=True):
+class Member(msgspec.Struct, frozen=True, gc=False):
     """A file in the archive, as the directory says. ``offset`` is of its local header; sizes in bytes."""
 
     name: str
@@ -54,7 +57,10 @@ class Directory(msgspec.Struct, frozen=True):
     end: int
 
     def find(self, name: str) -> Member | None:
-        return next((member for member in self.members if member.name == name), None)
+        for member in self.members:
+            if member.name == name:
+                return member
+        return None
 
 
 def read_directory(source: Source) -> Directory:
@@ -110,35 +116,35 @@ def _locate64(tail: bytes, tail_start: int, locator: int, short: tuple[int, int,
     return count, size, start, end64
 
 
-def _members(directory: bytes, count: int):
-    position = 0
+def _members(directory: bytes, count: int) -> list[Member]:
+    # Hundreds of turns of this are most of what a fingerprint costs after each save: everything is inline.
+    members = []
+    position, length, fixed, unpack = 0, len(directory), CENTRAL.size, _LISTED.unpack_from
     for _ in range(count):
-        if position + CENTRAL.size > len(directory):
+        begin = position + fixed
+        if begin > length:
             raise CheckpointError("its zip directory lists fewer members than it announces")
-        fields = CENTRAL.unpack_from(directory, position)
-        signature, _, _, flags, method, _, _, crc, packed, size = fields[:10]
-        name_length, extra_length, comment_length, disk, _, _, offset = fields[10:]
-        stop = position + CENTRAL.size + name_length + extra_length + comment_length
-        if signature != CENTRAL_SIGNATURE or stop > len(directory) or disk:
+        signature, flags, method, crc, packed, size, name_length, extra_length, comment_length, disk, offset = unpack(
+            directory, position
+        )
+        name_end = begin + name_length
+        position = name_end + extra_length + comment_length
+        if signature != CENTRAL_SIGNATURE or position > length or disk:
             raise CheckpointError("its zip directory is garbled")
-        name_end = position + CENTRAL.size + name_length
-        name = _text(directory[position + CENTRAL.size : name_end])
-        if extra_length or FULL_4 in (size, packed, offset):
+        if extra_length or size == FULL_4 or packed == FULL_4 or offset == FULL_4:
             extra = directory[name_end : name_end + extra_length]
             size, packed, offset = _wide(extra, size, packed, offset)
-        yield Member(name, method, flags, crc, packed, size, offset)
-        position = stop
-    if position != len(directory):
+        try:
+            name = directory[begin:name_end].decode()
+        except UnicodeDecodeError:
+            raise CheckpointError("a member's name is no UTF-8") from None
+        members.append(Member(name, method, flags, crc, packed, size, offset))
+    if position != length:
         raise CheckpointError("its zip directory is longer than its members")
-
-
-def _text(raw: bytes) -> str:
-    if b"\0" in raw or b"\\" in raw:
+    names = "".join([member.name for member in members])
+    if "\0" in names or "\\" in names:
         raise CheckpointError("a member's name holds a byte that zip readers treat differently")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise CheckpointError("a member's name is no UTF-8") from None
+    return members
 
 
 def _wide(extra: bytes, *values: int) -> tuple[int, ...]:
@@ -162,21 +168,30 @@ def _wide(extra: bytes, *values: int) -> tuple[int, ...]:
 
 
 def _refuse_ambiguous(members: tuple[Member, ...], directory_start: int) -> None:
+    if len({member.name.lower() for member in members}) != len(members):
+        name = _first_twice(members)
+        raise CheckpointError(
+            f"it has two members named {name!r} (upper and lower case count as one): PyTorch and Python's "
+            "zipfile would read different ones"
+        )
+    furthest = directory_start - LOCAL.size
+    beyond = [member.name for member in members if member.offset + member.packed > furthest]
+    if beyond:
+        raise CheckpointError(f"its member {beyond[0]!r} reaches into the zip directory: truncated, or garbled")
+    if members and min([member.offset for member in members]) != 0:
+        raise CheckpointError(
+            "bytes stand before the archive: PyTorch and Python's zipfile would read different members"
+        )
+
+
+def _first_twice(members: tuple[Member, ...]) -> str:
     seen: set[str] = set()
     for member in members:
         folded = member.name.lower()
         if folded in seen:
-            raise CheckpointError(
-                f"it has two members named {member.name!r} (upper and lower case count as one): PyTorch and Python's "
-                "zipfile would read different ones"
-            )
+            break
         seen.add(folded)
-        if member.offset + LOCAL.size + member.packed > directory_start:
-            raise CheckpointError(f"its member {member.name!r} reaches into the zip directory: truncated, or garbled")
-    if members and min(member.offset for member in members) != 0:
-        raise CheckpointError(
-            "bytes stand before the archive: PyTorch and Python's zipfile would read different members"
-        )
+    return member.name
 
 
 def data_offset(source: Source, member: Member, directory_start: int) -> int:

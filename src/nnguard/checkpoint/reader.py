@@ -166,17 +166,17 @@ def zip_directory(source: sources.Source, path: str = "") -> Directory:
 
 def archive_root(directory: Directory) -> str:
     """The folder that all members lie in, with its slash: PyTorch takes the first member's for all."""
-    names = {member.name.lower() for member in directory.members}
-    if any(name.endswith(".pth") for name in names):
+    names = [member.name for member in directory.members]
+    lower = [name.lower() for name in names]
+    if [name for name in lower if name.endswith(".pth")]:
         raise CheckpointError(
             "it is a zip of whole models: give the checkpoint's name inside it (member=...), "
             "or install it with nnUNetv2_install_pretrained_model_from_zip"
         )
-    roots = {member.name.partition("/")[0] if "/" in member.name else "" for member in directory.members}
-    if len(roots) != 1 or "" in roots:
+    root = names[0].partition("/")[0] + "/" if names else "/"
+    if root == "/" or [name for name in names if not name.startswith(root)]:
         raise CheckpointError("its members do not lie in one folder, as PyTorch writes them")
-    root = roots.pop() + "/"
-    if f"{root}constants.pkl".lower() in names:
+    if f"{root}constants.pkl".lower() in lower:
         raise CheckpointError("it is a TorchScript archive, not a checkpoint of a training")
     if directory.find(f"{root}version") is None:
         raise CheckpointError("it has no version entry, so PyTorch would not load it")
@@ -213,8 +213,9 @@ def fingerprint(directory: Directory, root: str) -> str | None:
 
     prefix = root + "data/"
     tensors = [member for member in directory.members if member.name.startswith(prefix)]
-    if any(member.size and not member.crc for member in tensors):
+    if [member for member in tensors if member.size and not member.crc]:
         return None
-    lines = sorted(f"{member.name[len(prefix) :]} {member.size} {member.crc:08x}" for member in tensors)
-    total = sum(member.size for member in tensors)
+    begin = len(prefix)
+    lines = sorted([f"{member.name[begin:]} {member.size} {member.crc:08x}" for member in tensors])
+    total = sum([member.size for member in tensors])
     return f"crc32:{zlib.crc32(chr(10).join(lines).encode()):08x}:{len(tensors)}:{total}"

@@ -37,14 +37,15 @@ def known_weights(folder: Path) -> dict[str, SavedWeights]:
 
 def write_copy(folder: Path, record: Record, weights: dict[str, SavedWeights]) -> None:
     """Writes ``nnguard.json``, where ``folder`` is there; checkpoints that are gone are left out."""
-    if not folder.is_dir():
-        return
     fields: dict[str, Any] = msgspec.structs.asdict(record)
     kept = {name: saved for name, saved in weights.items() if (folder / name).exists()}
     target = folder / FILE_NAME
+    scratch = folder / f".{FILE_NAME}.{os.getpid()}"
+    try:
+        scratch.write_bytes(RecordCopy(**fields, weights=kept).to_json().encode() + b"\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return
     # A reader never sees half a record. Not `replace`: renaming over a file makes ext4 flush the disk, which
     # took a third of the time of saving a checkpoint; for an instant there is no copy instead.
-    scratch = target.with_name(f".{FILE_NAME}.{os.getpid()}")
-    scratch.write_text(RecordCopy(**fields, weights=kept).to_json() + "\n", encoding="utf-8")
     target.unlink(missing_ok=True)
     scratch.rename(target)
