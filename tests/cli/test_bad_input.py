@@ -136,3 +136,50 @@ def test_control_characters_of_a_path_are_shown_and_not_sent(nnguard, tmp_path):
     assert "\x1b" not in done.err
     assert len(done.err.splitlines()) == 1
     assert r"\x1b" in done.err
+
+
+EMPTY = {
+    **{name: ["" if part.startswith("{") else part for part in parts] for name, parts in COMMANDS.items()},
+    "diff, second": ["diff", ".", ""],
+    "compare": ["compare", ""],
+    "fliptest": ["fliptest", "", "-i", "."],
+    "fliptest -i": ["fliptest", ".", "-i", ""],
+    "fliptest -o": ["fliptest", ".", "-i", ".", "-o", ""],
+    "audit --list": ["audit", "--list", ""],
+    "audit -o": ["audit", ".", "-o", ""],
+    "repair --from-fliptest": ["repair", ".", "--from-fliptest", ""],
+    "preview -o": ["preview", "1", "2d", "0", "-o", ""],
+    "demo --keep": ["demo", "--keep", ""],
+    "check -chk": ["check", ".", "-chk", ""],
+}
+
+
+@pytest.mark.parametrize("arguments", EMPTY.values(), ids=EMPTY)
+def test_an_empty_path_is_not_the_folder_that_one_is_in(nnguard, sound, monkeypatch, arguments):
+    monkeypatch.chdir(sound)
+    there = files_below(sound)
+    done = nnguard(*arguments)
+    assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert " is empty" in done.err
+    assert files_below(sound) == there
+
+
+@pytest.mark.parametrize("command", ["inspect", "check", "repair", "audit", "diff", "compare"])
+def test_a_dot_is_the_folder_that_one_is_in(nnguard, sound, monkeypatch, command):
+    monkeypatch.chdir(sound)
+    assert nnguard(command, *([".", "."] if command == "diff" else ["."])).status == 0
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "inspect"])
+def test_a_url_is_named_as_one_by_commands_that_need_a_file(nnguard, command):
+    done = nnguard(*(part.format(path="s3://bucket/a.pth", folder="s3://bucket/a") for part in COMMANDS[command]))
+    assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert "is a URL" in done.err
+    assert "nnguard inspect reads URLs" in done.err
+
+
+def test_a_folder_with_the_name_of_a_url_is_a_folder(nnguard, sound, monkeypatch):
+    (sound.parent / "s3:").mkdir()
+    sound.rename(sound.parent / "s3:/model")
+    monkeypatch.chdir(sound.parent)
+    assert nnguard("check", "s3://model").status == 0

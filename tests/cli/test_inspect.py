@@ -6,8 +6,9 @@ import sys
 import zipfile
 
 import pytest
+import torch
 
-from checkpoints import DEBUG_PLAIN, make_record, save_checkpoint, save_model
+from checkpoints import DEBUG_PLAIN, checkpoint_dict, make_record, save_checkpoint, save_model
 
 CONTRACT = ["path", "kind", "trainer", "configuration", "fold", "epoch", "declared_axes", "record", "findings"]
 
@@ -203,3 +204,62 @@ def test_what_validation_measured_without_mirroring_is_shown(nnguard, tmp_path):
         "measured again"
         not in nnguard("inspect", save_checkpoint(path, record=make_record(measured={"validation": entry}))).out
     )
+
+
+NOT_NNUNETS = {
+    "a dictionary": ({"a": 1}, "holds 'a'"),
+    "a state dict": ({f"layer.{number}.weight": torch.zeros(1) for number in range(30)}, "and 26 more"),
+    "another library's": ({"state_dict": {}, "epoch": 3}, "holds 'state_dict', 'epoch'"),
+    "no names": ({1: 2}, "nothing that has a name"),
+    "weights alone": ({"network_weights": {"w": torch.zeros(1)}}, "weights alone"),
+}
+
+
+@pytest.mark.parametrize(("value", "said"), NOT_NNUNETS.values(), ids=NOT_NNUNETS)
+def test_a_torch_file_that_is_not_nnunets_is_no_checkpoint(nnguard, tmp_path, value, said):
+    path = tmp_path / "model.pth"
+    torch.save(value, path)
+    before = path.read_bytes()
+    for command in (["inspect"], ["repair"], ["diff", path], ["annotate", "--mirror-axes", "none"]):
+        done = nnguard(*command, path)
+        assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1), command
+        assert said in done.err
+        assert "trainer_name" in done.err
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("missing", ["network_weights", "trainer_name", "init_args"])
+def test_a_part_of_a_checkpoint_is_shown_with_what_it_lacks(nnguard, tmp_path, missing):
+    entries = checkpoint_dict(record=make_record())
+    del entries[missing]
+    path = tmp_path / "nnunet_checkpoint.pth"
+    torch.save(entries, path)
+    done = nnguard("inspect", path)
+    assert done.status == 0
+    assert f"lacks         {missing}" in done.out
+    assert "None" not in done.out
+    assert json.loads(nnguard("inspect", path, "--format", "json").out)["lacks"] == [missing]
+
+
+def test_a_whole_checkpoint_lacks_nothing(nnguard, sound):
+    path = sound / "fold_0/checkpoint_final.pth"
+    assert "  lacks  " not in nnguard("inspect", path).out
+    assert json.loads(nnguard("inspect", path, "--format", "json").out)["lacks"] == []
+
+
+@pytest.mark.parametrize("command", ["check", "audit"])
+@pytest.mark.parametrize("kept", [["a"], ["trainer_name", "init_args", "inference_allowed_mirroring_axes"]])
+def test_what_nnunet_could_not_load_is_no_pass_in_a_model_folder(nnguard, sound, command, kept):
+    entries = {"a": 1, **checkpoint_dict(record=make_record())}
+    torch.save({key: entries[key] for key in kept}, sound / "fold_1/checkpoint_final.pth")
+    done = nnguard(command, sound)
+    assert done.status == 2
+    assert "lacks network_weights" in " ".join((done.out + done.err).split())
+
+
+def test_the_fold_of_a_checkpoint_outside_a_fold_folder_is_the_one_that_it_was_trained_as(nnguard, tmp_path):
+    path = save_checkpoint(tmp_path / "weights/a.pth", fold=3)
+    assert json.loads(nnguard("inspect", path, "--format", "json").out)["fold"] == 3
+    path = save_checkpoint(tmp_path / "weights/b.pth", init_args={})
+    assert json.loads(nnguard("inspect", path, "--format", "json").out)["fold"] is None
+    assert "fold not known" in nnguard("inspect", path).out

@@ -14,6 +14,7 @@ from ..report.escape import escaped
 from ..rules.remedies import quote, same_axes
 from ..rules.verdicts import axes_named_by
 from .output import format_option, print_json
+from .paths import LOCAL_PATH
 
 
 class MirrorAxes(click.ParamType):
@@ -34,7 +35,7 @@ class MirrorAxes(click.ParamType):
 
 
 @click.command(name="annotate")
-@click.argument("checkpoint")
+@click.argument("checkpoint", type=LOCAL_PATH)
 @click.option(
     "--mirror-axes",
     "axes",
@@ -44,6 +45,7 @@ class MirrorAxes(click.ParamType):
 @click.option(
     "--from-fliptest",
     "fliptest",
+    type=LOCAL_PATH,
     metavar="FILE",
     help="What nnguard fliptest -o FILE measured of this checkpoint, instead of a statement.",
 )

@@ -18,6 +18,7 @@ from ..models.folder import CHECKPOINT_NAME
 from ..models.trees import find_models, listed_models
 from ..report.escape import escaped
 from .output import exit_status, fail_level_option, format_option, not_ignored, print_findings, written_to
+from .paths import LOCAL_PATH
 
 if TYPE_CHECKING:
     from ..report.rows import Row
@@ -31,12 +32,21 @@ AT_ONCE = 8
 
 
 @click.command(name="audit")
-@click.argument("root", required=False)
-@click.option("--list", "listing", metavar="FILE", help="Model folders one a line, instead of ROOT; - for stdin.")
-@click.option("-chk", "checkpoint_name", default=CHECKPOINT_NAME, show_default=True, help="Checkpoint in each fold.")
+@click.argument("root", type=LOCAL_PATH, required=False)
+@click.option(
+    "--list", "listing", type=LOCAL_PATH, metavar="FILE", help="Model folders one a line, instead of ROOT; - for stdin."
+)
+@click.option(
+    "-chk",
+    "checkpoint_name",
+    type=LOCAL_PATH,
+    default=CHECKPOINT_NAME,
+    show_default=True,
+    help="Checkpoint in each fold.",
+)
 @click.option("--disable_tta", is_flag=True, help="As for nnUNetv2_predict: without test-time mirroring.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes. Default: the processors that this one may use.")
-@click.option("-o", "--output", metavar="FILE", help="Write there instead of stdout.")
+@click.option("-o", "--output", type=LOCAL_PATH, metavar="FILE", help="Write there instead of stdout.")
 @format_option("github", "sarif", "html")
 @fail_level_option
 def command(

@@ -19,12 +19,20 @@ from .output import (
     not_ignored,
     print_findings,
 )
+from .paths import LOCAL_PATH
 
 
 @click.command(name="check", cls=FoldsCommand)
-@click.argument("model_folder")
+@click.argument("model_folder", type=LOCAL_PATH)
 @folds_option
-@click.option("-chk", "checkpoint_name", default=CHECKPOINT_NAME, show_default=True, help="Checkpoint in each fold.")
+@click.option(
+    "-chk",
+    "checkpoint_name",
+    type=LOCAL_PATH,
+    default=CHECKPOINT_NAME,
+    show_default=True,
+    help="Checkpoint in each fold.",
+)
 @click.option("--disable_tta", is_flag=True, help="As for nnUNetv2_predict: without test-time mirroring.")
 @format_option("github", "sarif")
 @fail_level_option

@@ -17,16 +17,24 @@ from ..models.trees import find_models
 from ..report.escape import escaped
 from . import CLEAN, FAILED
 from .output import format_option, print_json, written_to
+from .paths import LOCAL_PATH
 
 
 @click.command(name="compare")
-@click.argument("roots", metavar="ROOT|MODEL...", nargs=-1, required=True)
-@click.option("--baseline", metavar="MODEL", help="Compare with this one. Default: see below.")
+@click.argument("roots", metavar="ROOT|MODEL...", type=LOCAL_PATH, nargs=-1, required=True)
+@click.option("--baseline", metavar="MODEL", type=LOCAL_PATH, help="Compare with this one. Default: see below.")
 @click.option(
     "--sort", "order", type=click.Choice(ORDERS), default=ORDERS[0], show_default=True, help="What rows are sorted by."
 )
-@click.option("-chk", "checkpoint_name", default=CHECKPOINT_NAME, show_default=True, help="Checkpoint in each fold.")
-@click.option("-o", "--output", metavar="FILE", help="Write there instead of stdout.")
+@click.option(
+    "-chk",
+    "checkpoint_name",
+    type=LOCAL_PATH,
+    default=CHECKPOINT_NAME,
+    show_default=True,
+    help="Checkpoint in each fold.",
+)
+@click.option("-o", "--output", type=LOCAL_PATH, metavar="FILE", help="Write there instead of stdout.")
 @format_option("csv", "html")
 def command(
     roots: tuple[str, ...],

@@ -14,17 +14,18 @@ import click
 from ..demo.story import Outcome, tell
 from ..errors import NNGuardError
 from .output import format_option, print_json
+from .paths import LOCAL_PATH
 
 
 @click.command("demo")
 @click.option(
     "--keep",
-    type=click.Path(path_type=Path),
+    type=LOCAL_PATH,
     metavar="DIR",
     help="Keep images, model, predictions and logs in DIR, which must be new or empty.",
 )
 @format_option()
-def command(keep: Path | None, output_format: str) -> None:
+def command(keep: str | None, output_format: str) -> None:
     """Train the bug of nnU-Net issue 2552 on made images, and show what nnguard does about it.
 
     Real nnU-Net on the CPU, in about three minutes. Every figure in the table is measured in this run.
@@ -34,18 +35,18 @@ def command(keep: Path | None, output_format: str) -> None:
         if output_format == "text":
             click.echo(f"{text}\n")
 
-    with _workplace(keep) as folder, _progress() as progress:
+    with _workplace(Path(keep) if keep else None) as folder, _progress() as progress:
         outcome = tell(folder, say=say, progress=progress)
     if output_format == "json":
         import msgspec
 
         rows = msgspec.to_builtins(outcome.rows)
-        print_json({"rows": rows, "seconds": outcome.seconds, "kept": str(keep) if keep else None})
+        print_json({"rows": rows, "seconds": outcome.seconds, "kept": keep})
     else:
         click.echo(_table(outcome))
         click.echo(f"\nMeasured in {outcome.seconds:.0f} s" + (f"; everything is kept in {keep}" if keep else "") + ".")
         if keep:
-            click.echo(f"For nnU-Net's commands on it, in your shell: . {quote(str(keep / 'environment.sh'))}")
+            click.echo(f"For nnU-Net's commands on it, in your shell: . {quote(str(Path(keep) / 'environment.sh'))}")
 
 
 @contextlib.contextmanager

@@ -18,19 +18,35 @@ from ..rules.measured import FEWEST_CASES
 from ..rules.remedies import quote
 from . import CLEAN, FOUND
 from .output import FoldsCommand, folds_option, format_option, print_json
+from .paths import LOCAL_PATH
 from .streams import prints_to_stderr
 
 
 @click.command(name="fliptest", cls=FoldsCommand)
-@click.argument("folder", metavar="MODEL_FOLDER")
-@click.option("-i", "images", required=True, help="A folder of images, named as nnU-Net wants them: NAME_0000.ENDING.")
-@click.option("-l", "labels", help="A folder with their reference labels: NAME.ENDING. Without: agreement alone.")
+@click.argument("folder", metavar="MODEL_FOLDER", type=LOCAL_PATH)
+@click.option(
+    "-i",
+    "images",
+    type=LOCAL_PATH,
+    required=True,
+    help="A folder of images, named as nnU-Net wants them: NAME_0000.ENDING.",
+)
+@click.option(
+    "-l", "labels", type=LOCAL_PATH, help="A folder with their reference labels: NAME.ENDING. Without: agreement alone."
+)
 @folds_option
 @click.option("-n", "number", type=click.IntRange(min=1), default=8, show_default=True, help="How many cases.")
-@click.option("-chk", "checkpoint_name", default=CHECKPOINT_NAME, show_default=True, help="The checkpoint's name.")
+@click.option(
+    "-chk",
+    "checkpoint_name",
+    type=LOCAL_PATH,
+    default=CHECKPOINT_NAME,
+    show_default=True,
+    help="The checkpoint's name.",
+)
 @click.option("-device", "device", type=click.Choice(["cuda", "cpu", "mps"]), default="cuda", show_default=True)
-@click.option("-o", "target", help=f"Write the JSON here too; {FLIPTEST_FILE} where this is a folder.")
-@click.option("--picture", help="Write a PNG here: a bar a flip, and one case with every answer.")
+@click.option("-o", "target", type=LOCAL_PATH, help=f"Write the JSON here too; {FLIPTEST_FILE} where this is a folder.")
+@click.option("--picture", type=LOCAL_PATH, help="Write a PNG here: a bar a flip, and one case with every answer.")
 @format_option()
 def command(
     folder: str,

@@ -24,7 +24,14 @@ from ..models.folder import (
     read_bounded,
     read_fold,
 )
-from ..models.predicting import configuration_of, has_fliptest, judge_alone, spatial_dims_of, transpose_forward_of
+from ..models.predicting import (
+    configuration_of,
+    fold_of,
+    has_fliptest,
+    judge_alone,
+    spatial_dims_of,
+    transpose_forward_of,
+)
 from ..record import Record
 from ..report.escape import escaped
 from ..report.text import axes_words, findings_text, flip_line, pipeline_lines, safe_words, validation_words
@@ -32,6 +39,7 @@ from ..rules.subjects import Measurement
 from ..rules.verdicts import measurement_in
 from ..rules.wording import GRADES, percent
 from .output import FoldsCommand, exit_status, fail_level_option, folds_option, format_option, not_ignored, print_json
+from .paths import LOCAL_PATH, PATH_OR_URL
 
 #: The pipeline's names for people; ``--format json`` has all of it.
 PIPELINE_LINES = 6
@@ -49,9 +57,16 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @click.command(name="inspect", cls=FoldsCommand)
-@click.argument("path")
+@click.argument("path", type=PATH_OR_URL)
 @folds_option
-@click.option("-chk", "checkpoint_name", default=CHECKPOINT_NAME, show_default=True, help="Checkpoint in each fold.")
+@click.option(
+    "-chk",
+    "checkpoint_name",
+    type=LOCAL_PATH,
+    default=CHECKPOINT_NAME,
+    show_default=True,
+    help="Checkpoint in each fold.",
+)
 @format_option()
 @fail_level_option
 def command(path: str, folds: tuple[str, ...], checkpoint_name: str, output_format: str, fail_level: str) -> int:
@@ -154,7 +169,7 @@ def fold_data(fold: Fold) -> dict[str, Any]:
     return {
         "trainer": checkpoint.trainer_name,
         "configuration": configuration_of(fold),
-        "fold": checkpoint.init_args.get("fold", fold.fold),
+        "fold": fold_of(fold),
         "epoch": checkpoint.epoch,
         "declared_axes": checkpoint.declared_axes,
         "record": msgspec.to_builtins(fold.record) if fold.record else None,
@@ -163,6 +178,7 @@ def fold_data(fold: Fold) -> dict[str, Any]:
         "size": checkpoint.size,
         "weights_fingerprint": checkpoint.weights_fingerprint,
         "weights_belong": weights_belong(fold),
+        "lacks": list(fold.lacks),
     }
 
 
@@ -206,11 +222,13 @@ def fold_lines(fold: Fold, named: bool) -> Iterator[str]:
     if checkpoint is None:
         yield f"  unreadable    {escaped(fold.error)}"
         return
-    yield f"  trainer       {escaped(checkpoint.trainer_name)}, {escaped(configuration_of(fold))}, fold " + escaped(
-        checkpoint.init_args.get("fold", fold.fold)
-    )
+    configuration = _known(configuration_of(fold), "configuration ")
+    yield f"  trainer       {_known(checkpoint.trainer_name)}, {configuration}, fold {_known(fold_of(fold))}"
+    epochs = "epochs not known" if checkpoint.epoch is None else f"{checkpoint.epoch} epochs"
     size = f", {_size(checkpoint.size)}" if checkpoint.size is not None else ""
-    yield f"  trained       {escaped(checkpoint.epoch)} epochs, best pseudo Dice {_number(checkpoint.best_ema)}{size}"
+    yield f"  trained       {epochs}, best pseudo Dice (EMA) {_number(checkpoint.best_ema)}{size}"
+    if fold.lacks:
+        yield f"  lacks         {', '.join(fold.lacks)}: a part of a checkpoint, which nnU-Net cannot load"
     yield f"  test time     {axes_line(fold)}"
     if fold.record is not None:
         yield from record_lines(fold.record)
@@ -289,6 +307,10 @@ def record_lines(record: Record) -> Iterator[str]:
     versions = {name: value for name, value in msgspec.to_builtins(record.environment).items() if value}
     if versions:
         yield "  versions      " + ", ".join(f"{name} {escaped(value, 40)}" for name, value in versions.items())
+
+
+def _known(value: object, what: str = "") -> str:
+    return escaped(value) if value is not None else f"{what}not known"
 
 
 def _size(size: int) -> str:

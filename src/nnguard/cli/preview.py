@@ -8,12 +8,15 @@ import click
 
 from ..errors import NNGuardError
 from .output import format_option, print_json
+from .paths import LOCAL_PATH
 from .training import training_arguments, training_started
 
 
 @click.command(name="preview")
 @training_arguments
-@click.option("-o", "target", default="nnguard_preview.png", show_default=True, help="The PNG to write.")
+@click.option(
+    "-o", "target", type=LOCAL_PATH, default="nnguard_preview.png", show_default=True, help="The PNG to write."
+)
 @format_option()
 def command(
     dataset: str,

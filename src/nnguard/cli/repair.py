@@ -20,15 +20,19 @@ from ..record import CHECKPOINT_KEY, Record
 from ..report.escape import escaped
 from ..rules.metrics import check_stale
 from .output import FoldsCommand, folds_option, format_option, print_json
+from .paths import LOCAL_PATH
 
 
 @click.command(name="repair", cls=FoldsCommand)
-@click.argument("path")
+@click.argument("path", type=LOCAL_PATH)
 @folds_option
-@click.option("-chk", "checkpoint_name", help="Only this checkpoint of each fold. Default: all of them.")
+@click.option(
+    "-chk", "checkpoint_name", type=LOCAL_PATH, help="Only this checkpoint of each fold. Default: all of them."
+)
 @click.option(
     "--from-fliptest",
     "fliptest",
+    type=LOCAL_PATH,
     metavar="FILE",
     help="Go by what nnguard fliptest -o FILE measured, too. Only the checkpoints that were tested are repaired.",
 )

@@ -34,7 +34,7 @@ def command(mode: str | None, arguments: tuple[str, ...]) -> None:
         raise ConfigurationError(f"the mode is {OFF}: there is nothing to run guarded; choose one with --mode")
     program = shutil.which(arguments[0])
     if program is None:
-        raise ConfigurationError(f"{arguments[0]}: no such command")
+        raise ConfigurationError(f"{arguments[0] or repr('')}: no such command")
     reason = why_unguarded(Path(program), list(arguments[1:]))
     if reason:
         click.echo(f"nnguard: {escaped(reason)}", err=True)

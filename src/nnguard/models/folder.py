@@ -11,7 +11,7 @@ import msgspec
 
 from ..checkpoint import Checkpoint, exported_checkpoints, read_checkpoint
 from ..errors import CheckpointError
-from ..record import Record
+from ..record import CHECKPOINT_KEY, Record
 
 if TYPE_CHECKING:
     from .older import Evidence
@@ -21,6 +21,12 @@ CHECKPOINT_NAME = "checkpoint_final.pth"
 #: A ``debug.json`` of a large plan is some hundred kilobytes.
 LONGEST_FILE = 16 << 20
 FOLD_FOLDER = re.compile(r"fold_(\d+|all)")
+#: Without these nnU-Net's predictor stops with a KeyError.
+NEEDED_KEYS = ("network_weights", "trainer_name", "init_args")
+#: Any of these tells that a file is a checkpoint of nnU-Net, or what a conversion has left of one.
+TELLING_KEYS = ("trainer_name", "init_args", "inference_allowed_mirroring_axes", CHECKPOINT_KEY)
+#: A bare state dict has hundreds of names.
+NAMES_SHOWN = 4
 #: What ``nnguard fliptest -o MODEL_FOLDER`` writes into the model folder, where ``check`` and ``audit`` find it.
 FLIPTEST_FILE = "nnguard-fliptest.json"
 
@@ -49,6 +55,11 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def folder(self) -> Path:
         return self.path.parent
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What nnU-Net needs and a readable checkpoint does not have: MONAI's conversion drops the weights."""
+        return tuple(key for key in NEEDED_KEYS if self.checkpoint is not None and key not in self.checkpoint.keys)
 
     @property
     def subject(self) -> str:
@@ -113,7 +124,7 @@ def open_model(
         folder=folder,
         plans=_read_json(folder / "plans.json", problems),
         dataset=_read_json(folder / "dataset.json", problems),
-        folds=tuple(open_fold(folder / f"fold_{fold}" / checkpoint_name, fold) for fold in wanted),
+        folds=tuple(_to_predict_with(open_fold(folder / f"fold_{fold}" / checkpoint_name, fold)) for fold in wanted),
         problems=tuple(problems),
     )
 
@@ -127,6 +138,14 @@ def open_fold(path: Path, fold: int | str | None = None) -> Fold:
     if read.error is None or str(path) in read.error:
         return read
     return msgspec.structs.replace(read, error=f"{path}: {read.error}")
+
+
+def _to_predict_with(fold: Fold) -> Fold:
+    """The same fold, with an error where it can be read and nnU-Net could not load it."""
+    if not fold.lacks:
+        return fold
+    error = f"{fold.path}: lacks {', '.join(fold.lacks)}, so nnU-Net cannot load it"
+    return msgspec.structs.replace(fold, error=error)
 
 
 def open_exported(archive: Path) -> list[Fold]:
@@ -151,10 +170,26 @@ def read_fold(source: Any, path: Path, fold: int | str, member: str | None = Non
         checkpoint = read_checkpoint(source, member=member)
     except CheckpointError as error:
         return Fold(fold=fold, path=path, error=str(error))
+    if not any(key in checkpoint.keys for key in TELLING_KEYS):
+        return Fold(fold=fold, path=path, error=f"{checkpoint.path}: {_what_it_is_instead(checkpoint)}")
     try:
         return Fold(fold=fold, path=path, checkpoint=checkpoint, record=checkpoint.record())
     except CheckpointError as error:
         return Fold(fold=fold, path=path, checkpoint=checkpoint, record_error=str(error))
+
+
+def _what_it_is_instead(checkpoint: Checkpoint) -> str:
+    """Of a file of ``torch.save`` that holds nothing which nnU-Net writes about a training."""
+    if "network_weights" in checkpoint.keys:
+        return (
+            "it holds nnU-Net's weights alone: without trainer_name and init_args nothing tells of their training "
+            "(MONAI's conversion keeps those apart, in nnunet_checkpoint.pth)"
+        )
+    shown = [repr(key) for key in checkpoint.keys[:NAMES_SHOWN]]
+    more = len(checkpoint.keys) - len(shown)
+    holds = f"{', '.join(shown)}{f' and {more} more' if more else ''}" if shown else "nothing that has a name"
+    needed = f"{', '.join(NEEDED_KEYS[:-1])} and {NEEDED_KEYS[-1]}"
+    return f"it is a file of torch.save, but no checkpoint of nnU-Net: it lacks {needed}, and holds {holds}"
 
 
 def detect_folds(folder: Path, checkpoint_name: str = CHECKPOINT_NAME) -> list[int | str]:

@@ -99,6 +99,14 @@ def configuration_of(fold: Fold) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def fold_of(fold: Fold) -> int | str | None:
+    """The fold that it was trained as, or else the one that its folder names; ``None`` where neither tells."""
+    trained = fold.checkpoint.init_args.get("fold") if fold.checkpoint else None
+    if isinstance(trained, (int, str)):
+        return trained
+    return fold.fold if FOLD_FOLDER.fullmatch(fold.folder.name) else None
+
+
 def spatial_dims_of(model: Model | None, fold: Fold) -> int | None:
     """2 or 3, from the record or else from the length of the patch; ``None`` where neither tells."""
     if fold.record is not None and fold.record.spatial_dims:

@@ -23,7 +23,7 @@ from ..rules.remedies import same_axes
 from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, evidence_of
 from .folder import Fold, read_bounded
 from .measured import Measured, demand_about
-from .predicting import configuration_of, spatial_dims_of, transpose_forward_of
+from .predicting import configuration_of, fold_of, spatial_dims_of, transpose_forward_of
 
 AXES_KEY = "inference_allowed_mirroring_axes"
 
@@ -233,7 +233,7 @@ def _annotated(fold: Fold, entries: dict[str, Any], version: str, dims: int | No
         "dataset": _text(names.get("dataset_name")),
         "plans": _text(names.get("plans_name")),
         "configuration": configuration_of(fold),
-        "fold": fold.fold,
+        "fold": fold_of(fold),
         "spatial_dims": dims,
         "transpose_forward": transpose_forward_of(None, fold),
         "axes": {"declared": declared, "effective": declared, "changed_by": "annotate", "changed_at": now()},
