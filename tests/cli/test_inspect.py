@@ -6,7 +6,6 @@ import sys
 import zipfile
 
 import pytest
-import torch
 
 from checkpoints import DEBUG_PLAIN, checkpoint_dict, make_record, save_checkpoint, save_model
 
@@ -208,15 +207,17 @@ def test_what_validation_measured_without_mirroring_is_shown(nnguard, tmp_path):
 
 NOT_NNUNETS = {
     "a dictionary": ({"a": 1}, "holds 'a'"),
-    "a state dict": ({f"layer.{number}.weight": torch.zeros(1) for number in range(30)}, "and 26 more"),
+    "a state dict": ({f"layer.{number}.weight": 0 for number in range(30)}, "and 26 more"),
     "another library's": ({"state_dict": {}, "epoch": 3}, "holds 'state_dict', 'epoch'"),
     "no names": ({1: 2}, "nothing that has a name"),
-    "weights alone": ({"network_weights": {"w": torch.zeros(1)}}, "weights alone"),
+    "weights alone": ({"network_weights": {"w": 0}}, "weights alone"),
 }
 
 
 @pytest.mark.parametrize(("value", "said"), NOT_NNUNETS.values(), ids=NOT_NNUNETS)
 def test_a_torch_file_that_is_not_nnunets_is_no_checkpoint(nnguard, tmp_path, value, said):
+    import torch
+
     path = tmp_path / "model.pth"
     torch.save(value, path)
     before = path.read_bytes()
@@ -230,6 +231,8 @@ def test_a_torch_file_that_is_not_nnunets_is_no_checkpoint(nnguard, tmp_path, va
 
 @pytest.mark.parametrize("missing", ["network_weights", "trainer_name", "init_args"])
 def test_a_part_of_a_checkpoint_is_shown_with_what_it_lacks(nnguard, tmp_path, missing):
+    import torch
+
     entries = checkpoint_dict(record=make_record())
     del entries[missing]
     path = tmp_path / "nnunet_checkpoint.pth"
@@ -250,6 +253,8 @@ def test_a_whole_checkpoint_lacks_nothing(nnguard, sound):
 @pytest.mark.parametrize("command", ["check", "audit"])
 @pytest.mark.parametrize("kept", [["a"], ["trainer_name", "init_args", "inference_allowed_mirroring_axes"]])
 def test_what_nnunet_could_not_load_is_no_pass_in_a_model_folder(nnguard, sound, command, kept):
+    import torch
+
     entries = {"a": 1, **checkpoint_dict(record=make_record())}
     torch.save({key: entries[key] for key in kept}, sound / "fold_1/checkpoint_final.pth")
     done = nnguard(command, sound)

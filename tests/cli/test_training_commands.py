@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -37,18 +39,40 @@ class nnUNetTrainerOwnStep(nnUNetTrainer):
 """
 
 
-def nnguard(folder, *arguments, trainers=TRAINERS):
+def nnguard(folder, *arguments, trainers=TRAINERS, terminal=subprocess.PIPE):
     """The command in a process of its own: it points nnU-Net at a results folder before importing it."""
     variables = disc_datasets.environment(folder / "results") | {"nnUNet_extTrainer": str(trainers)}
     return subprocess.run(
         [sys.executable, "-c", "import sys; from nnguard.cli import main; sys.exit(main())", *map(str, arguments)],
-        capture_output=True,
+        stdout=terminal,
+        stderr=terminal,
         text=True,
         env={name: value for name, value in os.environ.items() if not name.startswith("NNGUARD")} | variables,
         cwd=folder,
         timeout=300,
         check=False,
     )
+
+
+def on_a_terminal(folder, *arguments):
+    """What a person would see of both streams."""
+    master, slave = os.openpty()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            seen = pool.submit(_everything_from, master)
+            done = nnguard(folder, *arguments, terminal=slave)
+            os.close(slave)
+            return done.returncode, seen.result(timeout=60)
+    finally:
+        os.close(master)
+
+
+def _everything_from(descriptor):
+    seen = b""
+    with contextlib.suppress(OSError):  # Linux's answer once the other end is closed
+        while piece := os.read(descriptor, 1 << 16):
+            seen += piece
+    return seen.decode("utf-8", "replace")
 
 
 def left_behind(folder):
@@ -66,6 +90,16 @@ def test_preflight_finds_the_trap_before_training_and_leaves_nothing(tmp_path, d
     assert [finding["code"] for finding in document["findings"]] == ["NNG103"]
     assert document["record"]["mirroring"]["safe_axes"] == []
     assert left_behind(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals here")
+def test_a_person_at_a_terminal_is_told_once(tmp_path):
+    status, seen = on_a_terminal(tmp_path, "preflight", 552, "2d", 0, "-tr", "nnUNetTrainerIssue2552")
+    assert status == 1
+    assert seen.count("nnguard: what this training shows") == 1
+    assert seen.count("NNG103 trainer-allows-untrained-flip") == 1
+    assert seen.count("1 finding; nothing was trained") == 1
 
 
 @pytest.mark.slow
