@@ -356,6 +356,59 @@ def test_a_file_that_changes_meanwhile_is_left_alone(tmp_path, monkeypatch):
     assert [item.name for item in tmp_path.iterdir()] == ["checkpoint_final.pth"]
 
 
+def in_place(path, data):
+    path.write_bytes(data)
+
+
+def by_renaming(path, data):
+    other = path.with_name("other")
+    other.write_bytes(data)
+    other.replace(path)
+
+
+def gone(path, data):
+    path.unlink()
+
+
+@pytest.mark.parametrize("saves", [in_place, by_renaming, gone])
+@pytest.mark.parametrize("links", [True, False])
+def test_a_training_that_saves_while_the_backup_is_made_keeps_its_file(saves, links, tmp_path, monkeypatch):
+    path = saved(tmp_path, trained())
+    back_up = replacing._back_up
+
+    def trained_on(*arguments):
+        made = back_up(*arguments)
+        saves(path, checkpoint())
+        return made
+
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(replacing, "_back_up", trained_on)
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(CheckpointError, match=r"changed while|cannot be rewritten"):
+        splice(path, CHANGES)
+    assert folder_state(tmp_path) == ({} if saves is gone else {"checkpoint_final.pth": checkpoint()})
+
+
+def test_an_earlier_backup_survives_a_refusal(tmp_path, monkeypatch):
+    path = saved(tmp_path, trained())
+    original = path.read_bytes()
+    splice(path, CHANGES)
+    back_up = replacing._back_up
+
+    def trained_on(*arguments):
+        made = back_up(*arguments)
+        path.write_bytes(checkpoint())
+        return made
+
+    monkeypatch.setattr(replacing, "_back_up", trained_on)
+    with pytest.raises(CheckpointError, match="changed while"):
+        splice(path, {AXES: (1,)})
+    assert replacing.backup_of(path).read_bytes() == original
+
+
 def test_what_was_written_wrongly_is_not_put_in_place(tmp_path, monkeypatch):
     path = saved(tmp_path, trained())
     original = path.read_bytes()

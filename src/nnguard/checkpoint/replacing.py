@@ -30,7 +30,7 @@ def refuse_unwritable(target: Path, size: int) -> None:
         CheckpointError: hard links, write protection, a read-only folder, an owner who could not be kept, no room.
     """
     there = target.stat()
-    names = there.st_nlink - (1 if _same_file(target, backup_of(target)) else 0)
+    names = there.st_nlink - (1 if _is(there, backup_of(target)) else 0)
     if names > 1:
         raise CheckpointError(
             f"it has {names} names (hard links), and replacing one of them would separate them: "
@@ -53,9 +53,9 @@ def _may(path: Path, mode: int) -> bool:
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _same_file(one: Path, other: Path) -> bool:
+def _is(there: os.stat_result, other: Path) -> bool:
     try:
-        return os.path.samestat(one.stat(), other.lstat())
+        return os.path.samestat(there, other.lstat())
     except OSError:
         return False
 
@@ -68,6 +68,9 @@ def replace(
     backup: bool,
 ) -> Path | None:
     """Writes a new ``target`` beside the old one, checks it, and puts it in place.
+
+    Of two processes, one is refused, or comes second and begins from what the first wrote; beside a training that
+    saves in the meantime, this one is refused.
 
     Args:
         target: an ordinary file, no symbolic link.
@@ -88,8 +91,10 @@ def replace(
             _refuse_changed(target, unchanged_since)
             check(part)
             _refuse_changed(target, unchanged_since)
-            kept = _back_up(target) if backup else None
-            part.replace(target)
+            with _backed_up(target) if backup else contextlib.nullcontext() as kept:
+                # A training writes its checkpoints whenever it likes: nothing stands between this look and the rename.
+                _refuse_changed(target, unchanged_since)
+                part.replace(target)
             _sync_folder(target.parent)
             return kept
     except OSError as error:
@@ -106,14 +111,14 @@ def _refuse_changed(target: Path, before: os.stat_result) -> None:
 def _part(target: Path) -> Iterator[tuple[IO[bytes], Path]]:
     """The new file in the making, locked; what an interrupted run left behind is used again."""
     part = target.with_name(target.name + PART_SUFFIX)
-    file = _locked(part)
-    try:
-        with file:
+    with _locked(part) as file:
+        try:
             file.truncate(0)
             yield file, part
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        except BaseException:
+            # While the lock is held: a moment later the name may be another process's new file.
+            part.unlink(missing_ok=True)
+            raise
 
 
 def _locked(part: Path) -> IO[bytes]:
@@ -168,23 +173,37 @@ def _keep_owner_and_mode(descriptor: int, target: Path, before: os.stat_result) 
                 os.setxattr(descriptor, name, os.getxattr(target, name))
 
 
-def _back_up(target: Path) -> Path:
+@contextmanager
+def _backed_up(target: Path) -> Iterator[Path]:
+    """The backup of ``target``; one that was made here goes again where the replacement is refused after all, for a
+    later one would keep it as the file that it began from."""
     backup = backup_of(target)
+    made = _back_up(target, backup)
+    try:
+        yield backup
+    except BaseException:
+        if made:
+            backup.unlink(missing_ok=True)
+        raise
+
+
+def _back_up(target: Path, backup: Path) -> bool:
+    """Whether it was made now; an earlier one stays."""
     try:
         # A second name for the old file: there at once, whole, and without taking room.
         os.link(target, backup)
     except FileExistsError:
-        return backup
+        return False
     except OSError:
+        if backup.exists():
+            return False
         _copy_aside(target, backup)
     _sync_folder(target.parent)
-    return backup
+    return True
 
 
 def _copy_aside(target: Path, backup: Path) -> None:
     """For file systems without hard links."""
-    if backup.exists():
-        return
     partial = backup.with_name(backup.name + PART_SUFFIX)
     import shutil
 

@@ -291,7 +291,10 @@ def write(change: Change, backup: bool = True, dry_run: bool = False) -> SpliceR
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replaces a small file in one step."""
+    """Replaces a small file in one step, without a lock: a reader sees one text or the other, and the last one stays.
+
+    ``nnguard.json`` needs no more: it tells of the checkpoint, which decides, and a training writes it anew.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_text(text, "utf-8")
