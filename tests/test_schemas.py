@@ -9,6 +9,8 @@ import jsonschema
 import pytest
 
 from nnguard.findings import RULES, Finding
+from nnguard.hooks.copies import write_copy
+from nnguard.record import FILE_NAME, SavedWeights
 from nnguard.report.json import findings_document, json_text
 from records import EVERY_FLIP, NO_FLIP, record_of, stated_record
 
@@ -58,6 +60,18 @@ def test_what_was_measured_fits_and_another_shape_does_not():
     data = json.loads(record_of(EVERY_FLIP, measured={"validation": VALIDATED, "fliptest": {"cases": 8}}).to_json())
     assert accepted("record.schema.json", data)
     data["measured"]["validation"] = {**VALIDATED, "cases": "one"}
+    assert not accepted("record.schema.json", data)
+
+
+def test_the_copy_beside_a_checkpoint_fits_with_its_fingerprints_and_not_without_their_times(tmp_path):
+    record = record_of(EVERY_FLIP)
+    (tmp_path / "checkpoint_final.pth").touch()
+    saved = SavedWeights(fingerprint="crc32:0:1:4", written_at=record.written_at)
+    write_copy(tmp_path, record, {"checkpoint_final.pth": saved})
+    data = json.loads((tmp_path / FILE_NAME).read_text())
+    assert list(data["weights"]) == ["checkpoint_final.pth"]
+    assert accepted("record.schema.json", data)
+    del data["weights"]["checkpoint_final.pth"]["written_at"]
     assert not accepted("record.schema.json", data)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 
+import jsonschema
 import pytest
 
 import disc_datasets
@@ -16,6 +18,7 @@ REPEATABLE = "nnUNetTrainerRepeatable2552"
 
 #: What a training leaves; ``latest_as_it_was`` is the trainer's own copy of checkpoint_latest.pth.
 CHECKPOINTS = ("latest_as_it_was.pth", "checkpoint_best.pth", "checkpoint_final.pth")
+SCHEMA = Path(__file__).parents[2] / "docs" / "record.schema.json"
 TRUTH = ("raw", discs.DATASET_NAME, "labelsTs")
 
 
@@ -93,7 +96,12 @@ def test_warn_trains_and_every_checkpoint_carries_the_record(issue_2552):
         }
         assert loaded(issue_2552.fold / name)["nnguard"] == record.to_json()
     assert read_record(issue_2552.fold / "checkpoint_final.pth").segments[-1].steps == 100
-    assert json.loads((issue_2552.fold / "nnguard.json").read_text())["mirroring"]["safe_axes"] == []
+    copied = json.loads((issue_2552.fold / "nnguard.json").read_text())
+    assert copied["mirroring"]["safe_axes"] == []
+    assert set(CHECKPOINTS) - set(copied["weights"]) <= {"latest_as_it_was.pth"}
+    schema = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
+    for text in (copied, *(json.loads(read_record(issue_2552.fold / name).to_json()) for name in CHECKPOINTS)):
+        schema.validate(text)
 
 
 def test_an_unguarded_training_says_nothing_carries_nothing_and_validates_badly(unguarded):
