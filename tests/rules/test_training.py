@@ -164,7 +164,7 @@ def test_every_finding_says_what_was_seen_what_it_does_and_what_to_do():
 
 @pytest.mark.parametrize(
     ("axes", "state", "declare"),
-    [((0, 0), "observed", "(0,)"), ((), "observed", "None"), (2, "observed", "None"), ((0, 0), "unknown", "None")],
+    [((0, 0), "observed", "(0,)"), ((), "observed", "None"), (2, "observed", "(0, 1)"), ((0, 0), "unknown", "None")],
 )
 def test_the_remedy_for_malformed_axes_declares_what_was_meant_as_far_as_it_is_safe(axes, state, declare):
     findings = judged(record_of(EVERY_FLIP, declared=axes, state=state))
@@ -183,3 +183,37 @@ def test_the_trap_says_which_flips_are_never_shown_and_which_too_rarely():
 def test_withheld_mirroring_is_written_as_nnunet_writes_it():
     (finding,) = judged(record_of(EVERY_FLIP, declared=None))
     assert "the trainer declares None" in finding.seen
+
+
+@pytest.mark.parametrize(("axes", "kept"), [((0, 2), "(0,)"), ((1, 2), "(1,)"), ((2,), "None")])
+def test_an_axis_that_the_data_do_not_have_is_told_beside_what_training_shows(axes, kept):
+    (finding,) = judged(record_of(EVERY_FLIP, declared=axes))
+    assert "2D data have axes 0 and 1, and no axis 2." in finding.remedy
+    assert f"Training shows (0, 1), and of the axes named {kept}." in finding.remedy
+    assert "self.inference_allowed_mirroring_axes = (0, 1)\n" in finding.remedy
+
+
+def test_nothing_is_advised_that_training_does_not_show():
+    (finding,) = judged(record_of(AXIS_0_AND_HALF_TURNS, declared=(1, 2), clean=256))
+    assert "self.inference_allowed_mirroring_axes = (0,)\n" in finding.remedy
+    (finding,) = judged(record_of(NO_FLIP, declared=(0, 2)))
+    assert "self.inference_allowed_mirroring_axes = None\n" in finding.remedy
+    findings = judged(record_of(EVERY_FLIP, declared=(0, 2), state="unknown"))
+    (finding,) = [one for one in findings if one.code == "NNG105"]
+    assert "self.inference_allowed_mirroring_axes = None\n" in finding.remedy
+    assert "Training shows" not in finding.remedy
+
+
+@pytest.mark.parametrize(("declared", "kept"), [((0, 2), "(0,)"), ((2,), "None")])
+def test_the_trap_is_mended_by_no_more_than_was_declared_and_told_what_else_is_shown(declared, kept):
+    (finding,) = judged(record_of(EVERY_FLIP, declared=declared, dims=3))
+    assert finding.code == "NNG103"
+    assert "declare only what training shows of these axes" in finding.remedy
+    assert f"self.inference_allowed_mirroring_axes = {kept}\n" in finding.remedy
+    assert "Training shows (0, 1) in all; to declare that is sound, too." in finding.remedy
+
+
+def test_nothing_more_is_told_where_nothing_more_is_shown():
+    (finding,) = judged(record_of(AXIS_0_AND_HALF_TURNS, clean=256))
+    assert "In your trainer, declare what training shows:" in finding.remedy
+    assert "in all" not in finding.remedy

@@ -12,7 +12,17 @@ from . import remedies
 from .measured import check_measured, measurement_of
 from .shared import plain_view, seen_words, swapped
 from .subjects import Prediction
-from .verdicts import JUDGED, axes_named_by, dimensions, evidence_data, evidence_of, severity_of, unsound_flips
+from .verdicts import (
+    JUDGED,
+    all_safe_axes,
+    axes_beyond,
+    axes_named_by,
+    dimensions,
+    evidence_data,
+    evidence_of,
+    severity_of,
+    unsound_flips,
+)
 from .wording import GRADES, flip_names
 
 
@@ -60,13 +70,20 @@ def malformed_in_prediction(record: Record | None, prediction: Prediction, probl
     settled = record is not None and record.mirroring.state in JUDGED
     dims = dimensions(prediction.spatial_dims, record.spatial_dims if record else None)
     safe = safe_axes(evidence_of(record), axes_named_by(prediction.axes, dims)) if record and settled else ()
+    remedy = remedies.for_prediction(prediction, safe)
+    if record is not None and settled and (beyond := axes_beyond(prediction.axes, dims)):
+        shown = all_safe_axes(record)
+        # A file is only ever narrowed; whoever writes the axes by hand may write all that was shown.
+        if not remedies.axes_come_from_checkpoint(prediction):
+            remedy = remedies.for_prediction(prediction, shown)
+        remedy = f"{remedies.no_such_axis(beyond, dims, safe, shown)}\n{remedy}"
     return Finding(
         "NNG105",
         prediction.subject,
         f"The predictor has mirroring axes that nnU-Net cannot use: {problem}.",
         seen=f"predictor uses {written(prediction.axes)}, from {prediction.axes_from}",
         effect="the run ends at its first patch, or flips the channels and returns nonsense without a word.",
-        remedy=remedies.for_prediction(prediction, safe),
+        remedy=remedy,
         evidence={"axes": written(prediction.axes), "axes_from": prediction.axes_from, "spatial_dims": dims},
         setting=written(prediction.axes),
     )

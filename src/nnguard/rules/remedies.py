@@ -13,15 +13,21 @@ from .subjects import Prediction
 TRAINER_METHOD = "configure_rotation_dummyDA_mirroring_and_inital_patch_size"
 
 
-def declare_in_trainer(axes: tuple[int, ...] | None) -> str:
-    """The lines that make a trainer declare ``axes`` and nothing else. ``None`` also ends its mirroring."""
+def declare_in_trainer(axes: tuple[int, ...] | None, shown: tuple[int, ...] = ()) -> str:
+    """The lines that make a trainer declare ``axes`` and nothing else. ``None`` also ends its mirroring.
+
+    Args:
+        axes: at most what was declared: a trainer may withhold what it shows, and nobody asked it why.
+        shown: the safe axes among all axes of the data; said, where that is more.
+    """
+    more = not set(shown) <= set(axes or ())
     return (
-        f"In your trainer, declare what training shows:\n"
+        f"In your trainer, declare {'only what training shows of these axes' if more else 'what training shows'}:\n"
         f"    def {TRAINER_METHOD}(self):\n"
         f"        settings = super().{TRAINER_METHOD}()\n"
         f"        self.inference_allowed_mirroring_axes = {written(axes)}\n"
         f"        return settings"
-    )
+    ) + (f"\nTraining shows {written(shown)} in all; to declare that is sound, too." if more else "")
 
 
 def train_with_mirroring() -> str:
@@ -37,9 +43,22 @@ def let_nnguard_narrow() -> str:
     return "Or let nnguard narrow the axes: NNGUARD=correct"
 
 
-def for_training(safe: tuple[int, ...]) -> str:
-    """For a trainer that declares more than its training shows."""
-    return "\n".join([declare_in_trainer(safe or None), train_with_mirroring(), let_nnguard_narrow()])
+def for_training(safe: tuple[int, ...], shown: tuple[int, ...]) -> str:
+    """For a trainer that declares more than its training shows: ``safe`` of what it declares, ``shown`` in all."""
+    return "\n".join([declare_in_trainer(safe or None, shown), train_with_mirroring(), let_nnguard_narrow()])
+
+
+def no_such_axis(beyond: tuple[int, ...], dims: int, safe: tuple[int, ...], shown: tuple[int, ...]) -> str:
+    """Why the axes that are advised are not simply those that were named: some of these are none.
+
+    Args:
+        beyond: the axes named that data of ``dims`` dimensions do not have.
+        safe: of the others named, those that training shows; ``shown``: in all.
+    """
+    there = "axes 0 and 1" if dims == 2 else "axes 0, 1 and 2"
+    none = f"{dims}D data have {there}, and no axis {' or '.join(str(axis) for axis in beyond)}."
+    showing = f"Training shows {written(shown or None)}"
+    return f"{none} {showing}{'' if safe == shown else f', and of the axes named {written(safe or None)}'}."
 
 
 def for_prediction(prediction: Prediction, safe: tuple[int, ...]) -> str:

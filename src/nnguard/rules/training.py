@@ -15,6 +15,7 @@ from .subjects import Training
 from .verdicts import (
     JUDGED,
     all_safe_axes,
+    axes_beyond,
     axes_named_by,
     dimensions,
     evidence_data,
@@ -146,13 +147,18 @@ def malformed_in_training(record: Record, training: Training, axes: Any, problem
     """NNG105 before the first epoch."""
     settled = record.mirroring.state in JUDGED
     meant = safe_axes(evidence_of(record), axes_named_by(axes, record.spatial_dims)) if settled else ()
+    shown = all_safe_axes(record) if settled else ()
+    remedy = remedies.declare_in_trainer(meant or None, shown)
+    if settled and (beyond := axes_beyond(axes, record.spatial_dims)):
+        why = remedies.no_such_axis(beyond, dimensions(record.spatial_dims), meant, shown)
+        remedy = f"{why}\n{remedies.declare_in_trainer(shown or None)}"
     return Finding(
         "NNG105",
         training.subject,
         f"The trainer declares mirroring axes that nnU-Net cannot use: {problem}.",
         seen=f"inference_allowed_mirroring_axes = {written(axes)}",
         effect="nothing goes wrong while training; the validation after the last epoch, or every prediction, does.",
-        remedy=remedies.declare_in_trainer(meant or None),
+        remedy=remedy,
         evidence={"axes": written(axes), "spatial_dims": record.spatial_dims},
         setting=written(axes),
     )
@@ -191,7 +197,7 @@ def declared_axes(record: Record, training: Training, axes: Axes) -> list[Findin
         findings.append(trap(record, training, axes, unsound, safe))
     if unsound["swapped"]:
         declares = f"the trainer declares {written(axes)}"
-        remedy = remedies.for_training(safe)
+        remedy = remedies.for_training(safe, all_safe_axes(record))
         findings.append(swapped(record, training.subject, axes, unsound["swapped"], safe, declares, remedy))
     if not findings and set(axes) < set(all_safe_axes(record)):
         findings.append(withheld(record, training, axes))
@@ -215,7 +221,7 @@ def trap(record: Record, training: Training, axes: Axes, unsound: Mapping[str, l
             "the loss and the pseudo Dice look perfect; validation and every prediction average in views that the "
             "network cannot read, and are ruined where left and right carry different labels."
         ),
-        remedy=remedies.for_training(safe),
+        remedy=remedies.for_training(safe, all_safe_axes(record)),
         evidence=evidence_data(record, flips, axes, safe),
         severity=severity_of(record),
         setting=written(axes),

@@ -113,6 +113,12 @@ def axes_named_by(axes: Any, spatial_dims: int | None) -> Axes:
     return tuple(sorted(named))
 
 
+def axes_beyond(axes: Any, spatial_dims: int | None) -> Axes:
+    """The axes that a value names and the data do not have: what was meant by them cannot be told."""
+    named = axes_named_by(axes, None)
+    return tuple(axis for axis in named if axis >= dimensions(spatial_dims))
+
+
 def severity_of(record: Record) -> str | None:
     """The catalogue's, unless the verdict rests on somebody's word alone."""
     return None if record.mirroring.state in SETTLED else ADVISORY
