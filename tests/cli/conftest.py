@@ -21,6 +21,7 @@ def nnguard(capsys, monkeypatch):
     from nnguard.cli import main
 
     monkeypatch.delenv("NNGUARD", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def run(*arguments):
         capsys.readouterr()

@@ -104,3 +104,19 @@ def test_missing_plans_are_exit_2(nnguard, sound):
     done = nnguard("check", sound)
     assert done.status == 2
     assert "plans.json" in done.err
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("60", 60), ("30", 40), ("500", 100), ("", 100), ("wide", 100)])
+@pytest.mark.parametrize("command", ["check", "inspect"])
+def test_paragraphs_are_as_wide_as_columns_says(nnguard, trapped, monkeypatch, command, columns, widest):
+    monkeypatch.setenv("COLUMNS", columns)
+    out = nnguard(command, trapped).out
+    seen = out[out.index("  Seen:") : out.index("  Remedy:")].splitlines()
+    assert widest - 15 < max(map(len, seen)) <= widest
+
+
+def test_what_nnguard_says_here_is_kept_in_what_it_advises(nnguard, trapped, monkeypatch):
+    monkeypatch.setenv("NNGUARD", "correct,NNG401=ignore")
+    out = nnguard("check", trapped).out
+    assert "NNGUARD=correct,NNG401=ignore,NNG101=ignore" in out
+    assert "let nnguard narrow" not in out

@@ -401,3 +401,13 @@ def test_the_document_keeps_its_schema(compare, tmp_path):
     del document["runs"][0]["unknown"]
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(document, {**schema, "anyOf": [{"$ref": "#/$defs/compare"}]})
+
+
+def test_a_narrow_terminal_gets_lines_that_fit(nnguard, sound, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.chdir(sound.parent)
+    done = nnguard("compare", ".")
+    assert done.status == 0
+    assert max(map(len, done.out.splitlines())) <= 60
+    assert "fold 1" in done.out
+    assert "\n  2 epochs" in done.out or "epochs, pseudo" in done.out

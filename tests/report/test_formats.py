@@ -10,13 +10,12 @@ import jsonschema
 import pytest
 
 from nnguard.findings import RULES, Finding
-from nnguard.report.console import flips_table, make_console, print_rows, rows_table, summary_line
+from nnguard.report.console import make_console, print_rows, rows_table, summary_line
 from nnguard.report.github import workflow_commands
 from nnguard.report.html import audit_page
 from nnguard.report.json import findings_document, json_text
 from nnguard.report.rows import gravest_first, row
 from nnguard.report.sarif import sarif_log
-from records import EVERY_FLIP, record_of
 
 SARIF_SCHEMA = json.loads((Path(__file__).parent / "sarif-2.1.0.schema.json").read_text())
 
@@ -29,6 +28,11 @@ def finding(code="NNG101", subject="models/fold_0/checkpoint_final.pth", message
 
 EVERYTHING = [finding(code) for code in RULES]
 NASTY = Finding("NNG101", HOSTILE, HOSTILE, seen=HOSTILE, effect=HOSTILE, remedy=HOSTILE, evidence={HOSTILE: HOSTILE})
+
+
+@pytest.fixture(autouse=True)
+def no_columns(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 # JSON
@@ -214,10 +218,20 @@ def test_a_path_is_no_markup():
     assert "\u202e" not in text
 
 
-def test_a_record_is_a_table_of_flips():
-    text = printed(flips_table(record_of(EVERY_FLIP)))
-    assert "axis 1 (x, usually left-right)" in text
-    assert "plain view" in text
+def test_what_does_not_fit_goes_on_below_as_far_in(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = io.StringIO()
+    print_rows(make_console(stream), [row("models/trap", [finding(message="The predictor mirrors " + "axes " * 20)])])
+    head, *lines = stream.getvalue().splitlines()
+    assert head.startswith("harmful")
+    assert len(lines) > 3
+    assert all(line.startswith("  ") and line == line.rstrip() for line in lines)
+
+
+@pytest.mark.parametrize(("columns", "whole"), [("60", False), ("", True), ("0", True), ("wide", True)])
+def test_columns_is_followed_in_a_pipe_where_it_is_a_number(monkeypatch, columns, whole):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert (("/very" * 50) in printed(rows_table([row("/very" * 50, [finding()])]))) is whole
 
 
 # the page

@@ -138,3 +138,41 @@ def test_advisory_findings_do_not_call_themselves_harmful():
     assert "(harmful)" in finding_text(trap())
     assert trap().severity == HARMFUL
     assert "(harmful)" not in finding_text(Finding("NNG102", "x", "y."))
+
+
+@pytest.mark.parametrize(
+    ("code", "head"),
+    [("NNG101", "(harmful)"), ("NNG102", "(advisory: worth a look)"), ("NNG104", "(note: for your information)")],
+)
+def test_a_severity_is_named_as_fail_level_names_it(code, head):
+    assert head in finding_text(Finding(code, "x", "y.")).splitlines()[0]
+
+
+@pytest.mark.parametrize("mode", ["correct", "correct,NNG102=raise"])
+def test_correct_is_not_advised_to_whom_has_it(mode):
+    text = finding_text(trap(), Policy.parse(mode))
+    assert "NNGUARD=correct\n" not in text
+    assert "--disable_tta" in text
+    assert f"NNGUARD={mode},NNG101=ignore" in text
+
+
+@pytest.mark.parametrize("mode", [None, "warn", "strict", "exact"])
+def test_correct_is_advised_to_whom_has_it_not(mode):
+    assert "Or let nnguard narrow the axes: NNGUARD=correct\n" in finding_text(trap(), mode and Policy.parse(mode))
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_paragraphs_keep_to_the_width_and_a_remedy_is_not_broken(width):
+    text = finding_text(trap(predict_command="nnUNetv2_predict " + "-i a " * 30), width=width)
+    paragraphs = text.split("  Remedy:")[0].splitlines()[1:]
+    assert max(map(len, paragraphs)) <= width
+    assert "-i a " * 30 in text
+
+
+@pytest.mark.parametrize("width", range(40, 100))
+def test_a_rate_stays_with_its_sign(width):
+    finding = Finding("NNG101", "x", "Seen " + ", ".join(f"axis {rate % 3} {rate} %" for rate in range(40)) + ".")
+    lines = finding_text(finding, width=width).splitlines()
+    assert not [line for line in lines if line.lstrip().startswith("%")]
+    assert "\x00" not in "".join(lines)
+    assert "\xa0" not in "".join(lines)

@@ -14,6 +14,7 @@ from .output import (
     FoldsCommand,
     exit_status,
     fail_level_option,
+    findings_for_people,
     folds_option,
     format_option,
     not_ignored,
@@ -58,11 +59,9 @@ def command(
 
 
 def _print_text(model: Model, findings: list[Finding], disable_tta: bool) -> None:
-    from ..report.text import findings_text
-
     checked = [fold for fold in model.folds if fold.checkpoint is not None]
     if findings:
-        click.echo(findings_text(findings) + "\n")
+        click.echo(findings_for_people(findings) + "\n")
     for error in model.errors:
         click.echo(f"nnguard: {escaped(error)}", err=True)
     folds = ", ".join(str(fold.fold) for fold in checked)

@@ -34,11 +34,21 @@ from ..models.predicting import (
 )
 from ..record import Record
 from ..report.escape import escaped
-from ..report.text import axes_words, findings_text, flip_line, pipeline_lines, safe_words, validation_words
+from ..report.text import axes_words, flip_line, pipeline_lines, safe_words, validation_words
 from ..rules.subjects import Measurement
 from ..rules.verdicts import measurement_in
 from ..rules.wording import GRADES, percent
-from .output import FoldsCommand, exit_status, fail_level_option, folds_option, format_option, not_ignored, print_json
+from .output import (
+    FoldsCommand,
+    exit_status,
+    fail_level_option,
+    findings_for_people,
+    folds_option,
+    format_option,
+    not_ignored,
+    print_json,
+    width_here,
+)
 from .paths import LOCAL_PATH, PATH_OR_URL
 
 #: The pipeline's names for people; ``--format json`` has all of it.
@@ -209,7 +219,7 @@ def as_text(subject: Subject) -> Iterator[str]:
         yield from record_lines(subject.record)
     if subject.findings:
         yield ""
-        yield findings_text(subject.findings)
+        yield findings_for_people(subject.findings)
     elif subject.folds and not subject.errors:
         yield ""
         yield "no findings"
@@ -303,7 +313,7 @@ def record_lines(record: Record) -> Iterator[str]:
     for segment in record.segments if len(record.segments) > 1 else ():
         yield f"    from epoch {segment.epoch}: {segment.steps} steps, {segment.mirroring.state}"
     if record.transforms is not None:
-        yield from (f"  {line}" for line in pipeline_lines(record.transforms, limit=PIPELINE_LINES))
+        yield from (f"  {line}" for line in pipeline_lines(record.transforms, PIPELINE_LINES, width_here() - 2))
     versions = {name: value for name, value in msgspec.to_builtins(record.environment).items() if value}
     if versions:
         yield "  versions      " + ", ".join(f"{name} {escaped(value, 40)}" for name, value in versions.items())

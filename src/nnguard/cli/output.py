@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,24 @@ class FoldsCommand(click.Command):
 
 def _is_fold(text: str) -> bool:
     return text.isdecimal() or text == "all"
+
+
+def width_here() -> int:
+    """Of paragraphs for people: ``COLUMNS`` where it is set, else the terminal's, and never more than ``WIDTH``."""
+    from ..report.text import NARROWEST, WIDTH
+
+    wanted = os.environ.get("COLUMNS", "")
+    columns = int(wanted) if wanted.isdecimal() else 0
+    if not columns and sys.stdout.isatty():
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+    return max(NARROWEST, min(columns or WIDTH, WIDTH))
+
+
+def findings_for_people(findings: Sequence[Finding]) -> str:
+    """As text, as wide as there is room, and with what ``NNGUARD`` says in mind."""
+    from ..report.text import findings_text
+
+    return findings_text(findings, Policy.parse(os.environ.get(ENVIRONMENT_VARIABLE)), width_here())
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..findings import Finding
-from .output import exit_status, fail_level_option, format_option, not_ignored
+from .output import exit_status, fail_level_option, findings_for_people, format_option, not_ignored, width_here
 from .training import training_arguments, training_started
 
 
@@ -58,11 +58,11 @@ def _print(output_format: str, subject: str, record: object, findings: list[Find
         click.echo(json_text({**document, "record": told}))
         return
     from ..record import Record
-    from ..report.text import findings_text, record_block
+    from ..report.text import record_block
 
     if isinstance(record, Record):
-        click.echo(record_block(record) + "\n")
+        click.echo(record_block(record, width_here()) + "\n")
     if findings:
-        click.echo(findings_text(findings) + "\n")
+        click.echo(findings_for_people(findings) + "\n")
     number = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}" if findings else "no findings"
     click.echo(f"{subject}: {number}; nothing was trained, and nothing written to the results folder")

@@ -19,7 +19,7 @@ from ..models.staleness import results_of
 from ..record import CHECKPOINT_KEY, Record
 from ..report.escape import escaped
 from ..rules.metrics import check_stale
-from .output import FoldsCommand, folds_option, format_option, print_json
+from .output import FoldsCommand, findings_for_people, folds_option, format_option, print_json
 from .paths import LOCAL_PATH
 
 
@@ -80,9 +80,7 @@ def command(
     for one in untested:
         click.echo(f"{escaped(one)}: was not tested, and is left as it is")
     if stale:
-        from ..report.text import findings_text
-
-        click.echo("\n" + findings_text(stale))
+        click.echo("\n" + findings_for_people(stale))
 
 
 def checkpoints_of(path: Path, folds: tuple[str, ...], checkpoint_name: str | None) -> list[list[Fold]]:

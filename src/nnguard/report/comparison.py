@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from .console import print_indented
 from .escape import escaped
 
 if TYPE_CHECKING:
@@ -113,8 +114,9 @@ def _print_lines(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
             f"{_count(row['epochs'])} epochs, pseudo {figure(row['pseudo_dice']['mean'])}, "
             f"validation {figure(row['validation_dice']['mean'])}, gap {figure(row['gap'])} ({row['evidence']})"
         )
-        for line in (run_name(row), f"  {row_words(row)}", f"  {scored}"):
-            console.print(Text(line), overflow="fold")
+        console.print(Text(run_name(row)), overflow="fold")
+        for line in (row_words(row), scored):
+            print_indented(console, line)
 
 
 def run_name(row: Mapping[str, Any]) -> str:

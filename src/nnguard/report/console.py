@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from ..record import Record
-
 STYLES = {"unreadable": "bold magenta", "harmful": "bold red", "advisory": "yellow", "note": "cyan", CLEAN: "green"}
 
 #: A pipe has no width; paths must not be broken there, for somebody greps them.
@@ -22,19 +21,20 @@ PIPE_WIDTH = 10_000
 
 #: Below this, six columns are six ladders of syllables.
 TABLE_WIDTH = 90
+INDENT, SHORTEST_PIECE = "  ", 8
 
 
 def make_console(file: TextIO) -> Console:
     """A rich console that interprets nothing in what it prints: a path may hold ``[brackets]`` and ``:emoji:``.
 
-    Colours go to terminals alone and follow ``NO_COLOR``.
+    Colours go to terminals alone and follow ``NO_COLOR``. ``COLUMNS`` is followed in a pipe, too.
     """
     from rich.console import Console
 
     terminal = bool(getattr(file, "isatty", lambda: False)())
-    return Console(
-        file=file, markup=False, emoji=False, highlight=False, soft_wrap=False, width=None if terminal else PIPE_WIDTH
-    )
+    wanted = os.environ.get("COLUMNS", "")
+    width = int(wanted) if wanted.isdecimal() and int(wanted) > 0 else None if terminal else PIPE_WIDTH
+    return Console(file=file, markup=False, emoji=False, highlight=False, soft_wrap=False, width=width)
 
 
 def rows_table(rows: Iterable[Row], facts: Sequence[str] = ()) -> Table:
@@ -64,29 +64,15 @@ def print_rows(console: Console, rows: Iterable[Row], facts: Sequence[str] = ())
         extra = [f"{name}: {one.facts[name]}" for name in facts if one.facts.get(name)]
         console.print(_styled(one.verdict), _text(" ".join(part for part in (one.codes, one.grade) if part)))
         for line in (one.subject, one.headline, *extra):
-            if line:
-                console.print(_text("  " + line), overflow="fold")
+            print_indented(console, line)
 
 
-def flips_table(record: Record) -> Table:
-    """A record's flips: who, how often, between which bounds, verdict, labels."""
-    from ..rules.wording import flip_name, percent
+def print_indented(console: Console, line: str) -> None:
+    """A line below the one that it belongs to; what does not fit goes on below, as far in."""
+    from textwrap import wrap
 
-    table = _table()
-    for title in ("flip", "seen", "95 %", "verdict", "labels", "by"):
-        table.add_column(title, overflow="fold")
-    if record.mirroring.plain_rate is not None:
-        table.add_row("plain view", percent(record.mirroring.plain_rate), "", "", "", "")
-    for flip in record.mirroring.flips:
-        table.add_row(
-            flip_name(flip.axes, record.spatial_dims, record.transpose_forward),
-            percent(flip.rate),
-            f"{percent(flip.low)} to {percent(flip.high)}",
-            flip.verdict,
-            flip.labels,
-            flip.source,
-        )
-    return table
+    for piece in wrap(escaped(line), max(console.width - len(INDENT), SHORTEST_PIECE), break_on_hyphens=False):
+        console.print(_text(INDENT + piece), overflow="fold")
 
 
 def summary_line(rows: Iterable[Row]) -> str:

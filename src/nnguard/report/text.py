@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
@@ -9,38 +10,54 @@ from ..axes import written
 from ..findings import Finding, worst_first
 from ..policy import DEFAULT_MODE, Policy
 from ..record import FlipEvidence, MeasuredValidation, Record
+from ..rules.remedies import let_nnguard_narrow
 from ..rules.wording import GRADES, flip_name, percent
 from .escape import escaped, escaped_lines
 
 #: Wide enough for a path and a rate, narrow enough for a log beside an editor.
 WIDTH = 100
+#: Below this a sentence becomes a ladder of words.
+NARROWEST = 40
+#: As wide as the blocks that nnU-Net prints itself.
+BLOCK_WIDTH = 79
 
 #: A described tree has a dozen levels; a record from elsewhere may claim a thousand.
 DEEPEST = 60
 
-SEVERITY_WORDS = {"harmful": "harmful", "advisory": "worth a look", "note": "for your information"}
+#: A share stays with its sign. Whatever is printed was escaped, so that no text holds this character.
+_RATE, _KEPT_TOGETHER = re.compile(r"(?<=\d) %"), "\x00%"
+
+#: The word of ``--fail-level`` and of JSON, and what it asks of the reader.
+SEVERITY_WORDS = {"harmful": "harmful", "advisory": "advisory: worth a look", "note": "note: for your information"}
 
 
-def finding_text(finding: Finding, policy: Policy | None = None) -> str:
+def finding_text(finding: Finding, policy: Policy | None = None, width: int = WIDTH) -> str:
     """One finding for people: what is wrong, what was seen, what it does, what to do, how to silence it.
 
     Args:
         finding: whatever it quotes from files is escaped here.
-        policy: the mode in force, repeated in the line that says how to silence the rule.
+        policy: the mode in force, repeated in the line that says how to silence the rule; ``correct`` is not advised
+            to whom has it.
+        width: of the paragraphs. What is to be pasted is never broken.
     """
     head = f"{finding.code} {finding.name} ({SEVERITY_WORDS[finding.severity]}): {escaped(finding.subject)}"
-    lines = [head, *_paragraph(finding.message)]
-    lines += _labelled("Seen", finding.seen)
-    lines += _labelled("Effect", finding.effect)
+    lines = [head, *_wrapped(escaped(finding.message), width, "  ", "  ")]
+    lines += _labelled("Seen", finding.seen, width)
+    lines += _labelled("Effect", finding.effect, width)
+    remedy = [line for line in escaped_lines(finding.remedy).split("\n") if not _is_so_already(line, policy)]
     if finding.remedy:
-        lines += ["  Remedy:", *(f"    {line}" for line in escaped_lines(finding.remedy).split("\n"))]
+        lines += ["  Remedy:", *(f"    {line}" for line in remedy)]
     lines += [f"  Explained by: nnguard rule {finding.code}. To silence it: {silencing(finding.code, policy)}"]
     return "\n".join(lines)
 
 
-def findings_text(findings: Iterable[Finding], policy: Policy | None = None) -> str:
+def findings_text(findings: Iterable[Finding], policy: Policy | None = None, width: int = WIDTH) -> str:
     """Several findings, worst first, with an empty line between them."""
-    return "\n\n".join(finding_text(finding, policy) for finding in worst_first(findings))
+    return "\n\n".join(finding_text(finding, policy, width) for finding in worst_first(findings))
+
+
+def _is_so_already(line: str, policy: Policy | None) -> bool:
+    return policy is not None and policy.corrects and line == let_nnguard_narrow()
 
 
 def silencing(code: str, policy: Policy | None = None) -> str:
@@ -50,12 +67,13 @@ def silencing(code: str, policy: Policy | None = None) -> str:
     return f"NNGUARD={Policy(mode, overrides)}"
 
 
-def record_block(record: Record) -> str:
+def record_block(record: Record, width: int = WIDTH) -> str:
     """The record as a block of at most 25 lines for nnU-Net's training log."""
+    rule = min(BLOCK_WIDTH, width)
     mirroring = record.mirroring
     lines = [
         "",
-        "#" * 22 + " nnguard: what this training shows " + "#" * 22,
+        " nnguard: what this training shows ".center(rule, "#"),
         f"{escaped(record.trainer.class_, 60)}, {escaped(record.dataset, 60)}, {escaped(record.configuration, 40)}, "
         f"fold {escaped(record.fold, 20)}",
         f"state: {mirroring.state} ({GRADES[mirroring.state]}), {mirroring.clean} clean of {mirroring.draws} draws",
@@ -67,8 +85,8 @@ def record_block(record: Record) -> str:
     lines.append(f"safe for test-time mirroring: {safe_words(record)}")
     lines.append(axes_words(record))
     if record.transforms is not None:
-        lines += [f"  {line}" for line in pipeline_lines(record.transforms, limit=5)]
-    lines.append("#" * 79)
+        lines += [f"  {line}" for line in pipeline_lines(record.transforms, limit=5, width=width)]
+    lines.append("#" * rule)
     return "\n".join(lines)
 
 
@@ -111,18 +129,12 @@ def axes_words(record: Record) -> str:
     )
 
 
-def pipeline_lines(transforms: object, limit: int) -> list[str]:
+def pipeline_lines(transforms: object, limit: int, width: int = WIDTH) -> list[str]:
     """A described tree's transforms in order, with their probabilities, in at most ``limit`` lines."""
     names = list(_leaves(transforms))
     if not names:
         return []
-    lines = wrap(
-        "pipeline: " + ", ".join(names),
-        WIDTH,
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    lines = _wrapped("pipeline: " + ", ".join(names), width, "", "  ")
     return lines if len(lines) <= limit else [*lines[: limit - 1], f"  ... {len(names)} transforms in all"]
 
 
@@ -144,25 +156,18 @@ def _leaves(node: object, probability: float = 1.0, depth: int = 0) -> Iterator[
             yield name if probability == 1 else f"{name} {percent(probability)}"
 
 
-def _paragraph(text: str) -> list[str]:
-    return wrap(
-        escaped(text),
-        WIDTH,
-        initial_indent="  ",
-        subsequent_indent="  ",
+def _labelled(label: str, text: str, width: int) -> list[str]:
+    return _wrapped(f"{label}: {escaped(text)}", width, "  ", "    ") if text else []
+
+
+def _wrapped(text: str, width: int, first: str, others: str) -> list[str]:
+    """Paths are not broken, for somebody greps them; nor is "25 %"."""
+    lines = wrap(
+        _RATE.sub(_KEPT_TOGETHER, text),
+        width,
+        initial_indent=first,
+        subsequent_indent=others,
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def _labelled(label: str, text: str) -> list[str]:
-    if not text:
-        return []
-    return wrap(
-        f"{label}: {escaped(text)}",
-        WIDTH,
-        initial_indent="  ",
-        subsequent_indent="    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return [line.replace("\x00", " ") for line in lines]
