@@ -11,10 +11,28 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from nnguard.cli.fliptest import gain_words
 from nnguard.models.folder import FLIPTEST_FILE
 from small_models import raw, small_model
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/output.schema.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("gain", "low", "high", "said"),
+    [
+        (-0.54, -0.58, -0.5, "costs 0.540 Dice (95 %: 0.500 to 0.580)"),
+        (0.02, 0.01, 0.03, "gains 0.020 Dice (95 %: 0.010 to 0.030)"),
+        (-0.01, -0.03, 0.005, "costs 0.010 Dice (95 %: from a cost of 0.030 to a gain of 0.005)"),
+        (0.01, -0.005, 0.03, "gains 0.010 Dice (95 %: from a cost of 0.005 to a gain of 0.030)"),
+        (-0.01, -0.02, 0.0, "costs 0.010 Dice (95 %: 0.000 to 0.020)"),
+        (0.0, 0.0, 0.0, "changes Dice by less than 0.001 (95 %: 0.000 to 0.000)"),
+        (-0.0004, -0.01, 0.01, "changes Dice by less than 0.001 (95 %: from a cost of 0.010 to a gain of 0.010)"),
+        (-0.54, None, None, "costs 0.540 Dice"),
+    ],
+)
+def test_the_interval_counts_what_the_word_counts(gain, low, high, said):
+    assert gain_words(gain, low, high) == said
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +155,8 @@ def test_issue_2552_axis_0_is_safe_axis_1_harmful_and_mirroring_costs(never_mirr
     assert "case 1 of 8" in done.stderr
 
     told = command(tmp_path, *asked).stdout
-    assert f"costs {-document['tta']['gain']:.3f} Dice" in told
+    tta = document["tta"]
+    assert f"costs {-tta['gain']:.3f} Dice (95 %: {-tta['gain_high']:.3f} to {-tta['gain_low']:.3f})" in told
     assert "Predict with --disable_tta until it is repaired" in told
     assert f"nnguard repair {never_mirrored} --from-fliptest" in told
 

@@ -183,13 +183,24 @@ def _tta_lines(document: dict[str, Any]) -> Iterator[str]:
     if plain is None:
         yield f"the checkpoint declares {escaped(tta['declared'])}; give labels (-l) to see what that costs or gains"
         return
-    gain = tta["gain"]
-    what = f"costs {-gain:.3f} Dice" if gain < 0 else f"gains {gain:.3f} Dice"
-    interval = f" (95 %: {tta['gain_low']:+.3f} to {tta['gain_high']:+.3f})" if tta["gain_low"] is not None else ""
     yield (
         f"test-time mirroring as declared, {escaped(tta['declared'])}: Dice {tta['dice']:.3f} against "
-        f"{plain:.3f} plain; it {what}{interval}"
+        f"{plain:.3f} plain; it {gain_words(tta['gain'], tta['gain_low'], tta['gain_high'])}"
     )
+
+
+def gain_words(gain: float, low: float | None, high: float | None) -> str:
+    """``costs 0.540 Dice (95 %: 0.500 to 0.580)``: the interval counts what the word counts, cost or gain."""
+    if round(gain, 3) == 0:
+        what, sign = "changes Dice by less than 0.001", 1
+    else:
+        what, sign = (f"costs {-gain:.3f} Dice", -1) if gain < 0 else (f"gains {gain:.3f} Dice", 1)
+    if low is None or high is None:
+        return what
+    least, most = sorted((round(sign * low, 3) + 0.0, round(sign * high, 3) + 0.0))  # -0.0 is no figure for people
+    if least < 0 < most:
+        return f"{what} (95 %: from a cost of {-low:.3f} to a gain of {high:.3f})"
+    return f"{what} (95 %: {least:.3f} to {most:.3f})"
 
 
 def _safe_lines(document: dict[str, Any]) -> Iterator[str]:
