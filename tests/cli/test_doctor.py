@@ -11,7 +11,7 @@ def test_without_the_variable_nothing_is_guarded_and_it_says_how(nnguard):
     done = nnguard("doctor", "--quick")
     assert done.status == 1
     assert "NNGUARD is not set" in done.out
-    assert "armed at their start, were NNGUARD set" in done.out
+    assert "armed at their start, were NNGUARD warn" in done.out
 
 
 def test_with_the_variable_interpreters_are_armed(nnguard, monkeypatch):
@@ -81,3 +81,35 @@ def test_real_nnunet_is_found_guarded(nnguard, monkeypatch):
     data = json.loads(nnguard("doctor", "--format", "json").out)
     assert data["active"] is True
     assert data["status"]["targets"]["nnUNetPredictor"]["patched"]
+
+
+TARGETS = {"nnUNetPredictor": {"patched": ["a", "b"], "missing": []}, "torch": {"patched": ["save"], "missing": []}}
+
+
+@pytest.mark.parametrize("setting", [None, "off"])
+def test_what_is_not_active_is_only_said_to_be_possible(nnguard, monkeypatch, setting):
+    monkeypatch.setattr(
+        doctor, "ask", lambda how, environment: answer(status={**answer()["status"], "targets": TARGETS})
+    )
+    if setting:
+        monkeypatch.setenv("NNGUARD", setting)
+    done = nnguard("doctor")
+    assert done.status == 1
+    assert "nnUNetPredictor: 2 targets would be patched" in done.out
+    assert "torch: 1 target would be patched" in done.out
+    assert "targets patched" not in done.out
+    assert "not active: nnU-Net runs unguarded here" in done.out
+    data = json.loads(nnguard("doctor", "--format", "json").out)
+    assert (data["active"], data["setting"], data["asked_with"]) == (False, setting, "warn")
+
+
+def test_what_is_active_is_said_to_be_so(nnguard, monkeypatch):
+    monkeypatch.setattr(
+        doctor, "ask", lambda how, environment: answer(status={**answer()["status"], "targets": TARGETS})
+    )
+    monkeypatch.setenv("NNGUARD", "strict")
+    done = nnguard("doctor")
+    assert done.status == 0
+    assert "nnUNetPredictor: 2 targets patched" in done.out
+    assert "would be" not in done.out
+    assert json.loads(nnguard("doctor", "--format", "json").out)["asked_with"] == "strict"

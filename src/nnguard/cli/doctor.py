@@ -52,6 +52,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         status: ``nnguard.status()`` after nnU-Net was imported; ``None`` where it was not.
         nnunetv2_path: where nnU-Net was imported from.
         reasons: why nnU-Net's commands are not guarded here; empty where they are.
+        asked_with: the ``NNGUARD`` under which a fresh interpreter was asked: ``setting``, or, where that switches
+            nothing on, the default. ``armed_at_start`` and ``status`` tell what is so under it.
     """
 
     setting: str | None
@@ -60,10 +62,16 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     status: dict[str, Any] | None
     nnunetv2_path: str | None
     reasons: list[str]
+    asked_with: str
 
     @property
     def active(self) -> bool:
         return not self.reasons
+
+    @property
+    def supposed(self) -> bool:
+        """Whether the answer is about a setting that is not the one here."""
+        return self.asked_with != self.setting
 
 
 @click.command(name="doctor")
@@ -100,6 +108,7 @@ def diagnose(setting: str | None, quick: bool) -> Diagnosis:
         status=asked["status"],
         nnunetv2_path=asked["nnunetv2_path"],
         reasons=_reasons(setting, asked, found),
+        asked_with=would_be,
     )
 
 
@@ -167,7 +176,7 @@ def as_text(diagnosis: Diagnosis) -> list[str]:
         f"{ENVIRONMENT_VARIABLE:<13} {escaped(diagnosis.setting or 'not set')}",
         f"start-up      {escaped(', '.join(diagnosis.start_up_files) or 'no nnguard.pth in this environment')}",
         f"interpreters  {'armed' if diagnosis.armed_at_start else 'not armed'} at their start"
-        + ("" if diagnosis.setting else f", were {ENVIRONMENT_VARIABLE} set"),
+        + (f", were {ENVIRONMENT_VARIABLE} {diagnosis.asked_with}" if diagnosis.supposed else ""),
     ]
     if status is not None:
         versions = ", ".join(f"{name} {version or 'missing'}" for name, version in status["versions"].items())
@@ -175,10 +184,17 @@ def as_text(diagnosis: Diagnosis) -> list[str]:
         lines.append(f"nnU-Net       {escaped(diagnosis.nnunetv2_path or 'not found')}")
         for owner, targets in status["targets"].items():
             missing = targets["missing"]
+            number = len(targets["patched"])
+            patched = "would be patched" if diagnosis.supposed else "patched"
             lines.append(
-                f"  {escaped(owner)}: {len(targets['patched'])} targets patched"
+                f"  {escaped(owner)}: {number} target{'' if number == 1 else 's'} {patched}"
                 + (f", missing: {escaped(', '.join(missing))}" if missing else "")
             )
     if diagnosis.active:
         return [*lines, "", f"active: nnU-Net runs guarded here, in mode {escaped(diagnosis.setting)}"]
-    return [*lines, "", "not active:", *(f"  - {escaped(reason)}" for reason in diagnosis.reasons)]
+    return [
+        *lines,
+        "",
+        "not active: nnU-Net runs unguarded here",
+        *(f"  - {escaped(reason)}" for reason in diagnosis.reasons),
+    ]
