@@ -1,5 +1,6 @@
 """Claims about ``nnguard inspect``."""
 
+import io
 import json
 import subprocess
 import sys
@@ -268,3 +269,17 @@ def test_the_fold_of_a_checkpoint_outside_a_fold_folder_is_the_one_that_it_was_t
     path = save_checkpoint(tmp_path / "weights/b.pth", init_args={})
     assert json.loads(nnguard("inspect", path, "--format", "json").out)["fold"] is None
     assert "fold not known" in nnguard("inspect", path).out
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_exported_zip_behind_a_url_shows_its_checkpoints(nnguard, trapped, method):
+    fsspec = pytest.importorskip("fsspec")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", method) as exported:
+        exported.write(trapped / "fold_0/checkpoint_final.pth", "Dataset002_Discs/model/fold_0/checkpoint_final.pth")
+    fsspec.filesystem("memory").pipe("/inspected/model.zip", archive.getvalue())
+    done = nnguard("inspect", "memory://inspected/model.zip", "--format", "json")
+    data = json.loads(done.out)
+    assert (done.status, data["kind"]) == (1, "exported zip")
+    assert [finding["code"] for finding in data["findings"]] == ["NNG101"]
+    assert data["checkpoints"][0]["path"].startswith("memory://inspected/model.zip!")

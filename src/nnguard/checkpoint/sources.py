@@ -6,15 +6,23 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Protocol
 
 from ..errors import CheckpointError
 from .archive import DEFLATED, STORED, Directory, Member, data_offset
 
-#: What a network file system may raise; its own exceptions derive from these.
-_REMOTE_ERRORS = (OSError, ValueError, ImportError, EOFError, NotImplementedError, RuntimeError)
+#: What a protocol needs beside fsspec, as pip is to be asked for it.
+PACKAGES = {
+    **dict.fromkeys(("http", "https"), "fsspec[http]"),
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("abfs", "abfss", "az", "adl"), "adlfs"),
+    **dict.fromkeys(("sftp", "ssh"), "paramiko"),
+    "hf": "huggingface_hub",
+    "smb": "smbprotocol",
+}
 _CHUNK = 1 << 16
 #: Trained weights hardly compress. A member that shrank more than this is made to be large.
 MAX_RATIO = 200
@@ -47,22 +55,44 @@ class RemoteSource:
     def __init__(self, url: str) -> None:
         # fsspec costs 30 ms and more to import; local files never need it.
         from fsspec.core import url_to_fs
+        from fsspec.registry import known_implementations, registry
 
-        try:
-            self.files, self.path = url_to_fs(url)
-            self.size = int(self.files.info(self.path)["size"])
-        except _REMOTE_ERRORS as error:
-            raise CheckpointError(f"it cannot be reached: {_brief(error)}") from None
-        except (KeyError, TypeError):
-            raise CheckpointError("its size is not known, so that parts of it cannot be read") from None
+        protocol = url.partition("://")[0].rpartition("::")[2]
+        if protocol not in known_implementations and protocol not in registry:
+            raise CheckpointError(f"it cannot be reached: fsspec knows no protocol {protocol}://")
+        self.files, self.path = _asked("it cannot be reached", url_to_fs, url, protocol=protocol)
+        size = _asked("it cannot be reached", self.files.info, self.path, protocol=protocol).get("size")
+        if not isinstance(size, int):
+            raise CheckpointError("its size is not known, so that parts of it cannot be read")
+        self.size = size
 
     def read(self, offset: int, length: int) -> bytes:
         if length <= 0:
             return b""
-        try:
-            return bytes(self.files.cat_file(self.path, start=offset, end=min(offset + length, self.size)))
-        except _REMOTE_ERRORS as error:
-            raise CheckpointError(f"it cannot be read: {_brief(error)}") from None
+        end = min(offset + length, self.size)
+        return bytes(_asked("it cannot be read", self.files.cat_file, self.path, start=offset, end=end))
+
+
+def _asked(failure: str, call: Callable[..., Any], *arguments: Any, protocol: str = "", **options: Any) -> Any:
+    """What a file system answers.
+
+    Raises:
+        CheckpointError: it raised; the message begins with ``failure``.
+    """
+    try:
+        return call(*arguments, **options)
+    except FileNotFoundError:
+        raise CheckpointError(f"{failure}: there is no such file") from None
+    except ImportError as error:
+        package = PACKAGES.get(protocol)
+        if package is None:
+            raise CheckpointError(f"{failure}: {_brief(error)}") from None
+        quoted = f"'{package}'" if "[" in package else package
+        raise CheckpointError(
+            f"{failure}: {protocol}:// needs a package that is not installed here: pip install {quoted}"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - whoever wrote this file system, its failure is the answer
+        raise CheckpointError(f"{failure}: {_brief(error)}") from None
 
 
 class StoredMember:

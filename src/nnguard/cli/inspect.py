@@ -105,6 +105,8 @@ def look_at(path: str, folds: tuple[str, ...] | None, checkpoint_name: str) -> S
     local = Path(path)
     if "://" in path:
         remote = Path(path.partition("://")[2])
+        if remote.suffix == ".zip" and (members := open_exported(path)):
+            return _lone_checkpoints(path, "exported zip", tuple(members))
         return _lone_checkpoints(
             path, "checkpoint", (read_fold(path, remote, remote.parent.name.removeprefix("fold_")),)
         )
