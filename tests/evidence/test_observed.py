@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+from pathlib import Path
 
 import pytest
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
 from nnguard.evidence import observe, snapshot
 from nnguard.rules.mirroring import check_training
@@ -14,6 +17,22 @@ from trainers import trainer_class, trainer_on
 
 #: kind -> trainer as nnU-Net ships it
 KINDS = ("2d", "2d_oblong", "isotropic", "anisotropic", "regions", "ignore", "two_channels")
+
+
+#: As people write them: a module in a folder that ``nnUNet_extTrainer`` names.
+ELSEWHERE = """
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+
+class nnUNetTrainerElsewhere(nnUNetTrainer):
+    @staticmethod
+    def build_network_architecture(*args, **options):
+        return nnUNetTrainer.build_network_architecture(*args, **options)
+
+
+class nnUNetTrainerBare(nnUNetTrainer):
+    pass
+"""
 
 
 def subclass(name, **methods):
@@ -73,6 +92,28 @@ def test_the_record_names_the_training(tmp_path):
     assert record.axes.declared == record.axes.effective == [0, 1]
     assert record.environment.nnunetv2
     assert len(record.to_json()) < 16 * 1024
+
+
+def test_a_trainer_of_ones_own_folder_is_told_by_the_hash_of_its_file(tmp_path):
+    file = tmp_path / "trainers/nnUNetTrainerElsewhere.py"
+    file.parent.mkdir()
+    file.write_text(ELSEWHERE)
+    found = {
+        name: recursive_find_python_class(str(file.parent), name, None, cleanup_imports_from_base_folder=True)
+        for name in ("nnUNetTrainerElsewhere", "nnUNetTrainerBare")
+    }
+    with trainer_on("2d", tmp_path, found["nnUNetTrainerElsewhere"]) as trainer:
+        told = observe(trainer).record.trainer
+    assert told.module == "nnUNetTrainerElsewhere"
+    assert told.source_sha256 == hashlib.sha256(ELSEWHERE.encode()).hexdigest()
+    with trainer_on("2d", tmp_path, found["nnUNetTrainerBare"]) as trainer:
+        assert observe(trainer).record.trainer.source_sha256 is None  # nothing tells, and nnU-Net's own is not it
+
+
+def test_a_borrowed_method_does_not_pass_for_the_trainers_own_file(tmp_path):
+    with trainer_on("2d", tmp_path, subclass("nnUNetTrainerBorrows", helper=copy.deepcopy, own=codes)) as trainer:
+        told = observe(trainer).record.trainer
+    assert told.source_sha256 == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 def test_a_foreign_loader_makes_absence_unknown_and_presence_stays(tmp_path):

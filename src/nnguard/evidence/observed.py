@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import inspect
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import msgspec
@@ -238,7 +239,16 @@ def _verbatim(axes: Any) -> Any:
 
 
 def _identity(kind: type) -> TrainerIdentity:
-    file = attempt(inspect.getsourcefile, kind)
+    file = _file_of_methods(kind) or attempt(inspect.getsourcefile, kind)
     source = attempt(Path(file).read_bytes) if file and not isinstance(file, Failed) else None
     digest = None if source is None or isinstance(source, Failed) else hashlib.sha256(source).hexdigest()
     return TrainerIdentity(class_=kind.__qualname__, module=kind.__module__, source_sha256=digest)
+
+
+def _file_of_methods(kind: type) -> str | None:
+    """nnU-Net forgets the modules of ``nnUNet_extTrainer`` once it has the class, so that ``inspect`` finds no file."""
+    for value in vars(kind).values():
+        function = attempt(inspect.unwrap, getattr(value, "__func__", value))
+        if isinstance(function, FunctionType) and function.__module__ == kind.__module__:
+            return function.__code__.co_filename
+    return None
