@@ -1,8 +1,10 @@
 """Claims about the command line as a whole."""
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +73,22 @@ def test_a_closed_pipe_is_quiet():
     )
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def test_a_command_that_ends_its_process_at_once_has_printed_everything(nnguard):
+    rules = json.loads(start("rule", "--format", "json").stdout)
+    assert rules == json.loads(nnguard("rule", "--format", "json").out)
+    missing = start("inspect", "nowhere.pth")
+    assert (missing.returncode, missing.stdout, len(missing.stderr.splitlines())) == (2, "", 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_output_that_cannot_be_written_is_exit_2():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*MAIN, "rule"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "No space left" in done.stderr
 
 
 def test_the_version_is_the_packages(nnguard):

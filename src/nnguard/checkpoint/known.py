@@ -91,7 +91,7 @@ def _ordered_mapping(name: str, arguments: tuple[Any, ...]) -> Any:
     raise CheckpointError(f"{name} is built from arguments, which PyTorch does not do")
 
 
-def _encoded(name: str, arguments: tuple[Any, ...]) -> bytes:
+def encoded_bytes(name: str, arguments: tuple[Any, ...]) -> bytes:
     if len(arguments) != 2 or type(arguments[0]) is not str or arguments[1] != "latin1":
         raise CheckpointError(f"{name} is called otherwise than Python stores bytes")
     try:
@@ -121,7 +121,7 @@ def _dtype(name: str, arguments: tuple[Any, ...]) -> DType:
     raise CheckpointError(f"{name} is called otherwise than numpy stores it")
 
 
-def _scalar(name: str, arguments: tuple[Any, ...]) -> Any:
+def numpy_scalar(name: str, arguments: tuple[Any, ...]) -> Any:
     if len(arguments) != 2 or type(arguments[0]) is not DType or type(arguments[1]) is not bytes:
         raise CheckpointError(f"{name} is called otherwise than numpy stores a scalar")
     dtype, data = arguments
@@ -167,7 +167,7 @@ KNOWN: dict[str, Builder] = {
     **_inert("datetime", "datetime date time timedelta timezone"),
     **_inert("builtins", "bytearray complex set frozenset range slice list dict tuple int float str bool"),
     "collections.OrderedDict": _ordered_mapping,
-    "_codecs.encode": _encoded,
+    "_codecs.encode": encoded_bytes,
     "builtins.bytes": _empty_bytes,
     "torch.Size": _size,
     "numpy.dtype": _dtype,
@@ -175,7 +175,7 @@ KNOWN: dict[str, Builder] = {
         f"numpy.{core}.{name}": builder
         for core in ("core", "_core")
         for name, builder in {
-            "multiarray.scalar": _scalar,
+            "multiarray.scalar": numpy_scalar,
             "multiarray._reconstruct": opaque,
             "numeric._frombuffer": opaque,
         }.items()

@@ -12,7 +12,17 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from ..errors import CheckpointError
-from .known import KNOWN, DType, Global, Opaque, OrderedMapping, known_name, opaque
+from .known import (
+    KNOWN,
+    DType,
+    Global,
+    Opaque,
+    OrderedMapping,
+    encoded_bytes,
+    known_name,
+    numpy_scalar,
+    opaque,
+)
 
 #: Longest integer, in bytes: far above any seed or time stamp, and below what Python refuses to print.
 MAX_INTEGER = 512
@@ -108,6 +118,7 @@ class _Reader:
         self.frame_end = 0
         self.root_alone_at = 0
         self.entries: list[Entry] = []
+        self.shape: tuple[bytes, int, DType] | None = None
 
     def run(self) -> Pickle:
         if not self.data:
@@ -132,8 +143,8 @@ class _Reader:
                     stack.append(memo[data[position + 1]])
                     position += 2
                 elif code == _LONG_BINGET:
-                    end = self.logged_number(position)
-                    if end:
+                    end = self.logged_numbers(position)
+                    if end > position:
                         position = end
                     else:
                         self.get(_SIZE_4.unpack_from(data, position + 1)[0])
@@ -174,42 +185,66 @@ class _Reader:
         self.position = position
         return False
 
-    def logged_number(self, position: int) -> int:
-        """Reads a numpy number in one step, where protocol 2 has written one as it always does.
+    def logged_numbers(self, position: int) -> int:
+        """Reads numpy's numbers, as many as follow each other, where protocol 2 has written them as it always does.
 
-        nnU-Net logs six of them an epoch, in fourteen opcodes each. Whatever differs in anything is left to the
-        single opcodes: this decides about speed alone.
+        nnU-Net logs six of them an epoch, in fourteen opcodes each, alike but for text and places in the memo; the
+        first one's shape is what the others are compared with. Whatever differs in anything is left to the single
+        opcodes: this decides about speed alone.
 
         Returns:
-            The position behind it, or 0.
+            The position behind the last one, or ``position`` where there is none.
         """
-        memo = self.memo
-        first = len(memo)
+        data, memo, stack = self.data, self.memo, self.stack
+        if self.shape is None or data[position : position + len(self.shape[0])] != self.shape[0]:
+            shape = self.shape_at(position)
+            if shape is None:
+                return position
+            self.shape = shape
+        head, tail, dtype = self.shape
+        length = len(head)
+        while data[position : position + length] == head and dtype.number is not None:
+            begin = position + length + 4
+            end = begin + _SIZE_4.unpack_from(data, begin - 4)[0]
+            stop = end + _NUMBER_TAIL.size
+            # As one whole number: places in the memo follow each other, so they differ by as much as it grew.
+            if int.from_bytes(data[end:stop], "little") != tail + len(memo) * _NUMBER_TAIL_STEP or stop > len(data):
+                break
+            try:
+                text = data[begin:end].decode("utf-8", "surrogatepass")
+                raw = text.encode("latin-1")
+                value = dtype.number.unpack(raw)[0]
+            except (UnicodeError, struct.error):
+                break
+            memo += (text, (text, "latin1"), raw, (dtype, raw), value)
+            stack.append(value)
+            self.cost += 50 + end - begin + 4 * 64
+            position = stop
+        return position
+
+    def shape_at(self, position: int) -> tuple[bytes, int, DType] | None:
+        """The shape of the logged number at ``position``, if there is one: its bytes up to the text, those behind it
+        less what the memo's length adds, and its type."""
+        memo, first = self.memo, len(self.memo)
         try:
             head = _NUMBER_HEAD.unpack_from(self.data, position)
-            begin = position + _NUMBER_HEAD.size
-            end = begin + head[7]
+            end = position + _NUMBER_HEAD.size + head[7]
             tail = _NUMBER_TAIL.unpack_from(self.data, end)
-            latin = tail[3]
-            if head[::2] != _NUMBER_HEAD_CODES or tail != (
-                _LONG_BINPUT, first, _LONG_BINGET, latin, _TUPLE2, _LONG_BINPUT, first + 1, _REDUCE,
-                _LONG_BINPUT, first + 2, _TUPLE2, _LONG_BINPUT, first + 3, _REDUCE, _LONG_BINPUT, first + 4,
-            ):  # fmt: skip
-                return 0
-            number, encode = memo[head[1]], memo[head[5]]
-            if type(number) is not Global or type(encode) is not Global or number.rebuilds or encode.rebuilds:
-                return 0
-            text = self.data[begin:end].decode("utf-8", "surrogatepass")
-            stored = (text, memo[latin])
-            raw = encode.build(encode.name, stored)
-            arguments = (memo[head[3]], raw)
-            value = number.build(number.name, arguments)
-        except (CheckpointError, IndexError, struct.error, UnicodeError):
-            return 0
-        memo += (text, stored, raw, arguments, value)
-        self.stack.append(value)
-        self.cost += 50 + head[7] + 4 * 64
-        return end + _NUMBER_TAIL.size
+            number, dtype, encode, latin = memo[head[1]], memo[head[3]], memo[head[5]], memo[tail[3]]
+        except (IndexError, struct.error):
+            return None
+        if head[::2] != _NUMBER_HEAD_CODES or tail != (
+            _LONG_BINPUT, first, _LONG_BINGET, tail[3], _TUPLE2, _LONG_BINPUT, first + 1, _REDUCE,
+            _LONG_BINPUT, first + 2, _TUPLE2, _LONG_BINPUT, first + 3, _REDUCE, _LONG_BINPUT, first + 4,
+        ):  # fmt: skip
+            return None
+        called = type(number) is Global is type(encode) and not (number.rebuilds or encode.rebuilds)
+        if not called or number.build is not numpy_scalar or encode.build is not encoded_bytes:
+            return None
+        if type(dtype) is not DType or latin != "latin1":
+            return None
+        base = int.from_bytes(self.data[end : end + _NUMBER_TAIL.size], "little") - first * _NUMBER_TAIL_STEP
+        return self.data[position : position + _NUMBER_HEAD.size - 4], base, dtype
 
     def finish(self) -> Pickle:
         if self.position != len(self.data):
@@ -302,6 +337,7 @@ class _Reader:
             self.memo.append(self.stack[-1])
         elif 0 <= index < len(self.memo):
             self.memo[index] = self.stack[-1]
+            self.shape = None  # what it refers to may have been here
         else:
             raise CheckpointError(f"memo number {index} is out of turn")
 
@@ -617,5 +653,7 @@ def _whole(text: bytes) -> int:
 _STOP, _BINGET, _BINPUT, _LONG_BINGET, _LONG_BINPUT, _BINUNICODE, _TUPLE2, _REDUCE = b".hqjrX\x86R"
 #: ``scalar(dtype, encode(text, "latin1"))``, its globals and "latin1" out of the memo: up to the text, and behind it.
 _NUMBER_HEAD, _NUMBER_TAIL = struct.Struct("<BIBIBIBI"), struct.Struct("<BIBIBBIBBIBBIBBI")
+#: One at the lowest byte of each of the five places in the memo that the tail stores to.
+_NUMBER_TAIL_STEP = sum(256**offset for offset in (1, 12, 18, 24, 30))
 _NUMBER_HEAD_CODES = (_LONG_BINGET, _LONG_BINGET, _LONG_BINGET, _BINUNICODE)
 _TABLE: list[Handler | None] = [_handlers().get(chr(code)) for code in range(256)]

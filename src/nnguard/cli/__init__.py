@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -83,6 +84,10 @@ def group(ctx: click.Context) -> None:
         Policy.parse(os.environ.get(ENVIRONMENT_VARIABLE))
 
 
+#: Commands that only read and print: when they are done, no thread, file or scratch folder waits for anything.
+LEAVES_NOTHING = ("inspect", "check", "diff", "rule")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The console script.
 
@@ -90,8 +95,19 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: without the program's name; ``None`` for ``sys.argv``.
 
     Returns:
-        The exit status.
+        The exit status. It does not return from the process's own command line where that only reads and prints:
+        taking the interpreter's memory apart is a tenth of the time of ``nnguard inspect``.
     """
+    status = _status_of(arguments)
+    if arguments is None and sys.argv[1:2] and sys.argv[1] in LEAVES_NOTHING:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(status)
+    return status
+
+
+def _status_of(arguments: list[str] | None) -> int:
     try:
         status = group.main(args=arguments, prog_name="nnguard", standalone_mode=False)
         sys.stdout.flush()
