@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,16 @@ def save_model(
         if debug is not None:
             write_debug(folder / f"fold_{fold}", debug, options.get("axes", (0, 1)))
     return folder
+
+
+def export(archive: Path, *models: Path, checkpoint_name: str = "checkpoint_final.pth") -> Path:
+    """A zip of what ``nnUNetv2_export_model_to_zip`` takes of each model folder, under the names that it gives."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as exported:
+        for model in models:
+            for name in (f"fold_*/{checkpoint_name}", "fold_*/debug.json", "fold_*/validation/summary.json", "*.json"):
+                for path in sorted(model.glob(name)):
+                    exported.write(path, path.relative_to(model.parents[1]))
+    return archive
 
 
 def write_debug(fold_folder: Path, pipeline: str, axes: Any = (0, 1)) -> Path:

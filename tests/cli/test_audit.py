@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, make_record, save_checkpoint, save_model
+from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, export, make_record, save_checkpoint, save_model
 
 MODEL = "{}__nnUNetPlans__2d"
 
@@ -141,6 +141,19 @@ def test_a_linked_model_is_found(nnguard, tree, tmp_path):
     elsewhere.mkdir()
     (elsewhere / "model").symlink_to(tree / "Dataset002_Discs" / MODEL.format("Trapped"))
     assert nnguard("audit", elsewhere).status == 1
+
+
+def test_exported_zips_below_root_are_models_and_may_be_listed(nnguard, tree, tmp_path):
+    folder = tree / "Dataset002_Discs" / MODEL.format("Trapped")
+    archive = export(tree / "from_a_colleague.zip", folder)
+    (tree / "damaged.zip").write_bytes(archive.read_bytes()[:-100])
+    done = nnguard("audit", tree)
+    assert done.status == 2
+    row = next(line for line in done.out.splitlines() if "from_a_colleague.zip!" in line)
+    assert row.split()[:3] == ["harmful", "NNG101", "record"]
+    assert next(line for line in done.out.splitlines() if "damaged.zip" in line).startswith("unreadable")
+    (tmp_path / "models.txt").write_text(f"{archive}\n")
+    assert nnguard("audit", "--list", tmp_path / "models.txt").status == nnguard("audit", archive).status == 1
 
 
 def test_a_model_folder_is_a_tree_of_its_own(nnguard, sound):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, make_record, save_checkpoint, save_model
+from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, export, make_record, save_checkpoint, save_model
 from nnguard.record import Environment
 
 
@@ -120,3 +120,22 @@ def test_what_nnguard_says_here_is_kept_in_what_it_advises(nnguard, trapped, mon
     out = nnguard("check", trapped).out
     assert "NNGUARD=correct,NNG401=ignore,NNG101=ignore" in out
     assert "let nnguard narrow" not in out
+
+
+def test_an_exported_zip_stands_in_a_folders_place(nnguard, sound, trapped, tmp_path):
+    archive = export(tmp_path / "model.zip", sound, trapped)
+    done = nnguard("check", archive)
+    assert done.status == 1
+    assert "nnUNetTrainer__nnUNetPlans__2d: fold 0, 1, " in done.out
+    assert "nnUNetTrainerNoMirror__nnUNetPlans__2d: fold 0, 1, " in done.out
+    assert nnguard("check", archive, "--disable_tta").status == 0
+    data = json.loads(nnguard("check", archive, "-f", "1", "--format", "json").out)
+    assert [path.rpartition("!")[2].split("/")[-2] for path in data["checked"]] == ["fold_1", "fold_1"]
+
+
+def test_a_checkpoint_is_no_exported_zip(nnguard, sound, tmp_path):
+    lone = tmp_path / "lone.zip"
+    lone.write_bytes((sound / "fold_0/checkpoint_final.pth").read_bytes())
+    done = nnguard("check", lone)
+    assert (done.status, len(done.err.splitlines())) == (2, 1)
+    assert "nnguard inspect" in done.err

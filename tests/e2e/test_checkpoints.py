@@ -94,6 +94,21 @@ def test_audit_finds_the_bug_by_debug_json_and_passes_the_default_model_beside_i
     assert table.output.count("debug.json") >= 2
 
 
+def test_a_zip_that_nnunet_exported_is_checked_as_its_folder_is(site, issue_2552, tmp_path):
+    archive = tmp_path / "exported.zip"
+    trainer, _plans, configuration = issue_2552.folder.name.split("__")
+    options = ["-d", str(discs.DATASET_ID), "-o", str(archive), "-tr", trainer, "-c", configuration, "-f", "0"]
+    results = str(issue_2552.folder.parents[1])
+    run = site.run("nnUNetv2_export_model_to_zip", *options, mode=None, nnUNet_results=results)
+    assert run.status == 0, run.output
+    for what in (["check", str(archive)], ["audit", str(archive)]):
+        run = site.run("nnguard", *what, "--format", "json", mode=None)
+        assert run.status == 1, run.output
+        told = json.loads(run.output)
+        assert (len(told["checked"]), told["errors"]) == (1, [])
+        assert [finding["code"] for finding in told["findings"] if finding["severity"] == "harmful"] == ["NNG101"]
+
+
 def test_a_repaired_model_predicts_as_without_tta(site, issue_2552, copy_of, tmp_path):
     model = copy_of(issue_2552)
     run = site.run("nnguard", "repair", str(model.folder), mode=None)

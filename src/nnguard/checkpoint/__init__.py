@@ -3,7 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 from .known import Opaque
-from .reader import Checkpoint, exported_checkpoints, read_checkpoint, weights_fingerprint
+from .reader import (
+    Checkpoint,
+    exported_checkpoints,
+    exported_files,
+    read_checkpoint,
+    read_exported,
+    weights_fingerprint,
+)
 
 if TYPE_CHECKING:
     from .splicing import SpliceResult, splice
@@ -13,7 +20,9 @@ __all__ = [
     "Opaque",
     "SpliceResult",
     "exported_checkpoints",
+    "exported_files",
     "read_checkpoint",
+    "read_exported",
     "splice",
     "weights_fingerprint",
 ]

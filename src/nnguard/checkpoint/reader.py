@@ -110,18 +110,65 @@ def weights_fingerprint(source: Any) -> str | None:
         raise CheckpointError(f"{path}: {error}") from None
 
 
-def exported_checkpoints(source: Any) -> list[str]:
-    """The checkpoints inside a zip of ``nnUNetv2_export_model_to_zip``, by their names in it.
+def exported_files(source: Any) -> list[str]:
+    """The files inside a zip of ``nnUNetv2_export_model_to_zip``, by their names in it.
 
     Raises:
-        CheckpointError: it is no zip archive that can be read.
+        CheckpointError: it is no zip archive that can be read, nnU-Net would install other files than these, or
+            its checkpoints are made to grow.
     """
     path = sources.name_of(source)
     try:
         with sources.opened(source) as there:
-            return [member.name for member in zip_directory(there, path).members if member.name.endswith(".pth")]
+            members = zip_directory(there, path).members
+            _refuse_growth([member for member in members if member.name.endswith(".pth")])
+            return _installed_names([member.name for member in members])
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
+
+
+def exported_checkpoints(source: Any) -> list[str]:
+    """Those of the ``exported_files`` that are checkpoints."""
+    return [name for name in exported_files(source) if name.endswith(".pth")]
+
+
+def read_exported(source: Any, name: str, longest: int) -> bytes | None:
+    """The content of one of the ``exported_files``; ``None`` where there is none of this name.
+
+    Raises:
+        CheckpointError: it is longer than ``longest`` bytes, damaged, or in no zip that can be read.
+    """
+    path = sources.name_of(source)
+    try:
+        with sources.opened(source) as there:
+            directory = zip_directory(there, path)
+            if directory.find(name) is None:
+                return None
+            member = sources.member_source(there, directory, name)
+            if member.size > longest:
+                raise CheckpointError(f"it is {member.size} bytes long, more than the {longest} that are read")
+            content = member.read(0, member.size)
+            if len(content) != member.size:
+                raise CheckpointError("it is cut off")
+            return content
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}!{name}: {error}") from None
+
+
+def _refuse_growth(checkpoints: list[Member]) -> None:
+    """Of all checkpoints together: each alone is held to the same by ``sources``."""
+    size, packed = (sum([getattr(member, name) for member in checkpoints]) for name in ("size", "packed"))
+    if size > sources.SMALL and size > sources.MAX_RATIO * packed:
+        raise CheckpointError(f"its checkpoints would grow {size // max(1, packed)}-fold when unpacked")
+
+
+def _installed_names(names: list[str]) -> list[str]:
+    """The names of files; nnU-Net unpacks a name with ``..`` to another place, perhaps over another file."""
+    for name in names:
+        parts = name.removesuffix("/").split("/")
+        if ":" in name or any(part in ("", ".", "..") for part in parts):
+            raise CheckpointError(f"its member {name!r} would be unpacked to another place than it names")
+    return [name for name in names if not name.endswith("/")]
 
 
 def _read(source: sources.Source, path: str, trusted: Collection[str]) -> Checkpoint:

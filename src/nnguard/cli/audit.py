@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,11 @@ AT_ONCE = 8
 @click.command(name="audit")
 @click.argument("root", type=LOCAL_PATH, required=False)
 @click.option(
-    "--list", "listing", type=LOCAL_PATH, metavar="FILE", help="Model folders one a line, instead of ROOT; - for stdin."
+    "--list",
+    "listing",
+    type=LOCAL_PATH,
+    metavar="FILE",
+    help="Model folders or exported zips one a line, instead of ROOT; - for stdin.",
 )
 @click.option(
     "-chk",
@@ -59,14 +63,14 @@ def command(
     output_format: str,
     fail_level: str,
 ) -> int:
-    """Check every model below ROOT, a results folder, without loading weights.
+    """Check every model below ROOT, a results folder, without loading weights; also those in exported zips.
 
     Models without a record are judged by what nnU-Net left beside them; the grade of the evidence is always
     shown, and weak evidence is never more than advice. A model that cannot be read makes the exit status 2.
     """
     if (root is None) == (listing is None):
         raise click.UsageError("give either ROOT or --list FILE")
-    folders = list(find_models(root)) if root is not None else _listed(str(listing))
+    folders = _listed(str(listing)) if root is None else [*find_models(root, with_zips=True)]
     if not folders:
         raise CheckpointError(f"{root or listing}: no model in it (a folder with fold_X folders)")
     audit = partial(audit_folder, checkpoint_name=checkpoint_name, use_mirroring=not disable_tta)
@@ -85,7 +89,7 @@ def command(
     return exit_status(findings, fail_level, errors)
 
 
-def _listed(listing: str) -> list[Path]:
+def _listed(listing: str) -> list[Path | str]:
     try:
         text = sys.stdin.read() if listing == "-" else Path(listing).read_text("utf-8")
     except (OSError, UnicodeError) as error:
@@ -94,7 +98,7 @@ def _listed(listing: str) -> list[Path]:
     return list(listed_models(text.splitlines()))
 
 
-def _all_audited(folders: list[Path], audit: Any, jobs: int | None) -> list[Audited]:
+def _all_audited(folders: Sequence[Path | str], audit: Any, jobs: int | None) -> list[Audited]:
     """In the order of the folders, whichever process read them."""
     jobs = jobs or _processors()
     audited: list[Audited] = []

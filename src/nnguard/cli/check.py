@@ -6,8 +6,8 @@ import click
 
 from ..errors import CheckpointError
 from ..findings import Finding
-from ..models.checking import judge
-from ..models.folder import CHECKPOINT_NAME, Model, open_model
+from ..models.checking import judge, open_models
+from ..models.folder import CHECKPOINT_NAME, Model
 from ..models.versions import versions_here
 from ..report.escape import escaped
 from .output import (
@@ -20,11 +20,11 @@ from .output import (
     not_ignored,
     print_findings,
 )
-from .paths import LOCAL_PATH
+from .paths import LOCAL_PATH, PATH_OR_URL
 
 
 @click.command(name="check", cls=FoldsCommand)
-@click.argument("model_folder", type=LOCAL_PATH)
+@click.argument("model_folder", type=PATH_OR_URL)
 @folds_option
 @click.option(
     "-chk",
@@ -45,17 +45,23 @@ def command(
     output_format: str,
     fail_level: str,
 ) -> int:
-    """Check MODEL_FOLDER as its predictor would use it, all folds, without loading weights."""
-    model = open_model(model_folder, folds or None, checkpoint_name)
-    readable = [fold for fold in model.folds if fold.checkpoint is not None]
+    """Check MODEL_FOLDER as its predictor would use it, all folds, without loading weights.
+
+    A zip of nnUNetv2_export_model_to_zip, by path or URL, may stand in its place: every model in it is checked.
+    """
+    models = open_models(model_folder, folds or None, checkpoint_name)
+    errors = [error for model in models for error in model.errors]
+    readable = [fold for model in models for fold in model.folds if fold.checkpoint is not None]
     if not readable:
-        raise CheckpointError("; ".join(model.errors))
-    findings = not_ignored(judge(model, use_mirroring=not disable_tta, here=versions_here()))
+        raise CheckpointError("; ".join(errors))
+    judged = [not_ignored(judge(model, use_mirroring=not disable_tta, here=versions_here())) for model in models]
+    findings = [finding for of_model in judged for finding in of_model]
     if output_format == "text":
-        _print_text(model, findings, disable_tta)
+        for model, of_model in zip(models, judged, strict=True):
+            _print_text(model, of_model, disable_tta)
     else:
-        print_findings(output_format, findings, [str(fold.path) for fold in readable], [], model.errors)
-    return exit_status(findings, fail_level, model.errors)
+        print_findings(output_format, findings, [fold.subject for fold in readable], [], errors)
+    return exit_status(findings, fail_level, errors)
 
 
 def _print_text(model: Model, findings: list[Finding], disable_tta: bool) -> None:
@@ -68,4 +74,4 @@ def _print_text(model: Model, findings: list[Finding], disable_tta: bool) -> Non
     mirroring = "without mirroring" if disable_tta else "with test-time mirroring as the first fold declares it"
     number = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}" if findings else "no findings"
     unreadable = f", {len(model.errors)} unreadable" if model.errors else ""
-    click.echo(f"{escaped(model.folder)}: fold {folds}, {mirroring}: {number}{unreadable}")
+    click.echo(f"{escaped(model.subject)}: fold {folds}, {mirroring}: {number}{unreadable}")

@@ -10,6 +10,7 @@ from ..axes import written
 from ..errors import CheckpointError
 from ..findings import Finding
 from .checking import judge
+from .exported import exported_layout, folds_inside, is_exported, may_hold_models, open_exported_model
 from .folder import CHECKPOINT_NAME, Fold, Model, detect_folds, open_model
 from .measured import measured_beside
 from .predicting import configuration_of, has_fliptest
@@ -51,12 +52,18 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, str] = {}
 
 
-def audit_folder(folder: Path, checkpoint_name: str = CHECKPOINT_NAME, use_mirroring: bool = True) -> list[Audited]:
-    """Audits one model folder. ``fold_all`` is an ensemble of its own, as nnU-Net would use it.
+def audit_folder(
+    folder: Path | str, checkpoint_name: str = CHECKPOINT_NAME, use_mirroring: bool = True
+) -> list[Audited]:
+    """Audits one model folder, or every model in an exported zip. ``fold_all`` is an ensemble of its own, as nnU-Net
+    would use it.
 
     Raises:
         Nothing about the model: it is in the answer.
     """
+    if is_exported(folder):
+        return _audit_exported(folder, checkpoint_name, use_mirroring)
+    folder = Path(folder)
     try:
         folds = detect_folds(folder, checkpoint_name)
     except OSError as error:
@@ -70,17 +77,40 @@ def audit_folder(folder: Path, checkpoint_name: str = CHECKPOINT_NAME, use_mirro
 
 
 def _audit(folder: Path, folds: list[int | str], checkpoint_name: str, use_mirroring: bool) -> Audited:
-    subject = str(folder / "fold_all") if folds == ["all"] else str(folder)
     try:
         model = open_model(folder, folds, checkpoint_name)
     except CheckpointError as error:
-        return Audited(subject=subject, errors=[str(error)])
+        return Audited(subject=str(folder / "fold_all") if folds == ["all"] else str(folder), errors=[str(error)])
+    return _judged(model, folds == ["all"], use_mirroring)
+
+
+def _audit_exported(archive: Path | str, checkpoint_name: str, use_mirroring: bool) -> list[Audited]:
+    """A zip without a model in it is no subject at all."""
+    try:
+        layout = exported_layout(archive)
+    except CheckpointError as error:
+        return [Audited(subject=str(archive), errors=[str(error)])] if may_hold_models(archive) else []
+    audited = []
+    for folder, there in sorted(layout.items()):
+        ensembles = [ensemble for ensemble in (folds_inside(there, checkpoint_name),) if ensemble]
+        if checkpoint_name in there.get("all", []):
+            ensembles.append(["all"])
+        if not ensembles:
+            subject = f"{archive}!{folder}"
+            audited.append(Audited(subject=subject, skipped=f"no fold_X with a {checkpoint_name}"))
+        for ensemble in ensembles:
+            model = open_exported_model(archive, folder, ensemble, checkpoint_name)
+            audited.append(_judged(model, ensemble == ["all"], use_mirroring))
+    return audited
+
+
+def _judged(model: Model, is_fold_all: bool, use_mirroring: bool) -> Audited:
     readable = [fold for fold in model.folds if fold.checkpoint is not None]
     findings = judge(model, use_mirroring)
     return Audited(
-        subject=subject,
+        subject=f"{model.subject}/fold_all" if is_fold_all else model.subject,
         findings=findings,
-        checked=[str(fold.path) for fold in readable],
+        checked=[fold.subject for fold in readable],
         errors=model.errors,
         grade=min((_grade(fold, findings) for fold in readable), key=GRADES.index, default=""),
         facts=_facts(model, readable),
@@ -95,7 +125,7 @@ def _grade(fold: Fold, findings: list[Finding]) -> str:
     if fold.record is not None:
         state = fold.record.mirroring.state
         return "record" if state == "observed" else f"record ({state})"
-    told = [finding.evidence.get("grade") for finding in findings if finding.subject == str(fold.path)]
+    told = [finding.evidence.get("grade") for finding in findings if finding.subject == fold.subject]
     return next((grade for grade in told if grade in GRADES), "nothing")
 
 

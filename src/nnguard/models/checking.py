@@ -32,7 +32,8 @@ def check_model(
     """Checks a trained model as ``nnUNetv2_predict_from_modelfolder`` would use it.
 
     Args:
-        folder: with ``plans.json``, ``dataset.json`` and ``fold_X``.
+        folder: with ``plans.json``, ``dataset.json`` and ``fold_X``; or a zip of ``nnUNetv2_export_model_to_zip``, by
+            path or ``fsspec`` URL, all of whose models are checked.
         folds: which; ``None`` for those that nnU-Net would find.
         checkpoint_name: in each fold's folder.
         use_mirroring: ``False`` is ``--disable_tta``.
@@ -45,10 +46,22 @@ def check_model(
     Raises:
         CheckpointError: the folder, its plans or a checkpoint cannot be read.
     """
-    model = open_model(folder, folds, checkpoint_name)
-    if model.errors:
-        raise CheckpointError("; ".join(model.errors))
-    return judge(model, use_mirroring, mirroring_axes)
+    models = open_models(folder, folds, checkpoint_name)
+    errors = [error for model in models for error in model.errors]
+    if errors:
+        raise CheckpointError("; ".join(errors))
+    return worst_first(finding for model in models for finding in judge(model, use_mirroring, mirroring_axes))
+
+
+def open_models(
+    path: str | Path, folds: Iterable[int | str] | None = None, checkpoint_name: str = CHECKPOINT_NAME
+) -> list[Model]:
+    """The model in a folder, or those in an exported zip; arguments and errors as for ``check_model``."""
+    from .exported import is_exported, open_exported_models
+
+    if is_exported(path):
+        return open_exported_models(path, folds, checkpoint_name)
+    return [open_model(path, folds, checkpoint_name)]
 
 
 def judge(
@@ -68,7 +81,7 @@ def judge(
     for fold in readable:
         findings += judge_mirroring(fold, prediction_of(model, fold, readable[0], use_mirroring, mirroring_axes))
     findings += judge_together(
-        str(model.folder),
+        model.subject,
         model.plans,
         model.dataset,
         [_member(fold) for fold in model.folds],
@@ -89,13 +102,13 @@ def judge_results(fold: Fold, others: list[Finding], scores: Scores, siblings: S
     if checkpoint is None:
         return []
     stale: list[Finding] = []
-    if record is not None and record.axes.changed_by != "annotate":
+    if record is not None and record.axes.changed_by != "annotate" and fold.archive is None:
         results = results_of(fold.path, older_than=record.axes.changed_at)
         stale = check_stale(str(fold.path), record, checkpoint.declared_axes, results.found, results.commands)
     gap = check_gap(
-        str(fold.path),
+        fold.subject,
         scores,
-        [*(finding for finding in others if finding.subject == str(fold.path)), *stale],
+        [*(finding for finding in others if finding.subject == fold.subject), *stale],
         siblings=siblings,
         model=quote(str(fold.folder.parent)),
         measured=_measured_words(record),
@@ -114,11 +127,11 @@ def _measured_words(record: Record | None) -> str:
 def _member(fold: Fold) -> Member:
     checkpoint = fold.checkpoint
     if checkpoint is None:
-        return Member(fold=fold.fold, subject=str(fold.path), missing=fold.error or "cannot be read")
+        return Member(fold=fold.fold, subject=fold.subject, missing=fold.error or "cannot be read")
     return member_of(
         fold.fold,
         checkpoint.init_args,
-        subject=str(fold.path),
+        subject=fold.subject,
         record=fold.record,
         axes=checkpoint.declared_axes,
         trainer=checkpoint.trainer_name,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..checkpoint import Checkpoint, exported_checkpoints, read_checkpoint
+from ..checkpoint import Checkpoint, exported_checkpoints, read_checkpoint, read_exported
 from ..errors import CheckpointError
 from ..record import CHECKPOINT_KEY, Record
 
@@ -71,9 +71,16 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
         """What else speaks of this training; asked for only where there is no record."""
         from .older import weaker_evidence, weaker_evidence_inside
 
-        if self.archive is not None:
-            return weaker_evidence_inside(Path(self.archive), self.folder)
-        return weaker_evidence(self.folder)
+        return weaker_evidence(self.folder) if self.archive is None else weaker_evidence_inside(self)
+
+    def beside(self, name: str) -> bytes | None:
+        """A file of bearable size in the fold's folder; ``None`` where it is not there or cannot be read."""
+        if self.archive is None:
+            return read_bounded(self.folder / name)
+        try:
+            return read_exported(self.archive, (self.folder / name).as_posix(), LONGEST_FILE)
+        except CheckpointError:
+            return None
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +92,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         folds: in the order in which the predictor loads them; the first gives it axes, trainer and
             configuration.
         problems: what would stop the predictor before it reads a checkpoint, in words.
+        archive: the exported zip that it lies in; ``folder`` is then its name inside.
     """
 
     folder: Path
@@ -92,6 +100,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     dataset: dict[str, Any] | None
     folds: tuple[Fold, ...]
     problems: tuple[str, ...] = ()
+    archive: Path | str | None = None
+
+    @property
+    def subject(self) -> str:
+        """As a person would name it."""
+        return str(self.folder) if self.archive is None else f"{self.archive}!{self.folder}"
 
     @property
     def errors(self) -> list[str]:
@@ -117,7 +131,7 @@ def open_model(
     if not folder.is_dir():
         missing = "is not a folder" if folder.exists() else "does not exist"
         raise CheckpointError(f"{folder}: {missing}; a model folder with plans.json and fold_X was expected")
-    wanted = detect_folds(folder, checkpoint_name) if folds is None else [_fold_number(fold) for fold in folds]
+    wanted = detect_folds(folder, checkpoint_name) if folds is None else [fold_number(fold) for fold in folds]
     if not wanted:
         raise CheckpointError(_nothing_found(folder, checkpoint_name))
     problems: list[str] = []
@@ -125,7 +139,7 @@ def open_model(
         folder=folder,
         plans=_read_json(folder / "plans.json", problems),
         dataset=_read_json(folder / "dataset.json", problems),
-        folds=tuple(_to_predict_with(open_fold(folder / f"fold_{fold}" / checkpoint_name, fold)) for fold in wanted),
+        folds=tuple(to_predict_with(open_fold(folder / f"fold_{fold}" / checkpoint_name, fold)) for fold in wanted),
         problems=tuple(problems),
     )
 
@@ -134,18 +148,18 @@ def open_fold(path: Path, fold: int | str | None = None) -> Fold:
     """Reads one checkpoint; what is wrong with it is in the answer, not raised."""
     if fold is None:
         named = FOLD_FOLDER.fullmatch(path.parent.name)
-        fold = _fold_number(named.group(1)) if named else path.parent.name
+        fold = fold_number(named.group(1)) if named else path.parent.name
     read = read_fold(path, path, fold)
     if read.error is None or str(path) in read.error:
         return read
     return msgspec.structs.replace(read, error=f"{path}: {read.error}")
 
 
-def _to_predict_with(fold: Fold) -> Fold:
+def to_predict_with(fold: Fold) -> Fold:
     """The same fold, with an error where it can be read and nnU-Net could not load it."""
     if not fold.lacks:
         return fold
-    error = f"{fold.path}: lacks {', '.join(fold.lacks)}, so nnU-Net cannot load it"
+    error = f"{fold.subject}: lacks {', '.join(fold.lacks)}, so nnU-Net cannot load it"
     return msgspec.structs.replace(fold, error=error)
 
 
@@ -155,14 +169,15 @@ def open_exported(archive: Path | str) -> list[Fold]:
     Raises:
         CheckpointError: it is no zip that can be read.
     """
-    folds = []
-    for name in exported_checkpoints(archive):
-        inside = Path(name)
-        named = FOLD_FOLDER.fullmatch(inside.parent.name)
-        fold = _fold_number(named.group(1)) if named else inside.parent.name
-        read = read_fold(archive, inside, fold, member=name)
-        folds.append(msgspec.structs.replace(read, archive=archive))
-    return folds
+    return [exported_fold(archive, name) for name in exported_checkpoints(archive)]
+
+
+def exported_fold(archive: Path | str, name: str) -> Fold:
+    """Reads one checkpoint of an exported zip, by its name inside; what is wrong with it is in the answer."""
+    inside = Path(name)
+    named = FOLD_FOLDER.fullmatch(inside.parent.name)
+    fold = fold_number(named.group(1)) if named else inside.parent.name
+    return msgspec.structs.replace(read_fold(archive, inside, fold, member=name), archive=archive)
 
 
 def read_fold(source: Any, path: Path, fold: int | str, member: str | None = None) -> Fold:
@@ -207,7 +222,7 @@ def detect_folds(folder: Path, checkpoint_name: str = CHECKPOINT_NAME) -> list[i
     return found
 
 
-def _fold_number(fold: int | str) -> int | str:
+def fold_number(fold: int | str) -> int | str:
     if fold == "all":
         return fold
     try:
@@ -237,6 +252,11 @@ def _read_json(path: Path, problems: list[str]) -> dict[str, Any] | None:
     if text is None:
         problems.append(f"{path}: cannot be read")
         return None
+    return json_object(text, str(path), problems)
+
+
+def json_object(text: bytes, path: str, problems: list[str]) -> dict[str, Any] | None:
+    """The object, or ``None`` and one more problem."""
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

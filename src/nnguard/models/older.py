@@ -7,7 +7,6 @@ In falling order of worth: the copy of the record beside the checkpoint, the pip
 from __future__ import annotations
 
 import re
-import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from ..axes import written
 from ..errors import CheckpointError
 from ..record import FILE_NAME, Record
 from .described import DescribedMirroring, described_mirroring
-from .folder import LONGEST_FILE, read_bounded
+from .folder import Fold, read_bounded
 
 Grade = Literal["nnguard.json", "debug.json", "training log"]
 
@@ -65,17 +64,10 @@ def weaker_evidence(fold_folder: str | Path) -> Evidence | None:
     return _from_copy(folder) or _from_debug(folder) or _from_log(folder)
 
 
-def weaker_evidence_inside(archive: Path, fold_folder: Path) -> Evidence | None:
+def weaker_evidence_inside(fold: Fold) -> Evidence | None:
     """The same for a fold inside an exported zip, which keeps ``debug.json`` and loses copy and log."""
-    import zipfile
-
-    name = (fold_folder / "debug.json").as_posix()
-    try:
-        with zipfile.ZipFile(archive) as exported, exported.open(name) as file:
-            text = file.read(LONGEST_FILE + 1)
-    except (OSError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, zlib.error):
-        return None
-    return _read_debug(text, f"{archive}!{name}") if len(text) <= LONGEST_FILE else None
+    text = fold.beside("debug.json")
+    return _read_debug(text, f"{fold.archive}!{(fold.folder / 'debug.json').as_posix()}") if text is not None else None
 
 
 def _from_copy(folder: Path) -> Evidence | None:

@@ -35,6 +35,14 @@ def judge_alone(fold: Fold) -> list[Finding]:
 def judge_mirroring(fold: Fold, prediction: Prediction) -> list[Finding]:
     """The mirroring rules; where there is no record, weaker evidence graded as such. A fliptest in the model folder
     counts as measured, if it is about these weights."""
+    if fold.archive is None:
+        return _judged(fold, prediction)
+    from .exported import installed_first
+
+    return installed_first(_judged(fold, prediction), fold)
+
+
+def _judged(fold: Fold, prediction: Prediction) -> list[Finding]:
     not_used: list[Finding] = []
     if has_fliptest(fold) and fold.record_error is None:
         from .measured import measured_beside

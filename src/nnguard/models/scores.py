@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..rules.subjects import Scores
-from .folder import Fold, read_bounded
+from .folder import Fold
 
-SUMMARY = Path("validation") / "summary.json"
+SUMMARY = "validation/summary.json"
 
 
 def scores_of(fold: Fold) -> Scores:
@@ -20,7 +19,7 @@ def scores_of(fold: Fold) -> Scores:
     checkpoint = fold.checkpoint
     logged = checkpoint.logging if checkpoint is not None else {}
     labels = labels_of(checkpoint.init_args.get("dataset_json") if checkpoint is not None else None)
-    summary = None if fold.archive is not None else _summary_in(fold.folder)
+    summary = _summary_of(fold)
     validated = {labels.get(key, key): label for key, label in summary.mean.items()} if summary is not None else {}
     return Scores(
         pseudo=_last_number(logged.get("mean_fg_dice") or logged.get("ema_fg_dice")),
@@ -77,8 +76,8 @@ class _Summary(msgspec.Struct, frozen=True):
     mean: dict[str, _Metrics] = {}
 
 
-def _summary_in(fold_folder: Path) -> _Summary | None:
-    text = read_bounded(fold_folder / SUMMARY)
+def _summary_of(fold: Fold) -> _Summary | None:
+    text = fold.beside(SUMMARY)
     if text is None:
         return None
     # A label that neither reference nor answer has is Python's NaN, which is no JSON: nnU-Net writes many.

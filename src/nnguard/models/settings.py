@@ -13,7 +13,7 @@ from ..axes import normalise, problem_with
 from ..rules.settings import resolved_configuration
 from .described import described_mirroring, described_tree
 from .differing import DEEPEST, Change, differences
-from .folder import Fold, read_bounded
+from .folder import Fold
 from .predicting import configuration_of
 
 MIRRORED, TEST_TIME, LEARNING_RATE = "mirrored in training", "mirrored at test time", "initial_lr"
@@ -88,7 +88,7 @@ def settings_of(fold: Fold) -> RunSettings:
 
 
 def _debug_of(fold: Fold) -> dict[str, Any]:
-    text = read_bounded(fold.folder / "debug.json") if fold.archive is None else None
+    text = fold.beside("debug.json")
     try:
         return msgspec.json.decode(text, type=dict[str, Any]) if text is not None else {}
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

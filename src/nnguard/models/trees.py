@@ -1,4 +1,4 @@
-"""Finds the model folders below a results tree, without looking inside their folds."""
+"""Finds the model folders below a results tree, and the zips, without looking inside."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import CheckpointError
+from .exported import is_exported, is_url
 from .folder import FOLD_FOLDER
 
 #: Results trees are DATASET/MODEL/fold_X, perhaps below a few folders of one's own. A deeper tree is
@@ -14,15 +15,21 @@ from .folder import FOLD_FOLDER
 DEEPEST = 12
 
 
-def find_models(root: str | Path) -> Iterator[Path]:
+def find_models(root: str | Path, with_zips: bool = False) -> Iterator[Path]:
     """Folders that hold ``fold_X`` folders, in the order of their names; ``root`` itself may be one.
 
     Links are followed, each folder is visited once. A folder that may not be read is passed over.
+
+    Args:
+        root: a results folder; or a zip, where those are asked for.
+        with_zips: also every zip on the way, for there may be models in it.
 
     Raises:
         CheckpointError: ``root`` is no folder, or may not be read.
     """
     root = Path(root)
+    if with_zips and is_exported(root):
+        return iter([root])
     if not root.is_dir():
         missing = "is not a folder" if root.exists() else "does not exist"
         raise CheckpointError(f"{root}: {missing}; a results folder was expected")
@@ -30,22 +37,23 @@ def find_models(root: str | Path) -> Iterator[Path]:
         os.scandir(root).close()
     except OSError as error:
         raise CheckpointError(f"{root}: cannot be read: {error.strerror}") from None
-    return _below(root, DEEPEST, set())
+    return _below(root, DEEPEST, set(), with_zips)
 
 
-def listed_models(lines: Iterator[str] | list[str]) -> Iterator[Path]:
-    """Folders named one a line; empty lines and ``#`` comments are passed over."""
+def listed_models(lines: Iterator[str] | list[str]) -> Iterator[Path | str]:
+    """Folders and zips named one a line, URLs as text; empty lines and ``#`` comments are passed over."""
     for line in lines:
         name = line.strip()
         if name and not name.startswith("#"):
-            yield Path(name)
+            yield name if is_url(name) else Path(name)
 
 
-def _below(folder: Path, depth: int, visited: set[tuple[int, int]]) -> Iterator[Path]:
+def _below(folder: Path, depth: int, visited: set[tuple[int, int]], with_zips: bool) -> Iterator[Path]:
     try:
         status = folder.stat()
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         folders = [entry for entry in entries if entry.is_dir()]
+        zips = [Path(entry.path) for entry in entries if with_zips and is_exported(entry.path)]
     except OSError:
         return
     if (status.st_dev, status.st_ino) in visited:
@@ -54,6 +62,7 @@ def _below(folder: Path, depth: int, visited: set[tuple[int, int]]) -> Iterator[
     if any(FOLD_FOLDER.fullmatch(entry.name) for entry in folders):
         yield folder
         return
+    yield from zips
     if depth > 0:
         for entry in folders:
-            yield from _below(Path(entry.path), depth - 1, visited)
+            yield from _below(Path(entry.path), depth - 1, visited, with_zips)
