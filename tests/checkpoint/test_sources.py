@@ -70,7 +70,12 @@ def test_the_package_that_a_protocol_needs_is_named(url, package, monkeypatch):
 def test_every_protocol_of_the_table_is_one_of_fsspecs():
     from fsspec.registry import known_implementations
 
-    assert set(PACKAGES) <= {*known_implementations, "hf"}
+    assert set(PACKAGES) - set(known_implementations) <= {"hf", "abfss"}  # known once their packages are installed
+
+
+def test_a_protocol_that_comes_with_its_package_names_it(monkeypatch):
+    monkeypatch.setitem(PACKAGES, "nosuch", "nosuchfs")
+    assert refused("nosuch://a/b.pth").endswith("pip install nosuchfs")
 
 
 def test_an_unknown_protocol_is_no_missing_package():

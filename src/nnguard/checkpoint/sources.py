@@ -59,7 +59,8 @@ class RemoteSource:
 
         protocol = url.partition("://")[0].rpartition("::")[2]
         if protocol not in known_implementations and protocol not in registry:
-            raise CheckpointError(f"it cannot be reached: fsspec knows no protocol {protocol}://")
+            why = _needs(protocol) if protocol in PACKAGES else f"fsspec knows no protocol {protocol}://"
+            raise CheckpointError(f"it cannot be reached: {why}")
         self.files, self.path = _asked("it cannot be reached", url_to_fs, url, protocol=protocol)
         size = _asked("it cannot be reached", self.files.info, self.path, protocol=protocol).get("size")
         if not isinstance(size, int):
@@ -84,15 +85,16 @@ def _asked(failure: str, call: Callable[..., Any], *arguments: Any, protocol: st
     except FileNotFoundError:
         raise CheckpointError(f"{failure}: there is no such file") from None
     except ImportError as error:
-        package = PACKAGES.get(protocol)
-        if package is None:
-            raise CheckpointError(f"{failure}: {_brief(error)}") from None
-        quoted = f"'{package}'" if "[" in package else package
-        raise CheckpointError(
-            f"{failure}: {protocol}:// needs a package that is not installed here: pip install {quoted}"
-        ) from None
+        why = _needs(protocol) if protocol in PACKAGES else _brief(error)
+        raise CheckpointError(f"{failure}: {why}") from None
     except Exception as error:  # noqa: BLE001 - whoever wrote this file system, its failure is the answer
         raise CheckpointError(f"{failure}: {_brief(error)}") from None
+
+
+def _needs(protocol: str) -> str:
+    package = PACKAGES[protocol]
+    quoted = f"'{package}'" if "[" in package else package
+    return f"{protocol}:// needs a package that is not installed here: pip install {quoted}"
 
 
 class StoredMember:
