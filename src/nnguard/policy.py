@@ -75,7 +75,9 @@ class Policy:
         """What to do about ``finding``: ``ignore``, ``log``, ``warn``, ``raise`` or ``correct``."""
         if finding.code in self.overrides:
             return self.overrides[finding.code]
-        column = UNVERIFIED if finding.code == UNVERIFIED else finding.severity
+        # As a note NNG108 says what else lies there and is not used, or not needed: of the model enough is known.
+        unverified = finding.code == UNVERIFIED and finding.severity != NOTE
+        column = UNVERIFIED if unverified else finding.severity
         return MODES[self.mode][column]
 
     def __str__(self):

@@ -4,12 +4,17 @@ import json
 import os
 import shutil
 
+import msgspec
 import pytest
 import torch
 
 from checkpoints import make_record, save_checkpoint, save_model
+from fliptests import document, written
 from nnguard.checkpoint import read_checkpoint
-from nnguard.record import Record
+from nnguard.hooks.copies import saved_weights, write_copy
+from nnguard.models.belonging import weights_belong
+from nnguard.models.folder import open_fold
+from nnguard.record import Record, RecordCopy
 
 AXES = "inference_allowed_mirroring_axes"
 
@@ -139,15 +144,245 @@ def test_the_copy_beside_the_checkpoint_follows(nnguard, trapped):
     assert Record.from_json(copy.read_text()).axes.changed_by == "repair"
 
 
-@pytest.mark.parametrize("record", [None, "{", "pending", "unknown"])
-def test_without_a_verdict_nothing_is_repaired(nnguard, trapped, record):
-    if record in ("pending", "unknown"):
-        record = make_record(state=record)
-    save_checkpoint(trapped / "fold_1/checkpoint_final.pth", record=record)
+# ---------------------------------------------------------------- what cannot be repaired
+
+
+def without_a_verdict(path, kind):
+    record = make_record(state=kind) if kind in ("pending", "unknown") else kind
+    return save_checkpoint(path, record=record)
+
+
+WITHOUT_A_VERDICT = [(None, "has no nnguard record"), ("{", "not the JSON text"), ("pending", "state is pending")]
+WITHOUT_A_VERDICT += [("unknown", "state is unknown")]
+
+
+@pytest.mark.parametrize(("kind", "why"), WITHOUT_A_VERDICT)
+@pytest.mark.parametrize("name", ["fold_0/checkpoint_best.pth", "fold_1/checkpoint_final.pth"])
+def test_what_there_is_nothing_to_repair_by_is_left_and_named_and_the_others_are_repaired(
+    nnguard, trapped, name, kind, why
+):
+    left = without_a_verdict(trapped / name, kind)
+    before = left.read_bytes()
+    done = nnguard("repair", trapped)
+    assert done.status == 2
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"nnguard: not repaired: {left}: ")
+    assert why in line
+    assert left.read_bytes() == before
+    repaired = [path for path in trapped.rglob("*.pth") if path != left]
+    assert [axes_of(path) for path in repaired] == [None] * len(repaired)
+    assert done.out.count("(0, 1) -> None") == len(repaired)
+    again = nnguard("repair", trapped)
+    assert (again.status, again.out.count("nothing to repair")) == (2, len(repaired))
+
+
+@pytest.mark.parametrize(("kind", "why"), WITHOUT_A_VERDICT)
+def test_one_checkpoint_without_a_verdict_is_one_line(nnguard, trapped, kind, why):
+    path = without_a_verdict(trapped / "fold_1/checkpoint_final.pth", kind)
+    before = content(trapped)
+    done = nnguard("repair", path)
+    assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert why in done.err
+    assert content(trapped) == before
+
+
+def test_where_nothing_can_be_repaired_each_checkpoint_has_its_line(nnguard, trapped):
+    for fold in ("fold_0", "fold_1"):
+        save_checkpoint(trapped / fold / "checkpoint_final.pth")
     before = content(trapped)
     done = nnguard("repair", trapped)
-    assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 2)
     assert content(trapped) == before
+
+
+def test_an_unreadable_checkpoint_and_one_that_cannot_be_written_stop_no_other(nnguard, trapped):
+    (trapped / "fold_0/checkpoint_best.pth").write_bytes(b"not a checkpoint")
+    linked = trapped / "fold_1/checkpoint_final.pth"
+    os.link(linked, trapped / "another name")
+    before = linked.read_bytes()
+    done = nnguard("repair", trapped, "--format", "json")
+    assert done.status == 2
+    told = json.loads(done.out)
+    assert [change["path"] for change in told["changes"]] == [str(trapped / "fold_0/checkpoint_final.pth")]
+    assert {one["path"]: "hard links" in one["reason"] for one in told["not_repaired"]} == {
+        str(trapped / "fold_0/checkpoint_best.pth"): False,
+        str(linked): True,
+    }
+    assert linked.read_bytes() == before
+    assert axes_of(trapped / "fold_0/checkpoint_final.pth") is None
+
+
+def test_where_everything_is_repaired_nothing_is_listed_as_left(nnguard, trapped):
+    done = nnguard("repair", trapped, "--format", "json")
+    assert (done.status, json.loads(done.out)["not_repaired"]) == (0, [])
+
+
+def test_a_dry_run_lists_what_it_could_not_repair_and_writes_nothing(nnguard, trapped):
+    save_checkpoint(trapped / "fold_1/checkpoint_final.pth")
+    before = content(trapped)
+    done = nnguard("repair", trapped, "--dry-run")
+    assert (done.status, len(done.err.splitlines())) == (2, 1)
+    assert "(0, 1) -> None (dry run" in done.out
+    assert content(trapped) == before
+
+
+def test_folds_without_a_verdict_do_not_widen_what_is_safe_for_the_others(nnguard, tmp_path):
+    save_model(tmp_path, (0,), record=make_record())
+    save_checkpoint(tmp_path / "fold_1/checkpoint_final.pth", record=make_record((0,)), fold=1)
+    save_checkpoint(tmp_path / "fold_2/checkpoint_final.pth", fold=2)
+    assert nnguard("repair", tmp_path).status == 2
+    assert [axes_of(tmp_path / f"fold_{fold}/checkpoint_final.pth") for fold in range(3)] == [(0,), (0,), (0, 1)]
+
+
+# ---------------------------------------------------------------- nnguard.json
+
+
+def copied(path, record, **more):
+    """The copy as nnguard leaves it beside a checkpoint."""
+    write_copy(path.parent, record, {path.name: saved_weights(path, record.written_at), **more})
+    return path.parent / "nnguard.json"
+
+
+def without_the_key(path):
+    """As load-and-save by a tool that knows nothing of the key."""
+    loaded = torch.load(path, weights_only=False)
+    del loaded["nnguard"]
+    torch.save(loaded, path)
+
+
+def the_same_but(text, record, *names):
+    """Whether a copy says what a record says, and of the names the same as the record's."""
+    weights = RecordCopy.from_json(text).weights
+    return Record.from_json(text) == record and all(weights[name].written_at == record.written_at for name in names)
+
+
+def test_a_lost_record_is_put_back_and_the_axes_are_narrowed_by_it(nnguard, trapped):
+    path = trapped / "fold_0/checkpoint_final.pth"
+    copied(path, make_record(mirrored=()))
+    without_the_key(path)
+    assert nnguard("check", trapped, "-f", "0").status == 1
+    done = nnguard("repair", path)
+    assert (done.status, done.err) == (0, "")
+    assert "(0, 1) -> None; its record is put back from nnguard.json" in done.out
+    record = read_checkpoint(path).record()
+    assert record.mirroring == make_record(mirrored=()).mirroring
+    assert (record.axes.effective, record.axes.changed_by) == (None, "repair")
+    assert the_same_but((path.parent / "nnguard.json").read_text(), record, path.name)
+    assert nnguard("check", trapped, "-f", "0", "--fail-level", "note").status == 0
+    before = content(trapped)
+    assert "nothing to repair" in nnguard("repair", path).out
+    assert content(trapped) == before
+
+
+def test_the_lost_record_of_a_sound_model_is_put_back_as_it_was_and_no_axis_moves(nnguard, sound):
+    path = sound / "fold_0/checkpoint_final.pth"
+    text = read_checkpoint(path).record_text
+    copied(path, make_record())
+    without_the_key(path)
+    done = nnguard("repair", path)
+    assert done.status == 0
+    assert "its record is put back from nnguard.json" in done.out
+    read = read_checkpoint(path)
+    assert (json.loads(read.record_text), read.declared_axes) == (json.loads(text), (0, 1))
+
+
+def test_a_copy_of_other_weights_is_no_record_to_repair_by(nnguard, trapped):
+    path = trapped / "fold_0/checkpoint_final.pth"
+    copied(path, make_record(mirrored=()))
+    save_checkpoint(path, network_weights={})
+    before = content(trapped)
+    done = nnguard("repair", path)
+    assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert "nnguard.json beside it is not taken for its own: its fingerprint is of other weights" in done.err
+    assert "nnguard annotate" in done.err
+    assert content(trapped) == before
+
+
+def test_a_lost_record_is_better_evidence_than_a_statement(nnguard, trapped):
+    path = trapped / "fold_0/checkpoint_final.pth"
+    copied(path, make_record(mirrored=()))
+    without_the_key(path)
+    before = content(trapped)
+    done = nnguard("annotate", path, "--mirror-axes", "0,1")
+    assert done.status == 2
+    assert f"nnguard repair {path}" in done.err
+    assert content(trapped) == before
+
+
+def test_the_copy_follows_a_statement_and_still_belongs(nnguard, tmp_path):
+    record = make_record(state="unknown")
+    path = save_checkpoint(tmp_path / "fold_0/checkpoint_final.pth", record=record)
+    other = saved_weights(path, "2024-01-01T00:00:00Z")
+    copy = copied(path, record)
+    copy.write_text(json.dumps({**json.loads(copy.read_text()), "tomorrow": 1, "weights": weights_and(copy, other)}))
+    assert nnguard("annotate", path, "--mirror-axes", "0").status == 0
+    stated = read_checkpoint(path).record()
+    kept = json.loads(copy.read_text())
+    assert kept.pop("tomorrow") == 1
+    assert kept["weights"]["checkpoint_best.pth"]["written_at"] == "2024-01-01T00:00:00Z"
+    assert the_same_but(json.dumps(kept), stated, path.name)
+    assert weights_belong(open_fold(path)) is True
+    without_the_key(path)
+    assert open_fold(path).record.mirroring == stated.mirroring
+
+
+def weights_and(copy, other):
+    return {**json.loads(copy.read_text())["weights"], "checkpoint_best.pth": msgspec.to_builtins(other)}
+
+
+@pytest.mark.parametrize("command", ["annotate", "repair"])
+def test_the_copy_follows_a_measurement(nnguard, tmp_path, command):
+    model = save_model(tmp_path / "Dataset002_Discs/nnUNetTrainer__nnUNetPlans__2d", record=make_record())
+    path = model / "fold_0/checkpoint_final.pth"
+    copy = copied(path, make_record())
+    file = written(tmp_path / "flips.json", document(model))
+    assert nnguard(command, path, "--from-fliptest", file).status == 0
+    record = read_checkpoint(path).record()
+    assert record.measured["fliptest"]["cases"] == 8
+    assert the_same_but(copy.read_text(), record, path.name)
+    assert weights_belong(open_fold(path)) is True
+
+
+def another_checkpoints(path, copy):
+    copy.write_text(json.dumps({**json.loads(copy.read_text()), "written_at": "2026-01-01T00:00:00Z"}))
+
+
+def of_other_weights(path, copy):
+    fields = json.loads(copy.read_text())
+    fields["weights"][path.name]["fingerprint"] = "crc32:00000000:3:10368"
+    copy.write_text(json.dumps(fields))
+
+
+@pytest.mark.parametrize("another", [another_checkpoints, of_other_weights])
+@pytest.mark.parametrize("command", [["repair"], ["annotate", "--mirror-axes", "none"]])
+def test_a_copy_that_is_not_this_checkpoints_stays_as_it_is(nnguard, tmp_path, command, another):
+    record = make_record(mirrored=()) if command == ["repair"] else make_record(state="unknown")
+    path = save_checkpoint(tmp_path / "fold_0/checkpoint_final.pth", record=record)
+    copy = copied(path, record)
+    another(path, copy)
+    before = copy.read_bytes()
+    assert nnguard(command[0], path, *command[1:]).status == 0
+    assert copy.read_bytes() == before
+
+
+def test_a_dry_run_leaves_the_copy(nnguard, trapped):
+    copy = copied(trapped / "fold_0/checkpoint_final.pth", make_record(mirrored=()))
+    before = copy.read_bytes()
+    nnguard("repair", trapped, "--dry-run")
+    assert copy.read_bytes() == before
+
+
+def test_a_repair_that_was_cut_off_before_the_copy_is_finished_by_the_next(nnguard, trapped):
+    path = trapped / "fold_0/checkpoint_final.pth"
+    copy = copied(path, make_record(mirrored=()))
+    before = copy.read_bytes()
+    nnguard("repair", path)
+    copy.write_bytes(before)
+    assert "only its record is brought up to date" in nnguard("repair", path).out
+    assert RecordCopy.from_json(copy.read_text()).axes.effective is None
+
+
+# ---------------------------------------------------------------- results that grew old
 
 
 def test_a_copied_model_is_validated_anew_under_the_name_of_its_plans(nnguard, trapped):

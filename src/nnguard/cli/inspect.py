@@ -32,7 +32,7 @@ from ..models.predicting import (
     spatial_dims_of,
     transpose_forward_of,
 )
-from ..record import Record
+from ..record import FILE_NAME, Record
 from ..report.escape import escaped
 from ..report.text import axes_words, flip_line, pipeline_lines, safe_words, validation_words
 from ..rules.subjects import Measurement
@@ -186,6 +186,7 @@ def fold_data(fold: Fold) -> dict[str, Any]:
         "declared_axes": checkpoint.declared_axes,
         "record": msgspec.to_builtins(fold.record) if fold.record else None,
         "record_error": fold.record_error,
+        "record_copied": fold.copied,
         "fliptest": msgspec.to_builtins(measurement_of(fold)),
         "size": checkpoint.size,
         "weights_fingerprint": checkpoint.weights_fingerprint,
@@ -244,6 +245,8 @@ def fold_lines(fold: Fold, named: bool) -> Iterator[str]:
     yield f"  test time     {axes_line(fold)}"
     if fold.record is not None:
         yield from record_lines(fold.record)
+        if fold.copied:
+            yield f"  kept in       {FILE_NAME} beside the checkpoint, which has lost it"
         belong = weights_belong(fold)
         if belong is not None:
             yield "  weights       " + (

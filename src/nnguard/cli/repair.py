@@ -14,11 +14,12 @@ from ..errors import CheckpointError
 from ..findings import Finding
 from ..models.folder import CHECKPOINT_NAME, FOLD_FOLDER, Fold, open_fold
 from ..models.measured import Measured, read_measured
-from ..models.repairing import Change, plan_measured_repair, plan_repair, write
+from ..models.repairing import Change, Refusal, fit_for_repair, plan_measured_repair, plan_repair, write
 from ..models.staleness import results_of
-from ..record import CHECKPOINT_KEY, Record
+from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from ..report.escape import escaped
 from ..rules.metrics import check_stale
+from . import CLEAN, FAILED
 from .output import FoldsCommand, findings_for_people, folds_option, format_option, print_json
 from .paths import LOCAL_PATH
 
@@ -47,40 +48,56 @@ def command(
     dry_run: bool,
     no_backup: bool,
     output_format: str,
-) -> None:
+) -> int:
     """Set the mirroring axes of PATH, a checkpoint or model folder, to those that its training showed.
 
     Axes are only ever narrowed, and are None where none is safe. With --from-fliptest only axes stay that were
     measured to be safe and, where training was observed, shown. Tensors are copied byte for byte. Running it twice
     changes nothing.
+
+    A checkpoint that there is nothing to repair by, or that cannot be written, stays as it is and stops no other: it
+    is listed with its reason, and the exit status is 2. A record that a checkpoint has lost is put back from
+    nnguard.json, where that proves to belong to its weights.
     """
     measured = read_measured(Path(fliptest)) if fliptest is not None else None
     opened = checkpoints_of(Path(path), folds, checkpoint_name)
     untested: list[Path] = []
     if measured is not None and Path(path).is_dir() and not folds and not checkpoint_name:
         opened, untested = only_tested(opened, measured)
-    changes = [change for ensemble in opened for change in planned(ensemble, measured)]
+    changes, refused = planned(opened, measured)
+    done, unwritten = written_one_by_one(changes, backup=not no_backup, dry_run=dry_run)
+    refused += unwritten
+    if not done:
+        if len(refused) == 1:
+            raise CheckpointError(refused[0].reason)
+        _tell_refused(refused)
+        return FAILED
     by_path = {fold.path: fold for ensemble in opened for fold in ensemble}
-    for change in changes:  # whether all of them can be written, before the first one is
-        write(change, backup=not no_backup, dry_run=True)
-    done = [write(change, backup=not no_backup, dry_run=dry_run) for change in changes]
-    stale = stale_after(changes, by_path)
+    stale = stale_after([change for change, _ in done], by_path)
     if output_format == "json":
         print_json(
             {
                 "dry_run": dry_run,
-                "changes": [_as_data(change, result) for change, result in zip(changes, done, strict=True)],
+                "changes": [_as_data(change, result) for change, result in done],
+                "not_repaired": [{"path": str(one.path), "reason": one.reason} for one in refused],
                 "untested": [str(one) for one in untested],
                 "findings": [finding.to_dict() for finding in stale],
             }
         )
-        return
-    for change, result in zip(changes, done, strict=True):
+        return FAILED if refused else CLEAN
+    for change, result in done:
         click.echo(_as_text(change, result, dry_run))
     for one in untested:
         click.echo(f"{escaped(one)}: was not tested, and is left as it is")
     if stale:
         click.echo("\n" + findings_for_people(stale))
+    _tell_refused(refused)
+    return FAILED if refused else CLEAN
+
+
+def _tell_refused(refused: list[Refusal]) -> None:
+    for one in refused:
+        click.echo(f"nnguard: not repaired: {escaped(one.reason)}", err=True)
 
 
 def checkpoints_of(path: Path, folds: tuple[str, ...], checkpoint_name: str | None) -> list[list[Fold]]:
@@ -102,10 +119,31 @@ def checkpoints_of(path: Path, folds: tuple[str, ...], checkpoint_name: str | No
     return ensembles
 
 
-def planned(ensemble: list[Fold], measured: Measured | None) -> list[Change]:
+def planned(opened: list[list[Fold]], measured: Measured | None) -> tuple[list[Change], list[Refusal]]:
+    """What to write into each checkpoint, and those that there is nothing to repair by."""
     from .. import __version__
 
-    return plan_repair(ensemble) if measured is None else plan_measured_repair(ensemble, measured, __version__)
+    changes: list[Change] = []
+    refused: list[Refusal] = []
+    for ensemble in opened:
+        fit, unfit = fit_for_repair(ensemble, measured)
+        changes += plan_repair(fit) if measured is None else plan_measured_repair(fit, measured, __version__)
+        refused += unfit
+    return changes, refused
+
+
+def written_one_by_one(
+    changes: list[Change], backup: bool, dry_run: bool
+) -> tuple[list[tuple[Change, SpliceResult | None]], list[Refusal]]:
+    """What was done, and the checkpoints that could not be written: those are as they were."""
+    done: list[tuple[Change, SpliceResult | None]] = []
+    refused: list[Refusal] = []
+    for change in changes:
+        try:
+            done.append((change, write(change, backup=backup, dry_run=dry_run)))
+        except CheckpointError as error:
+            refused.append(Refusal(path=change.path, reason=str(error)))
+    return done, refused
 
 
 def only_tested(opened: list[list[Fold]], measured: Measured) -> tuple[list[list[Fold]], list[Path]]:
@@ -148,6 +186,9 @@ def _as_text(change: Change, result: SpliceResult | None, dry_run: bool) -> str:
         return f"{path}: mirroring axes {escaped(written(change.after))}: nothing to repair"
     axes = f"{escaped(written(change.before))} -> {escaped(written(change.after))}"
     what = f"mirroring axes {axes}" if change.moves_axes else "only its record is brought up to date"
+    if change.restores:
+        back = f"its record is put back from {FILE_NAME}"
+        what = f"{what}; {back}" if change.moves_axes else back
     if dry_run:
         return f"{path}: {what} (dry run: nothing written)"
     kept = f"; the old file is {escaped(Path(result.backup).name)}" if result is not None and result.backup else ""

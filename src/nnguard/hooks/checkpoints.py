@@ -12,13 +12,14 @@ import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from operator import index
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import msgspec
 
 from ..errors import CheckpointError
-from ..record import CHECKPOINT_KEY, Record
+from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from .beside import Beside
 from .patching import Coverage, Guard, patch_all_or_nothing
 
@@ -48,6 +49,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
         init_args: what the trainer was made with (plans, dataset, configuration, fold); kept no longer than the
             weights are, empty where it is not known.
         epoch: ``current_epoch``.
+        copied: whether the checkpoint has lost its record, and this is the copy beside it.
     """
 
     record: Record | None
@@ -57,6 +59,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     trainer_name: str | None = None
     init_args: Mapping[str, Any] = {}
     epoch: int | None = None
+    copied: bool = False
 
 
 def patch(torch: ModuleType) -> Coverage:
@@ -106,23 +109,37 @@ def remember(checkpoint: Mapping[str, Any], path: str | None) -> None:
 
 def origin_from(checkpoint: Mapping[str, Any], path: str | None) -> Origin:
     """What a checkpoint's dict says besides its weights. A broken record is never "no record"."""
-    record, no_record = None, None
+    record, no_record, copied = None, None, False
     if CHECKPOINT_KEY in checkpoint:
         try:
             record = Record.from_value(checkpoint[CHECKPOINT_KEY])
         except CheckpointError as error:
             no_record = str(error)
     else:
-        no_record = NO_RECORD
+        record, no_record = _kept_beside(path)
+        copied = record is not None
     return Origin(
         record=record,
         no_record=no_record,
+        copied=copied,
         path=path,
         axes=checkpoint.get(AXES_KEY, msgspec.UNSET),
         trainer_name=checkpoint.get("trainer_name"),
         init_args=plans_and_dataset(checkpoint.get("init_args")),
         epoch=checkpoint.get("current_epoch"),
     )
+
+
+def _kept_beside(path: str | None, fingerprint: Any = msgspec.UNSET) -> tuple[Record | None, str | None]:
+    """The record that ``nnguard.json`` kept for a checkpoint that has none; why there is none, in words."""
+    if path is None or not (Path(path).parent / FILE_NAME).is_file():
+        return None, NO_RECORD
+    from ..models.belonging import record_kept_for
+
+    kept = record_kept_for(Path(path), fingerprint)
+    if kept is None or kept.text is None:
+        return None, NO_RECORD
+    return Record.from_json(kept.text), None
 
 
 def plans_and_dataset(init_args: Any) -> dict[str, Any]:
@@ -141,9 +158,14 @@ def origin_in_file(path: str) -> Origin:
         record = read.record()
     except CheckpointError as error:
         return Origin(record=None, no_record=str(error), path=path)
+    no_record, copied = None, False
+    if record is None:
+        record, no_record = _kept_beside(path, read.weights_fingerprint)
+        copied = record is not None
     return Origin(
         record=record,
-        no_record=NO_RECORD if record is None else None,
+        no_record=no_record,
+        copied=copied,
         path=path,
         axes=read.declared_axes if read.has_declared_axes else msgspec.UNSET,
         trainer_name=read.trainer_name,

@@ -26,6 +26,7 @@ GRADES = (
     "record (declared)",
     "fliptest",
     "record (measured)",
+    "record (nnguard.json)",
     "record",
 )
 
@@ -124,7 +125,8 @@ def _grade(fold: Fold, findings: list[Finding]) -> str:
         return "fliptest"
     if fold.record is not None:
         state = fold.record.mirroring.state
-        return "record" if state == "observed" else f"record ({state})"
+        whole = "record (nnguard.json)" if fold.copied else "record"
+        return whole if state == "observed" else f"record ({state})"
     told = [finding.evidence.get("grade") for finding in findings if finding.subject == fold.subject]
     return next((grade for grade in told if grade in GRADES), "nothing")
 

@@ -1,11 +1,110 @@
-"""Whether a checkpoint's weights are still those that its record was written with."""
+"""Whether a checkpoint's weights are still those that its record was written with, and whose record a copy is."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import msgspec
+
 from ..errors import CheckpointError
-from ..findings import ADVISORY, UNVERIFIED, Finding
-from ..record import FILE_NAME, RecordCopy
+from ..findings import ADVISORY, NOTE, UNVERIFIED, Finding
+from ..record import FILE_NAME, Record, RecordCopy, SavedWeights
 from .folder import Fold, read_bounded
+
+
+class KeptRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``nnguard.json`` is worth to a checkpoint beside it that has no record.
+
+    Args:
+        text: the record, which is this checkpoint's own; ``None`` where that is not proven.
+        problem: why not, in words.
+    """
+
+    text: str | None = None
+    problem: str | None = None
+
+
+def record_kept_for(path: Path, fingerprint: Any = msgspec.UNSET) -> KeptRecord | None:
+    """Holds the copy of a record against a checkpoint that lost its own: only the weights can tell that it is theirs.
+
+    Args:
+        path: the checkpoint's file.
+        fingerprint: of its weights; left out, it is read from the file, where there is a copy at all.
+
+    Returns:
+        ``None`` where no copy lies beside it, or none that can be read.
+    """
+    text = read_bounded(path.parent / FILE_NAME)
+    if text is None:
+        return None
+    try:
+        copy = RecordCopy.from_json(text)
+    except CheckpointError:
+        return None
+    if fingerprint is msgspec.UNSET:
+        fingerprint = _fingerprint_of(path)
+    saved = copy.weights.get(path.name)
+    problem = _problem_between(copy, saved, path.name, fingerprint)
+    if problem is not None or saved is None:
+        return KeptRecord(problem=problem)
+    return KeptRecord(text=_as_saved_with(saved, copy, text))
+
+
+def _fingerprint_of(path: Path) -> str | None:
+    from ..checkpoint import weights_fingerprint
+
+    try:
+        return weights_fingerprint(path)
+    except CheckpointError:
+        return None
+
+
+def _problem_between(copy: RecordCopy, saved: SavedWeights | None, name: str, fingerprint: str | None) -> str | None:
+    if saved is None:
+        return f"it keeps no fingerprint of the weights in {name}"
+    if fingerprint is None:
+        return "the file has no checksums that could tie its weights to it"
+    if saved.fingerprint != fingerprint:
+        return "its fingerprint is of other weights than the checkpoint has (or of more: optimiser states count)"
+    if saved.written_at != copy.written_at and not _never_changed(copy):
+        return f"it tells of a later state of the training than {name}, and not of one augmentation throughout"
+    return None
+
+
+def _never_changed(copy: RecordCopy) -> bool:
+    """Whether what was observed holds for every checkpoint of the training alike, whenever it was saved."""
+    return copy.mirroring.state == "observed" and len(copy.segments) <= 1
+
+
+def _as_saved_with(saved: SavedWeights, copy: RecordCopy, text: bytes) -> str:
+    """The record as the checkpoint had it, without what only a later checkpoint can say of itself."""
+    fields = {key: value for key, value in msgspec.json.decode(text).items() if key != "weights"}
+    if saved.written_at != copy.written_at:
+        fields["written_at"] = saved.written_at
+        fields.pop("measured", None)
+        if copy.axes.changed_by in ("repair", "annotate"):
+            fields["axes"] = {"declared": copy.axes.declared, "effective": copy.axes.declared}
+    return msgspec.json.encode(fields).decode()
+
+
+def with_kept_record(fold: Fold) -> Fold:
+    """The same fold, with the record that ``nnguard.json`` kept for it, where its weights prove that it is theirs."""
+    if fold.checkpoint is None or fold.checkpoint.has_record or fold.archive is not None:
+        return fold
+    kept = record_kept_for(fold.path, fold.checkpoint.weights_fingerprint)
+    if kept is None or kept.text is None:
+        return fold
+    return msgspec.structs.replace(fold, record=Record.from_json(kept.text), record_text=kept.text, copied=True)
+
+
+def why_the_copy_is_not_used(fold: Fold) -> str | None:
+    """In words, where a copy lies beside a checkpoint without a record; ``None`` where there is none, or it is used."""
+    if fold.checkpoint is None or fold.copied or fold.archive is not None:
+        return None
+    kept = record_kept_for(fold.path, fold.checkpoint.weights_fingerprint)
+    return kept.problem if kept is not None else None
 
 
 def weights_belong(fold: Fold) -> bool | None:
@@ -29,8 +128,34 @@ def weights_belong(fold: Fold) -> bool | None:
     return saved.fingerprint == checkpoint.weights_fingerprint
 
 
+def copy_following(fold: Fold, text: str) -> str | None:
+    """The new text of ``nnguard.json``, where it is the copy of a checkpoint's record that becomes ``text``.
+
+    ``None`` where there is none, where it is another checkpoint's (it was written with a later one, or the weights
+    are not those that it was written with), or where nothing in it changes. What only the copy has stays.
+    """
+    kept = read_bounded(fold.folder / FILE_NAME)
+    if kept is None or fold.record is None or fold.archive is not None or weights_belong(fold) is False:
+        return None
+    try:
+        copy = RecordCopy.from_json(kept)
+    except CheckpointError:
+        return None
+    if copy.written_at != fold.record.written_at:
+        return None
+    before, after, fields = (msgspec.json.decode(one) for one in (fold.record_text or "{}", text, kept))
+    changed = {key: value for key, value in after.items() if key == "axes" or before.get(key) != value}
+    followed = {**fields, **changed}
+    if fold.path.name in copy.weights:
+        saved = {**fields["weights"][fold.path.name], "written_at": after["written_at"]}
+        followed["weights"] = {**fields["weights"], fold.path.name: saved}
+    return None if followed == fields else msgspec.json.encode(followed).decode() + "\n"
+
+
 def check_belonging(fold: Fold) -> list[Finding]:
-    """NNG108 where weights and record no longer belong together."""
+    """NNG108 where weights and record no longer belong together, and where only the copy beside them is left of it."""
+    if fold.copied:
+        return [lost_record(fold.subject)]
     if weights_belong(fold) is not False:
         return []
     assert fold.checkpoint is not None
@@ -53,3 +178,20 @@ def check_belonging(fold: Fold) -> list[Finding]:
             setting="weights",
         )
     ]
+
+
+def lost_record(subject: str) -> Finding:
+    """NNG108, for information: the checkpoint is judged by the copy of the record that it lost."""
+    return Finding(
+        UNVERIFIED,
+        subject,
+        f"The checkpoint lost its record; the copy in {FILE_NAME} beside it is used, which belongs to its weights.",
+        seen=f"no record in the checkpoint (something saved it without the key); {FILE_NAME} has the fingerprint of "
+        "these very weights",
+        effect="wherever the checkpoint goes without that file, nothing is known of its training.",
+        remedy="Put the record back (and narrow the axes, where they are more than training showed):\n"
+        f"    nnguard repair {quote(subject)}",
+        evidence={"state": "copied", "grade": FILE_NAME},
+        severity=NOTE,
+        setting=FILE_NAME,
+    )

@@ -41,6 +41,8 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
         error: why it cannot be read, in words.
         record: what nnguard recorded; ``None`` where there is no record or it is broken.
         record_error: why the record cannot be read, in words.
+        record_text: the record as it is written, whatever of it this nnguard knows.
+        copied: whether the checkpoint has lost its record, and this is the copy beside it (see ``belonging``).
         archive: the zip of ``nnUNetv2_export_model_to_zip`` that it lies in, or its URL; ``path`` is then its name
             inside.
     """
@@ -51,6 +53,8 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     record: Record | None = None
     record_error: str | None = None
+    record_text: str | None = None
+    copied: bool = False
     archive: Path | str | None = None
 
     @property
@@ -69,9 +73,12 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
 
     def weaker(self) -> Evidence | None:
         """What else speaks of this training; asked for only where there is no record."""
+        from .belonging import why_the_copy_is_not_used
         from .older import weaker_evidence, weaker_evidence_inside
 
-        return weaker_evidence(self.folder) if self.archive is None else weaker_evidence_inside(self)
+        if self.archive is not None:
+            return weaker_evidence_inside(self)
+        return weaker_evidence(self.folder, why_the_copy_is_not_used(self))
 
     def beside(self, name: str) -> bytes | None:
         """A file of bearable size in the fold's folder; ``None`` where it is not there or cannot be read."""
@@ -150,6 +157,10 @@ def open_fold(path: Path, fold: int | str | None = None) -> Fold:
         named = FOLD_FOLDER.fullmatch(path.parent.name)
         fold = fold_number(named.group(1)) if named else path.parent.name
     read = read_fold(path, path, fold)
+    if read.checkpoint is not None and not read.checkpoint.has_record:
+        from .belonging import with_kept_record
+
+        return with_kept_record(read)
     if read.error is None or str(path) in read.error:
         return read
     return msgspec.structs.replace(read, error=f"{path}: {read.error}")
@@ -189,7 +200,8 @@ def read_fold(source: Any, path: Path, fold: int | str, member: str | None = Non
     if not any(key in checkpoint.keys for key in TELLING_KEYS):
         return Fold(fold=fold, path=path, error=f"{checkpoint.path}: {_what_it_is_instead(checkpoint)}")
     try:
-        return Fold(fold=fold, path=path, checkpoint=checkpoint, record=checkpoint.record())
+        text = checkpoint.record_text
+        return Fold(fold=fold, path=path, checkpoint=checkpoint, record=checkpoint.record(), record_text=text)
     except CheckpointError as error:
         return Fold(fold=fold, path=path, checkpoint=checkpoint, record_error=str(error))
 

@@ -46,8 +46,8 @@ def without_record(prediction: Prediction, evidence: Evidence | None) -> list[Fi
 
 
 def _by_the_copy(evidence: Evidence, prediction: Prediction) -> list[Finding]:
-    """The copy is a whole record, but nothing proves that it belongs to these weights."""
-    judged = check_prediction(evidence.record, prediction)
+    """The copy is a whole record, but nothing proves that it belongs to these weights: repair refuses it, too."""
+    judged = check_prediction(evidence.record, msgspec.structs.replace(prediction, repairable=False))
     return [_lowered(finding, evidence) for finding in judged if finding.code not in (UNVERIFIED, "NNG105")]
 
 
@@ -89,9 +89,7 @@ def _untrained(
             "Confirm it on a few images: nnguard fliptest MODEL_FOLDER -i IMAGES\n"
             "Until then predict without mirroring:\n"
             f"    {remedies.without_mirroring(prediction)}\n"
-            "If you know how it was trained, say so, and the checkpoint's axes can be repaired:\n"
-            f"    nnguard annotate {remedies.quote(prediction.subject)} --mirror-axes "
-            f"{','.join(map(str, kept)) or 'none'}"
+            f"{remedies.state_what_is_known(prediction, kept)}"
         ),
         evidence={
             "grade": evidence.grade,

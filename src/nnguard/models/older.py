@@ -54,14 +54,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     validation_dice: float | None = None
 
 
-def weaker_evidence(fold_folder: str | Path) -> Evidence | None:
+def weaker_evidence(fold_folder: str | Path, unproven: str | None = None) -> Evidence | None:
     """The best evidence beside a checkpoint; ``None`` where there is none.
 
     Args:
         fold_folder: the folder ``fold_X`` that nnU-Net trained into.
+        unproven: in words, why a copy of the record there is not known to be this checkpoint's.
     """
     folder = Path(fold_folder)
-    return _from_copy(folder) or _from_debug(folder) or _from_log(folder)
+    return _from_copy(folder, unproven) or _from_debug(folder) or _from_log(folder)
 
 
 def weaker_evidence_inside(fold: Fold) -> Evidence | None:
@@ -70,7 +71,7 @@ def weaker_evidence_inside(fold: Fold) -> Evidence | None:
     return _read_debug(text, f"{fold.archive}!{(fold.folder / 'debug.json').as_posix()}") if text is not None else None
 
 
-def _from_copy(folder: Path) -> Evidence | None:
+def _from_copy(folder: Path, unproven: str | None) -> Evidence | None:
     text = read_bounded(folder / FILE_NAME)
     if text is None:
         return None
@@ -80,7 +81,8 @@ def _from_copy(folder: Path) -> Evidence | None:
         return None
     sentence = (
         f"{FILE_NAME} beside the checkpoint holds a record of a training in this folder "
-        f"(grade: {FILE_NAME}; the checkpoint itself carries none)"
+        f"(grade: {FILE_NAME}; the checkpoint itself carries none"
+        + (f", and the copy is not taken for its own: {unproven})" if unproven else ")")
     )
     return Evidence(grade="nnguard.json", path=str(folder / FILE_NAME), sentence=sentence, record=record)
 

@@ -21,7 +21,8 @@ from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record
 from ..rules.measured import safe_by_both
 from ..rules.remedies import same_axes
 from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, evidence_of
-from .folder import Fold, read_bounded
+from .belonging import copy_following, why_the_copy_is_not_used
+from .folder import Fold
 from .measured import Measured, demand_about
 from .predicting import configuration_of, fold_of, spatial_dims_of, transpose_forward_of
 
@@ -36,6 +37,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         before, after: its mirroring axes.
         changes: top-level key -> new value.
         copy: the new text of ``nnguard.json`` in its folder; ``None`` where there is none to change.
+        restores: whether the checkpoint gets back a record that only ``nnguard.json`` had kept.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     after: Any
     changes: dict[str, Any]
     copy: str | None = None
+    restores: bool = False
 
     @property
     def moves_axes(self) -> bool:
@@ -51,6 +54,33 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_needed(self) -> bool:
         return bool(self.changes) or self.copy is not None
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint that stays as it is; ``reason`` is one line that names it."""
+
+    path: Path
+    reason: str
+
+
+def fit_for_repair(folds: Iterable[Fold], measured: Measured | None = None) -> tuple[list[Fold], list[Refusal]]:
+    """The checkpoints that there is evidence to repair by, and why there is none for the others.
+
+    The others do not stop the repair: narrowing takes away only views that are known to harm, so that a checkpoint is
+    the better for it whatever its siblings keep.
+    """
+    fit, refused = [], []
+    for fold in folds:
+        try:
+            if measured is None:
+                _verdict_of(fold)
+            else:
+                _readable(fold)
+                demand_about(measured, fold)
+            fit.append(fold)
+        except CheckpointError as error:
+            refused.append(Refusal(path=fold.path, reason=str(error)))
+    return fit, refused
 
 
 def plan_repair(folds: Iterable[Fold]) -> list[Change]:
@@ -112,8 +142,10 @@ def _readable(fold: Fold) -> Record | None:
 def _verdict_of(fold: Fold) -> Record:
     record = _readable(fold)
     if record is None:
+        unproven = why_the_copy_is_not_used(fold)
+        copy = f" ({FILE_NAME} beside it is not taken for its own: {unproven})" if unproven else ""
         raise CheckpointError(
-            f"{fold.path}: has no nnguard record to repair it by; measure it (nnguard fliptest) and repair it "
+            f"{fold.path}: has no nnguard record to repair it by{copy}; measure it (nnguard fliptest) and repair it "
             "--from-fliptest FILE, or, if you know how it was trained, "
             f"say so first: nnguard annotate {fold.path} --mirror-axes 0,1 (or none)"
         )
@@ -132,12 +164,16 @@ def _repair(fold: Fold, record: Record, safe: tuple[int, ...], text: str | None 
     before = fold.checkpoint.declared_axes
     after = before if same_axes(before, safe or None) else (safe or None)
     moved = not same_axes(before, after)
-    if not moved and same_axes(record.axes.effective, after):
-        return Change(path=fold.path, before=before, after=after, changes={})
-    axes = {"effective": _as_json(after), "changed_by": "repair", "changed_at": now()}
     changes: dict[str, Any] = {AXES_KEY: after} if moved else {}
-    changes[CHECKPOINT_KEY] = with_axes(text or fold.checkpoint.record_text or "", axes)
-    return Change(path=fold.path, before=before, after=after, changes=changes, copy=_copy_with_axes(fold, axes))
+    if moved or not same_axes(record.axes.effective, after):
+        axes = {"effective": _as_json(after), "changed_by": "repair", "changed_at": now()}
+        new = with_axes(text or fold.record_text or "", axes)
+        changes[CHECKPOINT_KEY] = new
+    else:
+        new = fold.record_text or ""
+        changes |= {CHECKPOINT_KEY: new} if fold.copied else {}
+    follows = copy_following(fold, new) if new else None
+    return Change(path=fold.path, before=before, after=after, changes=changes, copy=follows, restores=fold.copied)
 
 
 def plan_annotation(fold: Fold, axes: tuple[int, ...], reason: str = "", version: str = "") -> Change:
@@ -157,19 +193,19 @@ def plan_annotation(fold: Fold, axes: tuple[int, ...], reason: str = "", version
     if fold.record_error:
         raise CheckpointError(f"{fold.path}: {fold.record_error}")
     if fold.record is not None and fold.record.mirroring.state in ("observed", "measured"):
+        back = f" (it is in {FILE_NAME}; to put it back: nnguard repair {fold.path})" if fold.copied else ""
         raise CheckpointError(
-            f"{fold.path}: its record is {fold.record.mirroring.state}, which is better evidence than a statement; "
-            "nothing was changed"
+            f"{fold.path}: its record is {fold.record.mirroring.state}, which is better evidence than a statement"
+            f"{back}; nothing was changed"
         )
     dims = spatial_dims_of(None, fold)
     if dims is not None and any(axis >= dims for axis in axes):
         raise CheckpointError(f"{fold.path}: {dims}D data has axes 0 to {dims - 1}; there is no axis {max(axes)}")
     declared = fold.checkpoint.declared_axes
-    if _already_states(fold.record, axes, reason):
+    if _already_states(fold.record, axes, reason) and not fold.copied:
         return Change(path=fold.path, before=declared, after=declared, changes={})
     mirroring = {"state": "declared", "reasons": _reasons(reason), "safe_axes": list(axes)}
-    text = _annotated(fold, {"mirroring": mirroring}, version, dims)
-    return Change(path=fold.path, before=declared, after=declared, changes={CHECKPOINT_KEY: text})
+    return _with_record(fold, _annotated(fold, {"mirroring": mirroring}, version, dims))
 
 
 def plan_measured_annotation(fold: Fold, measured: Measured, version: str = "") -> Change:
@@ -185,16 +221,23 @@ def plan_measured_annotation(fold: Fold, measured: Measured, version: str = "") 
     """
     _readable(fold)
     demand_about(measured, fold)
+    return _with_record(fold, _with_measurement(fold, measured, version))
+
+
+def _with_record(fold: Fold, text: str) -> Change:
+    """Nothing but the record changes; its copy follows."""
     assert fold.checkpoint is not None
-    declared, text = fold.checkpoint.declared_axes, _with_measurement(fold, measured, version)
+    axes = fold.checkpoint.declared_axes
     changes = {} if text == fold.checkpoint.record_text else {CHECKPOINT_KEY: text}
-    return Change(path=fold.path, before=declared, after=declared, changes=changes)
+    follows = copy_following(fold, text)
+    return Change(path=fold.path, before=axes, after=axes, changes=changes, copy=follows, restores=fold.copied)
 
 
 def _with_measurement(fold: Fold, measured: Measured, version: str) -> str:
     """The checkpoint's record with the measurement in it; its very text where that is in it already."""
-    record, text = fold.record, fold.checkpoint.record_text if fold.checkpoint is not None else None
-    entry = msgspec.to_builtins(measured.measurement)
+    record, text = fold.record, fold.record_text
+    # As it is read back: lists for tuples, or what is in it already would look like news.
+    entry = msgspec.json.decode(msgspec.json.encode(measured.measurement))
     kept = dict(record.measured or {}) if record is not None else {}
     if record is not None and text is not None and kept.get(FLIPTEST) == entry:
         return text
@@ -220,8 +263,8 @@ def _annotated(fold: Fold, entries: dict[str, Any], version: str, dims: int | No
     """The record with these entries, made where there is none."""
     checkpoint = fold.checkpoint
     assert checkpoint is not None
-    if checkpoint.record_text is not None:
-        return _edited(checkpoint.record_text, {**entries, "written_at": now()})
+    if fold.record_text is not None:
+        return _edited(fold.record_text, {**entries, "written_at": now()})
     declared = _as_json(checkpoint.declared_axes)
     plans = checkpoint.init_args.get("plans")
     names = plans if isinstance(plans, dict) else {}
@@ -256,20 +299,6 @@ def _edited(record_text: str, entries: dict[str, Any]) -> str:
     return text
 
 
-def _copy_with_axes(fold: Fold, axes: dict[str, Any]) -> str | None:
-    """``nnguard.json`` follows, where it is there and can be read."""
-    text = read_bounded(fold.folder / FILE_NAME)
-    if text is None:
-        return None
-    try:
-        record = Record.from_json(text)
-        if same_axes(record.axes.effective, axes["effective"]):
-            return None
-        return with_axes(text.decode(), axes)
-    except (CheckpointError, UnicodeError):
-        return None
-
-
 def write(change: Change, backup: bool = True, dry_run: bool = False) -> SpliceResult | None:
     """Writes one planned change; the checkpoint first, for its copy only tells of it.
 
@@ -282,11 +311,14 @@ def write(change: Change, backup: bool = True, dry_run: bool = False) -> SpliceR
         What was done to the checkpoint; ``None`` where nothing had to be.
 
     Raises:
-        CheckpointError: it could not be done; the checkpoint is then the old one, whole.
+        CheckpointError: it could not be done, and the checkpoint is the old one, whole; or only the copy could not.
     """
     done = splice(change.path, change.changes, backup=backup, dry_run=dry_run) if change.changes else None
     if change.copy is not None and not dry_run:
-        replace_text(change.path.parent / FILE_NAME, change.copy)
+        try:
+            replace_text(change.path.parent / FILE_NAME, change.copy)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; the checkpoint itself is done, and its copy tells of it no more") from None
     return done
 
 

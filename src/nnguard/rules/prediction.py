@@ -91,7 +91,7 @@ def malformed_in_prediction(record: Record | None, prediction: Prediction, probl
 
 def edited_axes(record: Record, prediction: Prediction) -> list[Finding]:
     """NNG109."""
-    axes = prediction.checkpoint_axes
+    axes, mends = prediction.checkpoint_axes, prediction.repairable
     if axes is msgspec.UNSET or remedies.same_axes(axes, record.axes.effective):
         return []
     return [
@@ -101,7 +101,8 @@ def edited_axes(record: Record, prediction: Prediction) -> list[Finding]:
             f"The checkpoint's mirroring axes are {written(axes)}; its record says {written(record.axes.effective)}.",
             seen=f"trained with: {written(record.axes.effective)}, as recorded; the checkpoint now has {written(axes)}",
             effect="somebody changed them after training: validation results belong to the recorded axes.",
-            remedy=f"Find out who and why. Back to what is safe: nnguard repair {remedies.quote(prediction.subject)}",
+            remedy="Find out who and why."
+            + (f" Back to what is safe: nnguard repair {remedies.quote(prediction.subject)}" if mends else ""),
             evidence={"checkpoint_axes": written(axes), "recorded_axes": written(record.axes.effective)},
             setting=written(axes),
         )

@@ -68,12 +68,22 @@ def for_prediction(prediction: Prediction, safe: tuple[int, ...]) -> str:
     if not axes_come_from_checkpoint(prediction):
         return f"Where the predictor's axes are set:\n    predictor.allowed_mirroring_axes = {written(safe or None)}"
     lines = [f"Predict without mirroring:\n    {without_mirroring(prediction)}"]
+    if not prediction.repairable:
+        return "\n".join([*lines, state_what_is_known(prediction, safe)])
     lines.append(
         f"Or put the checkpoint right for everybody (mirroring axes {written(safe or None)}; a backup is kept):\n"
         f"    nnguard repair {quote(prediction.subject)}"
     )
     lines.append(let_nnguard_narrow())
     return "\n".join(lines)
+
+
+def state_what_is_known(prediction: Prediction, safe: tuple[int, ...]) -> str:
+    """For a checkpoint without a record: its owner's word lets ``nnguard repair`` narrow its axes."""
+    return (
+        "If you know how it was trained, say so, and the checkpoint's axes can be repaired:\n"
+        f"    nnguard annotate {quote(prediction.subject)} --mirror-axes {','.join(map(str, safe)) or 'none'}"
+    )
 
 
 def without_mirroring(prediction: Prediction) -> str:

@@ -91,6 +91,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
         weaker: what weaker evidence says, in words, with its grade (debug.json, the log).
         validation: whether this is the trainer's own validation.
         predict_command: how the user would run the remedy, where it is known.
+        repairable: whether ``nnguard repair`` could put the checkpoint right: by a record, or one that it has lost.
         measured: what a fliptest beside the checkpoint showed of its weights; ``None`` where there is none.
         measured_file: where that is written.
     """
@@ -106,6 +107,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     weaker: str | None = None
     validation: bool = False
     predict_command: str | None = None
+    repairable: bool = True
     measured: Measurement | None = None
     measured_file: str | None = None
 
