@@ -18,12 +18,14 @@ from ..models.together import judge_together, member_of
 from ..models.versions import versions_here
 from ..policy import CORRECT
 from ..record import Record
-from ..rules.mirroring import check_prediction, narrowed_axes
+from ..rules.measured import narrowed_by_both
+from ..rules.mirroring import check_prediction
 from ..rules.remedies import same_axes
 from ..rules.subjects import Member, Prediction
 from . import checkpoints, trainer, verdicts
 from .beside import Beside
 from .checkpoints import plain
+from .neighbours import with_neighbours
 from .patching import DELIBERATE, Coverage, Guard, contained, patch_all_or_nothing, patch_overrides, patchable
 
 MODULE = "nnunetv2.inference.predict_from_raw_data"
@@ -33,7 +35,7 @@ MODULES = {MODULE: "nnUNetPredictor"}
 WINDOW = "predict_sliding_window_return_logits"
 
 #: Findings that narrowing the predictor's axes to those that are safe for every fold puts right.
-CORRECTABLE = ("NNG101", "NNG105", "NNG106", "NNG112", "NNG301")
+CORRECTABLE = ("NNG101", "NNG105", "NNG106", "NNG112", "NNG116", "NNG301")
 
 FROM_CHECKPOINT = "the checkpoint"
 FROM_CALLER = "the call of manual_initialization"
@@ -205,9 +207,15 @@ def judge(predictor: Any, stray: bool = False) -> None:
     weights = weights_of(predictor)
     if stray and predictor.list_of_parameters:
         weights.append(_loaded(predictor, trainer.bare(predictor.network).state_dict(), None))
-    findings = []
+    findings: list[Finding] = []
+    predictions = []
     for one in weights:
-        findings += check_prediction(one.record, _prediction(predictor, one))
+        prediction = _prediction(predictor, one)
+        beside: list[Finding] = []
+        if one.origin is not None:
+            prediction, beside = with_neighbours(one.origin, prediction)
+        predictions.append(prediction)
+        findings += check_prediction(one.record, prediction) + beside
     findings += contained("comparing folds and folder", _together, predictor, weights) or []
     findings = told_once(findings)
     policy = arming.policy()
@@ -215,7 +223,7 @@ def judge(predictor: Any, stray: bool = False) -> None:
     if policy is not None and any(
         finding.code in CORRECTABLE and policy.action(finding) == CORRECT for finding in findings
     ):
-        put_right = _narrow(predictor, weights)
+        put_right = _narrow(predictor, weights, predictions)
     verdicts.act(findings, put_right=put_right, righted=CORRECTABLE)
 
 
@@ -287,9 +295,6 @@ def _prediction(predictor: Any, weights: Weights) -> Prediction:
     plans = getattr(predictor, "plans_manager", None)
     patch_size = getattr(getattr(predictor, "configuration_manager", None), "patch_size", None)
     transpose = getattr(plans, "transpose_forward", None)
-    weaker = None
-    if weights.path is not None and weights.record is None:
-        weaker = contained("reading weaker evidence", _weaker_evidence, weights.path)
     return Prediction(
         subject=weights.subject,
         use_mirroring=bool(predictor.use_mirroring),
@@ -299,7 +304,6 @@ def _prediction(predictor: Any, weights: Weights) -> Prediction:
         spatial_dims=len(patch_size) if patch_size is not None else None,
         transpose_forward=[int(axis) for axis in transpose] if transpose is not None else None,
         no_record=weights.no_record,
-        weaker=weaker,
         validation=weights.validation,
         predict_command=_command(),
     )
@@ -352,11 +356,11 @@ def _axes_from(predictor: Any, weights: Weights) -> str:
     return initialisation.axes_from if same_axes(axes, initialisation.axes) else SET_LATER
 
 
-def _narrow(predictor: Any, weights: Sequence[Weights]) -> str | None:
+def _narrow(predictor: Any, weights: Sequence[Weights], predictions: Sequence[Prediction]) -> str | None:
     before = predictor.allowed_mirroring_axes
     narrowed = before
-    for one in weights:
-        narrowed = narrowed_axes(one.record, narrowed)
+    for one, prediction in zip(weights, predictions, strict=True):
+        narrowed = narrowed_by_both(one.record, prediction, narrowed)
     if narrowed is before:
         return None
     predictor.allowed_mirroring_axes = narrowed
@@ -417,13 +421,6 @@ def _files(folder: str, folds: Any, checkpoint_name: str) -> list[str]:
     elif isinstance(folds, (str, int)):
         folds = [folds]
     return [str(Path(folder) / f"fold_{fold}" / checkpoint_name) for fold in folds]
-
-
-def _weaker_evidence(path: str) -> str | None:
-    from ..models.older import weaker_evidence
-
-    found = weaker_evidence(Path(path).parent)
-    return found.sentence if found is not None else None
 
 
 def _command() -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from ..axes import written
@@ -10,7 +12,7 @@ from ..flips import flips_of, safe_axes
 from ..record import Axes, Record
 from . import remedies
 from .subjects import MeasuredFlip, Measurement, Prediction
-from .verdicts import evidence_of, measurement_in, shown_by
+from .verdicts import axes_named_by, evidence_of, measurement_in, narrowed_axes, shown_by
 from .wording import flip_name, flip_names, joined
 
 #: A flip that harms every other case goes unseen in four cases with (1/2)^4 = 6 %, in five with 3 %: fewer are no
@@ -121,6 +123,20 @@ def safe_by_both(record: Record | None, measured: Measurement, axes: Axes) -> Ax
         shown = evidence_of(record)
         sound = {flip: one for flip, one in sound.items() if _trained(shown.get(flip))}
     return safe_axes(sound, axes)
+
+
+def narrowed_by_both(record: Record | None, prediction: Prediction, axes: Any) -> Any:
+    """``narrowed_axes``, by what lies beside the checkpoint, too: a measurement is as settled as an observation.
+
+    Args:
+        record: the checkpoint's; ``None`` where there is none.
+        prediction: has the measurement, if there is one.
+        axes: the predictor's value, malformed or not.
+    """
+    if prediction.measured is None:
+        return narrowed_axes(record, axes)
+    named = axes_named_by(axes, prediction.spatial_dims)
+    return safe_by_both(record, prediction.measured, named) or None
 
 
 class _Safe:
