@@ -109,3 +109,15 @@ def test_what_is_no_python_script_is_not_judged(tmp_path, text):
 def test_an_interpreter_outside_any_environment_is_not_judged(tmp_path):
     (tmp_path / "bin").mkdir()
     assert guarded_environment(tmp_path / "bin/python3") is None
+
+
+@pytest.mark.parametrize("option", ["--format", "--bogus=1", "-x"])
+def test_an_option_that_run_does_not_have_is_not_called_a_command(option):
+    done = run(option, "--", sys.executable)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"run has no option {option}" in done.stderr
+
+
+def test_a_command_that_is_not_there_is_named():
+    assert "nosuchcommand: no such command" in run("--", "nosuchcommand").stderr
+    assert "'': no such command" in run("--", "").stderr

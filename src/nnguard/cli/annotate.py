@@ -40,6 +40,7 @@ class MirrorAxes(click.ParamType):
     "--mirror-axes",
     "axes",
     type=MirrorAxes(),
+    metavar="0,1|none",
     help="Axes that training mirrored, 0-based, as the network sees them; or none.",
 )
 @click.option(

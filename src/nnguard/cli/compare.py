@@ -22,7 +22,7 @@ from .paths import LOCAL_PATH
 
 @click.command(name="compare")
 @click.argument("roots", metavar="ROOT|MODEL...", type=LOCAL_PATH, nargs=-1, required=True)
-@click.option("--baseline", metavar="MODEL", type=LOCAL_PATH, help="Compare with this one. Default: see below.")
+@click.option("--baseline", metavar="MODEL", type=LOCAL_PATH, help="Compare with this one. Default: see above.")
 @click.option(
     "--sort", "order", type=click.Choice(ORDERS), default=ORDERS[0], show_default=True, help="What rows are sorted by."
 )

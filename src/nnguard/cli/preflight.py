@@ -23,7 +23,11 @@ def command(
     output_format: str,
     fail_level: str,
 ) -> int:
-    """Build the training that nnUNetv2_train would run, observe its augmentation, and train nothing."""
+    """Build the training that nnUNetv2_train would run, observe its augmentation, and train nothing.
+
+    A trainer outside nnU-Net is found through nnUNet_extTrainer=FOLDER. What only the first steps of training can
+    settle is NNG108, advisory: --fail-level advisory makes it exit status 1.
+    """
     with training_started(dataset, configuration, fold, trainer_name, plans, device) as trainer:
         from ..hooks.trainer import findings_of, record_of
 

@@ -33,6 +33,8 @@ def command(mode: str | None, arguments: tuple[str, ...]) -> None:
     if Policy.parse(text) is None:
         raise ConfigurationError(f"the mode is {OFF}: there is nothing to run guarded; choose one with --mode")
     program = shutil.which(arguments[0])
+    if program is None and arguments[0].startswith("-"):
+        raise ConfigurationError(f"run has no option {arguments[0]}: its own come before --, the command behind it")
     if program is None:
         raise ConfigurationError(f"{arguments[0] or repr('')}: no such command")
     reason = why_unguarded(Path(program), list(arguments[1:]))
