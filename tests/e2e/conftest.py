@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+import commands
 import disc_datasets
+from commands import Ran
 from nnguard.demo import discs
 from nnguard.demo.workspace import installed
 
@@ -29,21 +30,6 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
             if item.get_closest_marker("xdist_group") is None:
                 item.add_marker(pytest.mark.xdist_group("e2e"))
-
-
-@dataclass(frozen=True)
-class Ran:
-    """One command that has ended. ``interpreters`` is how many Pythons it started, itself included."""
-
-    status: int
-    output: str
-    seconds: float
-    interpreters: int
-    group: int
-
-    def count(self, code: str) -> int:
-        """How often a person is told of this finding, wherever it is printed."""
-        return sum(line.lstrip().startswith(f"{code} ") or f": {code} " in line for line in self.output.splitlines())
 
 
 @dataclass(frozen=True)
@@ -79,20 +65,8 @@ class Site:
         }
         environment |= {"NNGUARD": mode} if mode is not None else {}
         environment |= variables
-        command = [installed(program), *arguments]
-        start = time.monotonic()
-        with subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            output, _ = process.communicate()
-        interpreters = len(started.read_text().splitlines())
-        return Ran(process.returncode, output, time.monotonic() - start, interpreters, process.pid)
+        ran = commands.run([installed(program), *arguments], environment)
+        return ran._replace(interpreters=len(started.read_text().splitlines()))
 
     def train(self, trainer: str, mode: str | None, **variables: str) -> Trained:
         arguments = [str(discs.DATASET_ID), "2d", "0", "-tr", trainer, "-device", "cpu"]
