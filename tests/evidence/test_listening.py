@@ -16,6 +16,12 @@ class Doubles(torch.nn.Module):
         return 2 * value + more
 
 
+def compiled_in_place():
+    module = Doubles()
+    module.compile(backend="eager")
+    return module
+
+
 class Refuses(Doubles):
     def register_forward_hook(self, *arguments, **keywords):
         raise TypeError("no hooks here")
@@ -90,12 +96,14 @@ def test_what_goes_wrong_while_listening_reaches_nobody():
     ("module", "reason"),
     [
         (Doubles(), None),
-        (torch.compile(Doubles(), backend="eager"), "compiled"),
+        (torch.compile(Doubles(), backend="eager"), None),
+        (compiled_in_place(), "compiled"),
+        (torch.compile(compiled_in_place(), backend="eager"), None),
         (torch.jit.script(torch.nn.ReLU()), "scripted"),
         (lambda value: value, "no module that could be listened to"),
         (torch.compile(lambda value: value, backend="eager"), "no module that could be listened to"),
     ],
-    ids=["plain", "compiled", "scripted", "function", "compiled function"],
+    ids=["plain", "compiled", "compiled in place", "compiled twice", "scripted", "function", "compiled function"],
 )
 def test_who_can_be_listened_to(module, reason):
     assert why_not(module) == reason

@@ -130,12 +130,34 @@ def steps_flip_images_and_flip_the_answers_back(base):
     return flipping(base, train_step=train_step)
 
 
-@gallery(trained=NO_FLIP, safe=None, finds=["NNG108"], state="unknown", steps=1)
+@gallery(trained=[(0,)], safe=(0,), finds=["NNG103"], steps=WATCHED, starts="pending")
 def steps_with_a_compiled_loss(base):
     def _build_loss(self):
         return torch.compile(base._build_loss(self), backend="eager")
 
+    return stepping(base, by_torch((0,)), _build_loss=_build_loss)
+
+
+@gallery(trained=NO_FLIP, safe=None, finds=["NNG108"], state="unknown", steps=1)
+def steps_with_a_loss_that_is_compiled_in_place(base):
+    def _build_loss(self):
+        loss = base._build_loss(self)
+        loss.compile(backend="eager")
+        return loss
+
     return stepping(base, lambda batch: batch, _build_loss=_build_loss)
+
+
+@gallery(trained=NO_FLIP, finds=["NNG103", "NNG114"], steps=WATCHED, starts="pending")
+def steps_flip_images_alone_before_a_compiled_network(base):
+    def initialize(self):
+        base.initialize(self)
+        self.network = torch.compile(self.network, backend="eager")
+
+    def flip(batch):
+        return {**batch, "data": torch.stack([batch["data"][0].flip(1), *batch["data"][1:]])}
+
+    return stepping(base, flip, initialize=initialize)
 
 
 @gallery(

@@ -11,12 +11,17 @@ import torch
 
 import nnguard
 import trainers
-from gallery import own_transforms, steps_and_loaders, third_party
+from gallery import out_of_the_way, own_transforms, steps_and_loaders, third_party
 from gallery.entries import EVERY_FLIP_2D, Entry
 from nnguard.checkpoint import read_checkpoint
 from nnguard.hooks import trainer as hook
 
-ENTRIES = [*own_transforms.gallery, *third_party.gallery, *steps_and_loaders.gallery]
+ENTRIES = [
+    *own_transforms.gallery,
+    *third_party.gallery,
+    *steps_and_loaders.gallery,
+    *out_of_the_way.gallery,
+]
 
 
 def small(plans):

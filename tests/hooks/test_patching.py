@@ -333,3 +333,78 @@ class Pickled:
 
     def method(self, number):
         return number + 1
+
+
+# ---------------------------------------------------------------- what an object holds itself
+
+
+class Holder:
+    def method(self, number):
+        return ("class", number)
+
+
+def held(guarded=True):
+    holder, heard = Holder(), []
+    patching.patch(Holder, "method", Guard(before=lambda *what: heard.append("class")))
+    own = holder.method
+    holder.method = lambda number: ("own", own(number))
+    if guarded:
+        patching.patch_on_object(holder, "method", Guard(before=lambda instance, *_: heard.append(instance)))
+    return holder, heard
+
+
+def test_what_an_object_holds_is_guarded_in_place_of_the_class():
+    holder, heard = held()
+    assert holder.method(1) == ("own", ("class", 1))
+    assert heard == [holder]
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_the_class_is_guarded_for_other_objects_and_until_the_object_is(guarded):
+    holder, heard = held(guarded)
+    (Holder() if guarded else holder).method(1)
+    assert heard == ["class"]
+
+
+def test_an_object_is_guarded_once_and_only_where_it_holds_something():
+    holder, heard = held()
+    patching.patch_on_object(holder, "method", Guard())
+    patching.patch_on_object(Holder(), "method", Guard())
+    holder.method(1)
+    assert heard == [holder]
+    assert len(patching.patches()) == 2
+
+
+def test_what_an_object_held_is_put_back():
+    holder, heard = held(guarded=False)
+    before = vars(holder)["method"]
+    patching.patch_on_object(holder, "method", Guard(before=lambda *_: heard.append("guard")))
+    assert vars(holder)["method"] is not before
+    patching.unpatch_all()
+    assert vars(holder)["method"] is before
+
+
+def test_an_object_is_let_go_of_though_what_it_holds_is_bound_to_it():
+    import gc
+    import weakref
+
+    holder, heard = held()
+    gone = weakref.ref(holder)
+    heard.clear()
+    del holder
+    gc.collect()
+    assert gone() is None
+    patching.unpatch_all()
+
+
+def test_a_copy_of_the_object_takes_no_guard_along():
+    import copy
+
+    holder = Holder()
+    holder.method = holder.method
+    heard = []
+    patching.patch_on_object(holder, "method", Guard(before=lambda *_: heard.append(1)))
+    for twin in (copy.deepcopy(holder), pickle.loads(pickle.dumps(holder))):
+        assert twin.method(2) == ("class", 2)
+        assert twin.method.__self__ is twin
+    assert heard == []

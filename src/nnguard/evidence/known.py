@@ -5,6 +5,8 @@ Only exact library classes are known: a subclass may do anything, and is probed 
 
 from __future__ import annotations
 
+import functools
+from types import FunctionType, MethodType
 from typing import Any
 
 #: Modules all of whose transforms change intensities only, or only look.
@@ -101,14 +103,38 @@ _OWN_TRAIN_STEPS = (
 )
 
 
+#: What ``torch.compile`` makes of a function runs from here, and does what the function does.
+_COMPILER = "torch._dynamo.eval_frame"
+#: Layers of partial, bound and compiled that are looked through.
+WRAPPED = 8
+
+
 def train_step_of_a_stranger(trainer: Any) -> str | None:
-    """``module.Class`` that overrides ``train_step``; ``None`` when the method is nnU-Net's own."""
+    """``module.Class`` whose ``train_step`` is not nnU-Net's own code; ``None`` where it is."""
+    kind = type(trainer)
     own = vars(trainer).get("train_step")
     if own is not None:
-        return f"{getattr(own, '__module__', '?')}.{getattr(own, '__qualname__', 'train_step')} (set on the object)"
-    for owner in type(trainer).__mro__:
+        return None if home_of(own) in _OWN_TRAIN_STEPS else f"{kind.__module__}.{kind.__qualname__} (on the object)"
+    for owner in kind.__mro__:
         if "train_step" in vars(owner):
-            module = getattr(vars(owner)["train_step"], "__module__", None) or owner.__module__
+            module = home_of(vars(owner)["train_step"])
             # A function assigned to nnU-Net's class from elsewhere has the class's name but not its module.
             return None if module in _OWN_TRAIN_STEPS else f"{module}.{owner.__qualname__}"
     return None
+
+
+def home_of(function: Any) -> str:
+    """The module whose code a callable runs first: ``functools.wraps`` copies names, so names do not tell."""
+    for _ in range(WRAPPED):
+        if isinstance(function, (functools.partial, functools.partialmethod)):
+            function = function.func
+        elif isinstance(function, (MethodType, staticmethod, classmethod)):
+            function = function.__func__
+        elif isinstance(function, FunctionType):
+            home = function.__globals__.get("__name__", "?")
+            if home != _COMPILER:
+                return home
+            function = vars(function).get("_torchdynamo_orig_callable")
+        else:
+            break
+    return type(function).__module__

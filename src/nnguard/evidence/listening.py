@@ -1,4 +1,8 @@
-"""Listening to what a module is called with, for the length of one train step, and only where nothing is compiled."""
+"""Listening to what a module is called with, for the length of one train step, and never inside what is compiled.
+
+What ``torch.compile`` and ``DistributedDataParallel`` put around a network is a module of its own: its hooks run
+before and after everything that was compiled, and belong to no graph.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,12 @@ is_compiling = torch.compiler.is_compiling if hasattr(torch, "compiler") else la
 def why_not(module: Any) -> str | None:
     """Why this cannot be listened to without changing it; ``None`` where it can.
 
-    A hook on a compiled module becomes part of what is compiled, and a scripted one has no room for it.
+    A hook on a module that was compiled in place becomes part of what is compiled, and a scripted one has no room.
     """
     if not isinstance(module, torch.nn.Module):
         return "no module that could be listened to"
-    if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
+    # The class's own, which a wrapper would answer for what it wraps.
+    if vars(module).get("_compiled_call_impl") is not None:
         return "compiled"
     if isinstance(module, torch.jit.ScriptModule):
         return "scripted"

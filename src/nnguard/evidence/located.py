@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from .known import home_of
+
 #: How an augmenter, or a wrapper around one, names what it draws from.
 INNER = ("generator", "data_loader", "dataloader", "loader", "_loader", "_data_loader", "base_loader", "inner")
 #: Longer chains than this are loops or something that we do not understand.
@@ -120,10 +122,10 @@ def defining_module(thing: Any, method: str) -> str | None:
     except TypeError:
         own = None
     if own is not None:
-        return getattr(own, "__module__", None) or "the instance"
+        return home_of(own)
     for owner in type(thing).__mro__:
         if method in vars(owner):
-            return getattr(vars(owner)[method], "__module__", None) or owner.__module__
+            return home_of(vars(owner)[method])
     return None
 
 

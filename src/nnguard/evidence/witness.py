@@ -5,8 +5,8 @@ delivered, case by case, over all flips. Labels decide; targets that look alike 
 symmetric) say nothing. What training shows is the loader's flip and the step's together: their symmetric
 difference, so the two distributions are convolved.
 
-Where the network is not compiled, the images that it was given are compared in the same way, which tells a step that
-flips one of the two and not the other.
+The images that the network was given are compared in the same way, which tells a step that flips one of the two and
+not the other; where they cannot be seen, the verdict says so.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class Witness:
         self.apart = 0
         self._turned_back = 0
         self._deaf_to_loss: str | None = None
+        self._deaf_to_network: str | None = None
         self._delivered: list[torch.Tensor] = []
         #: the delivered images at few points, and the shape that they had
         self._images: torch.Tensor | None = None
@@ -96,13 +97,11 @@ class Witness:
         self._delivered = [target.detach().clone() for target in _targets(batch, self.dims)]
         self._received = False
         self._deaf_to_loss = why_not(loss) or self._loss.start(loss)
-        # Not in the first step, in which networks are set up (compiled, captured, copied). Not where ranks train
-        # together: one of them would refuse alone.
-        if self.steps and not self.patient and why_not(network) is None:
-            images = _images(batch, self.dims)
-            if images is not None:
-                self._images, self._images_shape = sampled(images), images.shape
-                self._network.start(network)
+        images = _images(batch, self.dims)
+        # Not in the first step, in which networks are set up (compiled, captured, copied).
+        if self.steps and images is not None:
+            self._images, self._images_shape = sampled(images), images.shape
+            self._deaf_to_network = why_not(network) or self._network.start(network)
 
     def after_step(self) -> None:
         """Counts the step, and lets go of its tensors."""
@@ -177,7 +176,7 @@ class Witness:
         told = sum(self.cases.values())
         if told < FEWEST_CASES or told < CLEAR_SHARE * (told + self.unclear):
             if self.loader.state == "observed":
-                return self.loader
+                return self._with_limits(self.loader)
             return unknown(f"{self.name} may flip in train_step, and that could not be seen: {self._why(told)}")
         steps = Counter[Flip]()
         for seen, count in self.cases.items():
@@ -192,7 +191,10 @@ class Witness:
         known = {flip.axes: flip for flip in flips}
         return Mirroring(
             state="observed",
-            reasons=[f"with the flips of {self.name}.train_step, seen in {told} cases of {self.steps} steps"],
+            reasons=[
+                f"with the flips of the train step of {self.name}, seen in {told} cases of {self.steps} steps",
+                *self._limits(),
+            ],
             draws=self.loader.draws,
             clean=clean,
             plain_rate=counts[()] / clean,
@@ -200,10 +202,22 @@ class Witness:
             safe_axes=safe_axes(known, range(self.dims)),
         )
 
-    @property
-    def flipped_apart(self) -> bool:
-        """Whether the step flips image and target apart, beyond what misread cases explain."""
-        return is_apart(self.apart, self.compared)
+    @staticmethod
+    def is_apart(apart: int, compared: int) -> bool:
+        """Whether a step flips image and target apart, beyond what misread cases explain."""
+        return is_apart(apart, compared)
+
+    def _limits(self) -> list[str]:
+        """What was not seen, in words; nothing where enough images could be compared with their targets."""
+        if self.compared >= FEWEST_CASES:
+            return []
+        why = f"{self.compared} of {sum(self.cases.values())} images could be compared"
+        if self._deaf_to_network:
+            why = f"the network is {self._deaf_to_network}"
+        return [f"whether {self.name} flips images apart from their targets was not seen: {why}"]
+
+    def _with_limits(self, mirroring: Mirroring) -> Mirroring:
+        return msgspec.structs.replace(mirroring, reasons=[*mirroring.reasons, *self._limits()])
 
     def _why(self, told: int) -> str:
         if not self._any_received and self._deaf_to_loss:
@@ -218,10 +232,10 @@ class Witness:
 
     def _as_the_loader_shows(self) -> Mirroring:
         if self.loader.state == "observed":
-            return self.loader
+            return self._with_limits(self.loader)
         evidence = {flip.axes: flip for flip in self.loader.flips}
         return msgspec.structs.replace(
-            self.loader, state="observed", reasons=[], safe_axes=safe_axes(evidence, range(self.dims))
+            self.loader, state="observed", reasons=self._limits(), safe_axes=safe_axes(evidence, range(self.dims))
         )
 
     def _together(self) -> tuple[Counter[Flip], int]:

@@ -11,6 +11,7 @@ import copy
 import pkgutil
 import sys
 import traceback
+import weakref
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
@@ -102,6 +103,8 @@ class Patch:
         # By looking, not by counting calls: a counter would need a `try` around the original to be put back.
         if instance is None:
             return True
+        if is_ours(getattr(instance, "__dict__", {}).get(self.name)):
+            return False
         for owner in type(instance).__mro__:
             provided = vars(owner).get(self.name)
             if provided is not None:
@@ -113,6 +116,32 @@ class Patch:
         self.active = False
         if vars(self.owner).get(self.name) is self.replacement:
             setattr(self.owner, self.name, self.original)
+
+
+class ObjectPatch(Patch):
+    """What one object holds in place of a method. Knows the object weakly, and holds nothing of its own: what people
+    put there is often bound to the object, which would never be let go."""
+
+    __slots__ = ("reference",)
+
+    def __init__(self, instance: Any, name: str, guard: Guard):
+        self.reference = weakref.ref(instance)
+        self.owner, self.name, self.place = None, name, f"{type(instance).__name__}.{name} on the object"
+        self.before, self.after, self.every_level, self.kind = guard.before, guard.after, True, None
+        self.active = True
+        replacement = GuardedAttribute(vars(instance)[name], self._called)
+        replacement._self_patch = self
+        vars(instance)[name] = replacement
+
+    def _called(self, wrapped: Any, _bound_to: Any, args: tuple, kwargs: dict) -> Any:
+        return self._call(wrapped, self.reference(), args, kwargs)
+
+    def undo(self) -> None:
+        self.active = False
+        instance = self.reference()
+        held = vars(instance).get(self.name) if instance is not None else None
+        if type(held) is GuardedAttribute and held._self_patch is self:
+            vars(instance)[self.name] = held.__wrapped__
 
 
 class _BoundGuardedFunction(wrapt.BoundFunctionWrapper):
@@ -154,9 +183,26 @@ class GuardedFunction(wrapt.FunctionWrapper):
         return self
 
 
+class GuardedAttribute(GuardedFunction):
+    """A guarded callable that an object holds; a copy of the object takes it along unguarded."""
+
+    def __reduce__(self):
+        return _as_it_was, (self.__wrapped__,)
+
+    def __copy__(self):
+        return self.__wrapped__
+
+    def __deepcopy__(self, memo):
+        return copy.deepcopy(self.__wrapped__, memo)
+
+
+def _as_it_was(function: Any) -> Any:
+    return function
+
+
 def is_ours(attribute: Any) -> bool:
-    """Whether a class's or module's attribute is a live patch. ``type``, for a proxy lies about its class."""
-    return type(attribute) is GuardedFunction and attribute._self_patch.active
+    """Whether an attribute is a live patch. ``type``, for a proxy lies about its class."""
+    return type(attribute) in (GuardedFunction, GuardedAttribute) and attribute._self_patch.active
 
 
 class Coverage:
@@ -220,6 +266,13 @@ def patch(owner: Any, name: str, guard: Guard, kind: type | None = None) -> None
         made = Patch(owner, name, guard, kind)
         setattr(owner, name, made.replacement)
         _patches.append(made)
+
+
+def patch_on_object(instance: Any, name: str, guard: Guard) -> None:
+    """Patches what an object itself holds in place of a method, once; nothing where it holds none."""
+    held = getattr(instance, "__dict__", {}).get(name)
+    if callable(held) and not is_ours(held):
+        _patches.append(ObjectPatch(instance, name, guard))
 
 
 def patchable(owner: Any, name: str) -> bool:

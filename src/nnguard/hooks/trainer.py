@@ -25,10 +25,10 @@ from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.remedies import same_axes
 from ..rules.resuming import check_resumed
 from ..rules.subjects import Training
-from . import augmenters, checkpoints, copies, history, pretraining, ranks, verdicts
+from . import augmenters, checkpoints, copies, history, pretraining, ranks, stretches, verdicts
 from .beside import Beside
 from .checkpoints import plain
-from .patching import Coverage, Guard, contained, patch_all_or_nothing, patch_overrides
+from .patching import Coverage, Guard, contained, is_ours, patch_all_or_nothing, patch_on_object, patch_overrides
 
 MODULE = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer"
 MODULES = {MODULE: "nnUNetTrainer"}
@@ -55,6 +55,7 @@ class TrainingInHand:
         "checkpoint",
         "epoch",
         "judged_axes",
+        "look",
         "network",
         "observed",
         "origin",
@@ -62,6 +63,7 @@ class TrainingInHand:
         "record",
         "rehearsed",
         "saved",
+        "scheduled",
         "steps",
         "training",
         "unjudged",
@@ -84,6 +86,10 @@ class TrainingInHand:
         #: whether this object was started a second time, and ``origin`` is its own first stretch
         self.again = False
         self.judged_axes: Any = None
+        #: what was found at the last look, to know at an epoch's start whether another one is due
+        self.look: stretches.Look | None = None
+        #: whether this run's own augmentation changed on the way, by a schedule: all of it is judged together then
+        self.scheduled = False
         #: watches the first steps of a train step that is not nnU-Net's own; ``None`` before and after
         self.witness: Any = None
         #: what other ranks show, where that differs: judged and narrowed by on every rank alike
@@ -150,7 +156,7 @@ def _before_start(trainer: Any, args: tuple, kwargs: dict) -> None:
     _before_init(trainer, args, kwargs)
     # A trainer that is started again is observed again: its loaders are new.
     training = training_in_hand(trainer)
-    training.observed = False
+    training.observed, training.scheduled = False, False
     _go_on_from_own_steps(trainer, training)
     if training.witness is not None:
         training.witness.close()
@@ -168,11 +174,20 @@ def _go_on_from_own_steps(trainer: Any, training: TrainingInHand) -> None:
 
 
 def _after_start(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
+    guard_own_step(trainer)
     observe_once(trainer)
+
+
+def _after_epoch_start(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
+    look_again(trainer, replaced=guard_own_step(trainer))
 
 
 def _before_step(trainer: Any, args: tuple, kwargs: dict) -> None:
     training = training_in_hand(trainer)
+    if "train_step" in vars(trainer) and guard_own_step(trainer):
+        # Put there since the epoch began: this very step may have come through it, and cannot be watched.
+        look_again(trainer, replaced=True)
+        return
     if not training.observed:  # `on_train_start` was replaced without super()
         observe_once(trainer)
     if training.witness is not None:
@@ -198,10 +213,8 @@ def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
         return
     if training.witness is not None and _is_final(args, kwargs):
         settle(trainer)
-    if training.record is not None and not _same(trainer.inference_allowed_mirroring_axes, training.judged_axes):
-        # Set again since training started: what goes into the checkpoint is what has to be judged.
-        training.record = msgspec.structs.replace(training.record, axes=_declared(trainer))
-        training.unjudged = True
+    training.unjudged |= training.scheduled and _is_final(args, kwargs)
+    _note_axes(trainer, training)
     policy = arming.policy()
     if policy is not None and policy.corrects:
         judge_what_was_settled(trainer)
@@ -212,7 +225,15 @@ def _after_save(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     training_in_hand(trainer).checkpoint = path
     if _writes(trainer):
         _write_copy(trainer, path)
+    _note_axes(trainer, training_in_hand(trainer))  # some set them in save_checkpoint itself
     judge_what_was_settled(trainer)
+
+
+def _note_axes(trainer: Any, training: TrainingInHand) -> None:
+    """Axes that were set again since they were judged: what goes into the checkpoint is what has to be judged."""
+    if training.record is not None and not _same(trainer.inference_allowed_mirroring_axes, training.judged_axes):
+        training.record = msgspec.structs.replace(training.record, axes=_declared(trainer))
+        training.unjudged = True
 
 
 def _after_load(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
@@ -245,6 +266,7 @@ def _after_validation(trainer: Any, result: Any, args: tuple, kwargs: dict) -> N
         training.record = measuring.with_measurement(training.record, entry)
 
 
+STEP = Guard(before=_before_step, after=_after_step)
 REQUIRED: Mapping[str, Guard] = {
     "on_train_start": Guard(before=_before_start, after=_after_start),
     "save_checkpoint": Guard(before=_before_save, after=_after_save),
@@ -253,7 +275,8 @@ OPTIONAL: Mapping[str, Guard] = {
     "__init__": Guard(before=_before_init, every_level=True),
     "run_training": Guard(before=_before_run),
     "load_checkpoint": Guard(after=_after_load),
-    "train_step": Guard(before=_before_step, after=_after_step),
+    "train_step": STEP,
+    "on_train_epoch_start": Guard(after=_after_epoch_start),
     "perform_actual_validation": Guard(before=_before_validation, after=_after_validation),
 }
 
@@ -272,9 +295,71 @@ def observe_once(trainer: Any) -> None:
     if training.observed or loader is None:
         return
     training.observed = True
+    take_up(trainer, _observation_of(trainer))
+    if os.environ.get(PREVIEW) and _writes(trainer) and not training.rehearsed:
+        contained("drawing the preview", _write_preview, trainer)
+    judge(trainer)
+
+
+def guard_own_step(trainer: Any) -> bool:
+    """Guards a ``train_step`` that is set on the object itself: it runs in place of the class's, or around it.
+
+    Returns:
+        Whether there was one that was not guarded yet.
+    """
+    held = vars(trainer).get("train_step")
+    if held is None or is_ours(held):
+        return False
+    patch_on_object(trainer, "train_step", STEP)
+    return True
+
+
+def look_again(trainer: Any, replaced: bool = False) -> None:
+    """Observes anew where a schedule has replaced the loader or the train step, or changed the pipeline, since the
+    last look. What is shown from here is a stretch of its own, and the training is judged by all of them.
+
+    Args:
+        replaced: whether the train step was.
+
+    Raises:
+        InconsistencyError: as ``observe_once``.
+    """
+    training = training_in_hand(trainer)
+    if not training.observed or training.record is None or training.look is None:
+        return
+    if not replaced and not contained("looking whether anything has changed", stretches.is_due, trainer, training.look):
+        return
+    observation = _observation_of(trainer)
+    if observation is None:
+        return
+    if not replaced and stretches.shows_the_same(training.look, observation):
+        training.look = stretches.look_at(trainer, observation, fruitless=training.look)
+        return
+    if training.witness is not None:
+        settle(trainer)
+    axes, has_trained = training.record.axes, training.steps > 0
+    _go_on_from_own_steps(trainer, training)
+    training.scheduled |= has_trained and training.again
+    take_up(trainer, observation)
+    if _same(axes.effective, training.record.axes.effective):
+        training.record = msgspec.structs.replace(training.record, axes=axes)
+    training.unjudged = False
+    judge(trainer)
+
+
+def _observation_of(trainer: Any) -> Any:
     from .. import evidence
 
-    observation = contained("observing the training", evidence.observe, trainer, augmenters.snapshot_of(loader))
+    snapshot = augmenters.snapshot_of(trainer.dataloader_train)
+    return contained("observing the training", evidence.observe, trainer, snapshot)
+
+
+def take_up(trainer: Any, observation: Any) -> None:
+    """Goes by an observation (``None``: nnguard failed) from here on: record, witness, and what other ranks say."""
+    from .. import evidence
+
+    training = training_in_hand(trainer)
+    training.look = None
     if observation is None:
         training.record = _unobserved(trainer)
         training.training = Training(subject=subject_of(trainer))
@@ -284,11 +369,9 @@ def observe_once(trainer: Any) -> None:
     training.steps = 0
     training.network = _weakly(bare(getattr(trainer, "network", None)))
     if observation is not None:
+        training.look = contained("noting what was seen", stretches.look_at, trainer, observation)
         _appoint(trainer, training, contained("appointing the witness", evidence.appoint_witness, trainer, observation))
     hear_the_other_ranks(trainer)
-    if os.environ.get(PREVIEW) and _writes(trainer) and not training.rehearsed:
-        contained("drawing the preview", _write_preview, trainer)
-    judge(trainer)
 
 
 def _look_at_measure() -> None:
@@ -357,18 +440,18 @@ def settle(trainer: Any) -> None:
         return
     witness.close()
     verdict = contained("the witness's verdict", witness.verdict)
-    if witness.flipped_apart and training.training is not None:
-        training.training = msgspec.structs.replace(
-            training.training, apart_in_steps=witness.apart, compared_in_steps=witness.compared
-        )
-        training.unjudged = True
-    word = ranks.Word(fingerprint=None, mirroring=verdict or training.record.mirroring)
+    apart, compared = witness.apart, witness.compared
+    word = ranks.Word(fingerprint=None, mirroring=verdict or training.record.mirroring, apart=apart, compared=compared)
     heard = contained("hearing the ranks", ranks.exchange, "step", subject_of(trainer), word)
     if heard is not None:
+        apart, compared = heard.apart, heard.compared
         verdict = heard.verdict  # each rank saw other cases: all go by the same ones
         if training.others:
             every = [heard.words[rank].mirroring for rank in sorted(heard.words)]
             training.others = [mirroring for mirroring in every if mirroring != verdict]
+    if witness.is_apart(apart, compared) and training.training is not None:
+        training.training = msgspec.structs.replace(training.training, apart_in_steps=apart, compared_in_steps=compared)
+        training.unjudged = True
     if verdict is not None and verdict != training.record.mirroring:
         training.record = msgspec.structs.replace(training.record, mirroring=verdict)
         training.unjudged = True
@@ -416,6 +499,9 @@ def findings_of(trainer: Any) -> list[Finding]:
     if training.record is None or training.training is None:
         return []
     now = record_of(trainer)
+    if training.scheduled and now is not None:
+        # By what the network was shown in all, not by what the schedule does from here: it may be the last epochs.
+        return check_training(now, training.training)
     findings = check_training(training.record, training.training)
     besides = [now] if now is not None and now.mirroring != training.record.mirroring else []
     for record in [*besides, *_elsewhere(training)]:
@@ -448,7 +534,12 @@ def _narrow(trainer: Any, training: TrainingInHand, records: list[Record]) -> st
         narrowed = narrowed_axes(record, narrowed)
     if same_axes(narrowed, declared) and narrowed is declared:
         return None
-    trainer.inference_allowed_mirroring_axes = narrowed
+    try:
+        trainer.inference_allowed_mirroring_axes = narrowed
+    except AttributeError:
+        return None
+    if not _same(trainer.inference_allowed_mirroring_axes, narrowed):
+        return None  # a property, which says what it likes
     assert training.record is not None
     training.record = msgspec.structs.replace(
         training.record,
@@ -494,6 +585,10 @@ def record_text_for(checkpoint: Mapping[str, Any]) -> str | None:
     if len(owners) != 1:
         return None
     record = record_of(owners[0])
+    axes = plain(checkpoint.get(checkpoints.AXES_KEY, _UNSAID))
+    if record is not None and axes != _UNSAID and not _same(axes, record.axes.effective):
+        # A save_checkpoint of its own writes what it likes: the record tells of the file.
+        record = msgspec.structs.replace(record, axes=AxesHistory(declared=axes, effective=axes))
     training_in_hand(owners[0]).saved = record
     return record.to_json() if record is not None else None
 
@@ -666,6 +761,9 @@ def bare(network: Any) -> Any:
         network = inside["_orig_mod"] if "_orig_mod" in inside else inside["module"]
     return network
 
+
+#: Stands for axes that a checkpoint does not have; ``None`` means "no mirroring".
+_UNSAID = "no axes"
 
 _WRAPPERS = ("DistributedDataParallel", "DataParallel", "OptimizedModule")
 
