@@ -50,6 +50,15 @@ AT_ONCE = 8
 )
 @click.option("--disable_tta", is_flag=True, help="As for nnUNetv2_predict: without test-time mirroring.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes. Default: the processors that this one may use.")
+@click.option(
+    "--import-trainers",
+    is_flag=True,
+    help=(
+        "Where nothing better tells: import the trainer that the checkpoint names, build its training (from "
+        "nnUNet_preprocessed) and observe what it shows now. THIS RUNS CODE: that trainer's, from nnU-Net and "
+        "nnUNet_extTrainer; never any from a checkpoint."
+    ),
+)
 @click.option("-o", "--output", type=LOCAL_PATH, metavar="FILE", help="Write there instead of stdout.")
 @format_option("github", "sarif", "html")
 @fail_level_option
@@ -59,6 +68,7 @@ def command(
     checkpoint_name: str,
     disable_tta: bool,
     jobs: int | None,
+    import_trainers: bool,
     output: str | None,
     output_format: str,
     fail_level: str,
@@ -74,7 +84,10 @@ def command(
     if not folders:
         raise CheckpointError(f"{root or listing}: no model in it (a folder with fold_X folders)")
     audit = partial(audit_folder, checkpoint_name=checkpoint_name, use_mirroring=not disable_tta)
-    audited = _all_audited(folders, audit, jobs)
+    by_folder = _all_audited(folders, partial(audit, today={}) if import_trainers else audit, jobs)
+    if import_trainers:
+        by_folder = _with_trainers(folders, by_folder, audit)
+    audited = [one for ensembles in by_folder for one in ensembles]
     findings = [finding for one in audited for finding in not_ignored(one.findings)]
     errors = [error for one in audited for error in one.errors]
     skipped = [f"{one.subject}: {one.skipped}" for one in audited if one.skipped]
@@ -98,11 +111,32 @@ def _listed(listing: str) -> list[Path | str]:
     return list(listed_models(text.splitlines()))
 
 
-def _all_audited(folders: Sequence[Path | str], audit: Any, jobs: int | None) -> list[Audited]:
+def _with_trainers(folders: Sequence[Path | str], by_folder: list[list[Audited]], audit: Any) -> list[list[Audited]]:
+    """The same, with models of which nothing better tells judged by their trainers: each is observed once."""
+    from .reobserving import reobserved
+
+    wanted = {
+        training.apart_from_fold: training
+        for ensembles in by_folder
+        for one in ensembles
+        for training in reversed(one.unobserved)
+    }
+    today = {}
+    with _progress(len(wanted), "observing trainers") as advance:
+        for key, training in wanted.items():
+            today[key] = reobserved(training)
+            advance()
+    return [
+        audit(folder, today=today) if any(one.unobserved for one in ensembles) else ensembles
+        for folder, ensembles in zip(folders, by_folder, strict=True)
+    ]
+
+
+def _all_audited(folders: Sequence[Path | str], audit: Any, jobs: int | None) -> list[list[Audited]]:
     """In the order of the folders, whichever process read them."""
     jobs = jobs or _processors()
-    audited: list[Audited] = []
-    with _progress(len(folders)) as advance:
+    audited: list[list[Audited]] = []
+    with _progress(len(folders), "reading models") as advance:
         if jobs == 1 or len(folders) < WORTH_PROCESSES:
             answers: Any = map(audit, folders)
             pool = None
@@ -113,7 +147,7 @@ def _all_audited(folders: Sequence[Path | str], audit: Any, jobs: int | None) ->
             answers = pool.map(audit, folders, chunksize=AT_ONCE)
         try:
             for ensembles in answers:
-                audited += ensembles
+                audited.append(ensembles)
                 advance()
         finally:
             if pool is not None:
@@ -126,7 +160,7 @@ def _processors() -> int:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
+def _progress(total: int, what: str) -> Iterator[Any]:
     """A bar on stderr where a person looks; nothing elsewhere."""
     if not sys.stderr.isatty():
         yield lambda: None
@@ -135,7 +169,7 @@ def _progress(total: int) -> Iterator[Any]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("reading models", total=total)
+        task = progress.add_task(what, total=total)
         yield lambda: progress.advance(task)
 
 
