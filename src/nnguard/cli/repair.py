@@ -20,7 +20,7 @@ from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from ..report.escape import escaped
 from ..rules.metrics import check_stale
 from . import CLEAN, FAILED
-from .output import FoldsCommand, findings_for_people, folds_option, format_option, print_json
+from .output import FoldsCommand, findings_for_people, folds_option, format_option, not_ignored, print_json
 from .paths import LOCAL_PATH
 
 
@@ -73,7 +73,7 @@ def command(
         _tell_refused(refused)
         return FAILED
     by_path = {fold.path: fold for ensemble in opened for fold in ensemble}
-    stale = stale_after([change for change, _ in done], by_path)
+    stale = not_ignored(stale_after([change for change, _ in done], by_path))
     if output_format == "json":
         print_json(
             {
@@ -108,7 +108,14 @@ def checkpoints_of(path: Path, folds: tuple[str, ...], checkpoint_name: str | No
     """
     if not path.is_dir():
         return [[open_fold(path)]]
+    if FOLD_FOLDER.fullmatch(path.absolute().name):
+        raise CheckpointError(f"{path}: is one fold; give its model folder, {path.parent}, or one checkpoint in it")
     names = sorted(entry.name for entry in path.iterdir() if FOLD_FOLDER.fullmatch(entry.name))
+    if not names:
+        raise CheckpointError(f"{path}: no model folder (it has no fold_X); repair takes one model at a time")
+    absent = [fold for fold in folds if f"fold_{fold}" not in names]
+    if absent:
+        raise CheckpointError(f"{path}: has no fold {', '.join(absent)}")
     names = [name for name in names if not folds or name.removeprefix("fold_") in folds]
     pattern = checkpoint_name or "checkpoint_*.pth"
     numbered = [file for name in names if name != "fold_all" for file in sorted((path / name).glob(pattern))]

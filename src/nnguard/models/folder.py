@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -145,7 +146,8 @@ def open_model(
     folder = Path(folder)
     if not folder.is_dir():
         missing = "is not a folder" if folder.exists() else "does not exist"
-        raise CheckpointError(f"{folder}: {missing}; a model folder with plans.json and fold_X was expected")
+        alone = f"; for one checkpoint: nnguard inspect {quote(str(folder))}" if folder.suffix == ".pth" else ""
+        raise CheckpointError(f"{folder}: {missing}; a model folder with plans.json and fold_X was expected{alone}")
     wanted = detect_folds(folder, checkpoint_name) if folds is None else [fold_number(fold) for fold in folds]
     if not wanted:
         raise CheckpointError(_nothing_found(folder, checkpoint_name))
@@ -261,6 +263,8 @@ def _nothing_found(folder: Path, checkpoint_name: str) -> str:
         return f"{text} except fold_all, which has to be asked for: -f all"
     if others:
         return f"{text}; there is {', '.join(others)}: choose with -chk"
+    if not any(FOLD_FOLDER.fullmatch(entry.name) for entry in folder.iterdir()):
+        return f"{folder}: no model folder (it has no fold_X); for a results tree: nnguard audit {quote(str(folder))}"
     return text
 
 
