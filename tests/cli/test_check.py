@@ -139,3 +139,10 @@ def test_a_checkpoint_is_no_exported_zip(nnguard, sound, tmp_path):
     done = nnguard("check", lone)
     assert (done.status, len(done.err.splitlines())) == (2, 1)
     assert "nnguard inspect" in done.err
+
+
+def test_a_results_tree_and_a_lone_checkpoint_are_pointed_to_their_commands(nnguard, sound):
+    assert f"nnguard audit {sound.parent}" in nnguard("check", sound.parent).err
+    checkpoint = sound / "fold_0/checkpoint_final.pth"
+    assert f"nnguard inspect {checkpoint}" in nnguard("check", checkpoint).err
+    assert "nnguard audit" not in nnguard("check", sound, "-chk", "checkpoint_x.pth").err

@@ -502,3 +502,24 @@ def test_annotating_dry_writes_nothing(nnguard, tmp_path):
     before = content(tmp_path)
     assert nnguard("annotate", path, "--mirror-axes", "0", "--dry-run").status == 0
     assert content(tmp_path) == before
+
+
+def test_a_fold_that_is_asked_for_and_not_there_is_exit_2_and_nothing_is_written(nnguard, trapped):
+    before = (trapped / "fold_0/checkpoint_final.pth").read_bytes()
+    done = nnguard("repair", trapped, "-f", "0", "7")
+    assert (done.status, done.out) == (2, "")
+    assert "has no fold 7" in done.err
+    assert (trapped / "fold_0/checkpoint_final.pth").read_bytes() == before
+
+
+def test_what_is_no_model_folder_is_told_as_what_it_is(nnguard, trapped):
+    assert "is one fold; give its model folder" in nnguard("repair", trapped / "fold_0").err
+    assert "repair takes one model at a time" in nnguard("repair", trapped.parent).err
+
+
+def test_a_silenced_rule_is_not_shown_after_a_repair(nnguard, trapped, monkeypatch):
+    (trapped / "fold_0/validation").mkdir()
+    (trapped / "fold_0/validation/summary.json").write_text("{}")
+    assert "NNG402" in nnguard("repair", trapped, "--dry-run").out
+    monkeypatch.setenv("NNGUARD", "warn,NNG402=ignore")
+    assert "NNG402" not in nnguard("repair", trapped, "--dry-run").out
