@@ -45,6 +45,16 @@ peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM
 json.dump([answer, seconds, int(peak.split()[1]) / 1024], sys.stdout)
 """
 
+AUDIT = """
+import json, sys, time
+from nnguard.models.auditing import audit_folder
+begin = time.process_time()
+audited = audit_folder(sys.argv[1])
+seconds = time.process_time() - begin
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+json.dump([[error for one in audited for error in one.errors], seconds, int(peak.split()[1]) / 1024], sys.stdout)
+"""
+
 
 def _long(value: int) -> bytes:
     raw = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
@@ -157,6 +167,30 @@ def test_a_deflated_member_that_explodes_is_refused(tmp_path):
     assert "unpacked" in text
     assert seconds <= 1.0
     assert megabytes <= 64
+
+
+def test_an_exported_zip_that_explodes_is_answered_within_a_second_and_64_mb(tmp_path):
+    """Plans, checkpoints each within bounds, and names without end."""
+    zeros = bytes(1 << 20)
+    bombs = {
+        "plans": {"m/fold_0/checkpoint_final.pth": 1, "m/plans.json": 20},
+        "one checkpoint": {"m/fold_0/checkpoint_final.pth": 63},
+        "many checkpoints": {f"m/fold_{number}/checkpoint_final.pth": 1 for number in range(100)},
+        "many files": {f"m/{number}.txt": 0 for number in range(10_000)},
+    }
+    for name, members in bombs.items():
+        path = tmp_path / f"{name}.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for member, size in members.items():
+                with archive.open(member, "w") as file:
+                    for _ in range(size):
+                        file.write(zeros)
+        done = subprocess.run([sys.executable, "-c", AUDIT, str(path)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        said, seconds, megabytes = json.loads(done.stdout)
+        assert bool(said) == (name != "many files"), said
+        assert seconds <= 1.0, name
+        assert megabytes <= 64, name
 
 
 def test_a_long_training_is_no_bomb(tmp_path):
