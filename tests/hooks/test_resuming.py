@@ -40,6 +40,24 @@ def test_a_resume_under_changed_code_says_what_changed(guard, new_trainer, base,
     assert "removed MirrorTransform" in " ".join(text.split())
 
 
+@pytest.mark.filterwarnings("ignore::nnguard.ConsistencyWarning")
+@pytest.mark.parametrize(("before", "since"), [("correct", True), ("warn", False)])
+def test_axes_that_stay_corrected_are_as_old_as_the_first_correction(
+    guard, new_trainer, unmirrored, monkeypatch, before, since
+):
+    """What was validated in between is not stale because the training goes on."""
+    guard(before)
+    first = new_trainer(unmirrored)
+    path = trained(first)
+    monkeypatch.setattr(hook, "_now", lambda: "2099-01-01T00:00:00Z")
+    guard("correct")
+    made = resumed(new_trainer, unmirrored, path)
+    made.on_train_start()
+    axes = hook.record_of(made).axes
+    assert (axes.effective, axes.changed_by) == (None, "correct")
+    assert (axes.changed_at == read_checkpoint(path).record().axes.changed_at) == since
+
+
 def test_a_resume_under_the_same_code_says_nothing(guard, new_trainer, base, told):
     guard("warn")
     resumed(new_trainer, base, trained(new_trainer(base))).on_train_start()

@@ -541,10 +541,12 @@ def _narrow(trainer: Any, training: TrainingInHand, records: list[Record]) -> st
     if not _same(trainer.inference_allowed_mirroring_axes, narrowed):
         return None  # a property, which says what it likes
     assert training.record is not None
-    training.record = msgspec.structs.replace(
-        training.record,
-        axes=AxesHistory(declared=plain(declared), effective=plain(narrowed), changed_by="correct", changed_at=_now()),
-    )
+    axes = AxesHistory(declared=plain(declared), effective=plain(narrowed), changed_by="correct", changed_at=_now())
+    before = training.origin.record if training.origin is not None and training.goes_on else None
+    if before is not None and before.axes.changed_by == "correct" and same_axes(before.axes.effective, narrowed):
+        # What was validated since it was first put right is not stale because the training goes on.
+        axes = msgspec.structs.replace(axes, changed_at=before.axes.changed_at)
+    training.record = msgspec.structs.replace(training.record, axes=axes)
     return f"inference_allowed_mirroring_axes is {written(narrowed)} from now on, in validation and every checkpoint."
 
 

@@ -14,6 +14,7 @@ from ..findings import Finding, worst_first
 from ..record import Environment, Record
 from ..report.text import validation_words
 from ..rules.metrics import check_gap, check_stale
+from ..rules.remedies import same_axes
 from ..rules.subjects import Member, Scores
 from .folder import CHECKPOINT_NAME, Fold, Model, open_model
 from .predicting import FROM_CHECKPOINT, judge_mirroring, prediction_of
@@ -101,10 +102,7 @@ def judge_results(fold: Fold, others: list[Finding], scores: Scores, siblings: S
     checkpoint, record = fold.checkpoint, fold.record
     if checkpoint is None:
         return []
-    stale: list[Finding] = []
-    if record is not None and record.axes.changed_by != "annotate" and fold.archive is None:
-        results = results_of(fold.path, older_than=record.axes.changed_at)
-        stale = check_stale(str(fold.path), record, checkpoint.declared_axes, results.found, results.commands)
+    stale = judge_validation(fold)
     gap = check_gap(
         fold.subject,
         scores,
@@ -114,6 +112,36 @@ def judge_results(fold: Fold, others: list[Finding], scores: Scores, siblings: S
         measured=_measured_words(record),
     )
     return [*gap, *stale]
+
+
+def judge_validation(fold: Fold) -> list[Finding]:
+    """NNG402: what was made before the axes became what they are: by ``correct``, by ``repair``, by somebody's hand.
+
+    The record says when nnguard changed them; somebody else's change is as old as the file.
+    """
+    checkpoint, record = fold.checkpoint, fold.record
+    if checkpoint is None or fold.archive is not None or (record is not None and record.axes.changed_by == "annotate"):
+        return []
+    now = checkpoint.declared_axes
+    edited = record is None or not same_axes(record.axes.effective, now)
+    try:
+        changed = fold.path.stat().st_mtime if edited or record is None else record.axes.changed_at
+    except OSError:
+        return []
+    results = results_of(fold.path, older_than=changed)
+    before = _axes_before(fold, edited) if results.found and changed is not None else msgspec.UNSET
+    if before is msgspec.UNSET:
+        return []
+    return check_stale(str(fold.path), record, now, results.found, results.commands, validated_with=before)
+
+
+def _axes_before(fold: Fold, edited: bool) -> Any:
+    """What validated before the change; ``UNSET`` where nothing tells."""
+    if fold.record is None:
+        evidence = fold.weaker()
+        return evidence.declared if evidence is not None else msgspec.UNSET
+    axes = fold.record.axes
+    return axes.effective if edited and axes.changed_by == "correct" else axes.declared
 
 
 def _measured_words(record: Record | None) -> str:

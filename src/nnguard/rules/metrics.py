@@ -199,7 +199,7 @@ def axes_at_validation(record: Record) -> Any:
 
 def check_stale(
     subject: str,
-    record: Record,
+    record: Record | None,
     checkpoint_axes: Any,
     results: Sequence[str],
     commands: Sequence[str] = (),
@@ -210,15 +210,15 @@ def check_stale(
 
     Args:
         subject: the checkpoint or model folder, for people.
-        record: tells what validation used.
+        record: tells what validation used; ``None`` only where ``validated_with`` does.
         checkpoint_axes: what the checkpoint has now, verbatim.
         results: what lies there and was made by validation, as paths a person knows
             (``fold_0/validation/summary.json``); nothing there, nothing stale.
         commands: what to run again, in order.
         validated_with: the axes of the validation, verbatim, where they are known better than from the record.
     """
-    before = axes_at_validation(record) if validated_with is msgspec.UNSET else validated_with
-    if not results or same_axes(before, checkpoint_axes):
+    before = axes_at_validation(record) if validated_with is msgspec.UNSET and record is not None else validated_with
+    if before is msgspec.UNSET or not results or same_axes(before, checkpoint_axes):
         return []
     return [
         Finding(
