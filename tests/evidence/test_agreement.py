@@ -4,6 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nnguard.evidence.agreement import (
     HARM,
@@ -95,6 +97,33 @@ def test_without_a_reference_agreement_shows_safety_and_never_harm():
     assert judge_flip((0,), cases([0.90, 0.92, 0.91, 0.93, 0.94])) == "unsettled"
     assert judge_flip((0,), cases([0.99, 0.98, 0.2, 0.99, 0.99])) == "unsettled"
     assert judge_flip((0,), cases([None, None])) == "unsettled"
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=1, max_size=12))
+def test_no_agreement_whatever_condemns_a_flip_without_a_reference(agreement):
+    assert judge_flip((0,), cases(agreement)) != "harmful"
+    assert judge_tta(cases(agreement)) == "unsettled"
+
+
+def always_mirrored(labels):
+    """A network that was always shown its images mirrored, as measured (docs/fliptest.md): what it answers to a
+    mirrored image, turned back, is right, and has nothing in common with its plain answer."""
+    plain, flipped, tta = ([value] * 8 for value in (0.02, 0.98, 0.43))
+    return cases([0.03] * 8, **({"flipped": flipped, "plain": plain, "tta": tta} if labels else {}))
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_network_that_was_always_shown_mirrored_images_is_not_condemned_for_disagreeing(labels):
+    assert judge_flip((0,), always_mirrored(labels)) == "unsettled"
+    assert judge_tta(always_mirrored(labels)) == "unsettled"
+    if labels:
+        assert gain_of_tta(always_mirrored(labels)).mean == pytest.approx(0.41)
+
+
+def test_its_twin_that_loses_by_as_little_agreement_is_condemned_by_its_labels_alone():
+    lost = {"flipped": [0.02] * 8, "plain": [0.98] * 8, "tta": [0.43] * 8}
+    assert judge_flip((0,), cases([0.03] * 8, **lost)) == judge_tta(cases([0.03] * 8, **lost)) == "harmful"
+    assert judge_flip((0,), cases([0.03] * 8)) == "unsettled"
 
 
 def test_what_agrees_at_a_loses_no_more_than_one_minus_a_against_references_of_its_size():
