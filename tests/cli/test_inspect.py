@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -283,3 +284,18 @@ def test_an_exported_zip_behind_a_url_shows_its_checkpoints(nnguard, trapped, me
     assert (done.status, data["kind"]) == (1, "exported zip")
     assert [finding["code"] for finding in data["findings"]] == ["NNG101"]
     assert data["checkpoints"][0]["path"].startswith("memory://inspected/model.zip!")
+
+
+@pytest.mark.parametrize("columns", ["50", "80"])
+def test_rows_that_are_too_long_go_on_below_their_own_text(nnguard, sound, monkeypatch, columns):
+    monkeypatch.chdir(sound)
+    path = save_checkpoint(Path("a.pth"), record=make_record(state="unknown"))
+    for target in (path, "fold_0/checkpoint_final.pth"):
+        monkeypatch.delenv("COLUMNS", raising=False)
+        whole = nnguard("inspect", target).out
+        monkeypatch.setenv("COLUMNS", columns)
+        out = nnguard("inspect", target).out
+        rows = out[: out.index("NNG108")] if "NNG108" in out else out
+        assert max(map(len, rows.splitlines())) <= int(columns)
+        assert rows.split() == whole.split()[: len(rows.split())]
+    assert "\n" + " " * 16 in out

@@ -171,8 +171,8 @@ def test_paragraphs_keep_to_the_width_and_a_remedy_is_not_broken(width):
 
 @pytest.mark.parametrize("width", range(40, 100))
 def test_a_rate_stays_with_its_sign(width):
-    finding = Finding("NNG101", "x", "Seen " + ", ".join(f"axis {rate % 3} {rate} %" for rate in range(40)) + ".")
+    finding = Finding("NNG101", "x", "Seen " + ", ".join(f"axis {rate % 3} {rate} % {rate} MB" for rate in range(40)))
     lines = finding_text(finding, width=width).splitlines()
-    assert not [line for line in lines if line.lstrip().startswith("%")]
+    assert not [line for line in lines if line.lstrip().startswith(("%", "MB"))]
     assert "\x00" not in "".join(lines)
     assert "\xa0" not in "".join(lines)

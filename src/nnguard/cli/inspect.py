@@ -34,7 +34,7 @@ from ..models.predicting import (
 )
 from ..record import FILE_NAME, Record
 from ..report.escape import escaped
-from ..report.text import axes_words, flip_line, pipeline_lines, safe_words, validation_words
+from ..report.text import axes_words, flip_line, pipeline_lines, safe_words, validation_words, wrapped
 from ..rules.subjects import Measurement
 from ..rules.verdicts import measurement_in
 from ..rules.wording import GRADES, percent
@@ -53,6 +53,8 @@ from .paths import LOCAL_PATH, PATH_OR_URL
 
 #: The pipeline's names for people; ``--format json`` has all of it.
 PIPELINE_LINES = 6
+#: As wide as "  test time     ".
+LABELS = 16
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,16 +218,28 @@ def as_text(subject: Subject) -> Iterator[str]:
     yield f"{escaped(subject.path)}: {subject.kind}"
     for fold in subject.folds:
         yield ""
-        yield from fold_lines(fold, named=len(subject.folds) > 1 or subject.kind != "checkpoint")
+        yield from fitted(fold_lines(fold, named=len(subject.folds) > 1 or subject.kind != "checkpoint"))
     if subject.record is not None:
         yield ""
-        yield from record_lines(subject.record)
+        yield from fitted(record_lines(subject.record))
     if subject.findings:
         yield ""
         yield findings_for_people(subject.findings)
     elif subject.folds and not subject.errors:
         yield ""
         yield "no findings"
+
+
+def fitted(lines: Iterator[str]) -> Iterator[str]:
+    """Rows that are too long for here go on below their own text; a path on a line of its own stays whole."""
+    width = width_here()
+    for line in lines:
+        if len(line) <= width or not line.startswith("  "):
+            yield line
+        elif line[2] == " ":
+            yield from wrapped(line.lstrip(), width, "    ", "      ")
+        else:
+            yield from wrapped(line[LABELS:], width, line[:LABELS], " " * LABELS)
 
 
 def fold_lines(fold: Fold, named: bool) -> Iterator[str]:

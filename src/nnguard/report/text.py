@@ -24,8 +24,8 @@ BLOCK_WIDTH = 79
 #: A described tree has a dozen levels; a record from elsewhere may claim a thousand.
 DEEPEST = 60
 
-#: A share stays with its sign. Whatever is printed was escaped, so that no text holds this character.
-_RATE, _KEPT_TOGETHER = re.compile(r"(?<=\d) %"), "\x00%"
+#: "25 %" and "62 MB" stay whole. Whatever is printed was escaped, so that no text holds this character.
+_INSIDE_A_FIGURE, _KEPT = re.compile(r"(?<=\d) (?=%|[kMG]B\b)"), "\x00"
 
 #: The word of ``--fail-level`` and of JSON, and what it asks of the reader.
 SEVERITY_WORDS = {"harmful": "harmful", "advisory": "advisory: worth a look", "note": "note: for your information"}
@@ -41,7 +41,7 @@ def finding_text(finding: Finding, policy: Policy | None = None, width: int = WI
         width: of the paragraphs. What is to be pasted is never broken.
     """
     head = f"{finding.code} {finding.name} ({SEVERITY_WORDS[finding.severity]}): {escaped(finding.subject)}"
-    lines = [head, *_wrapped(escaped(finding.message), width, "  ", "  ")]
+    lines = [head, *wrapped(escaped(finding.message), width, "  ", "  ")]
     lines += _labelled("Seen", finding.seen, width)
     lines += _labelled("Effect", finding.effect, width)
     remedy = [line for line in escaped_lines(finding.remedy).split("\n") if not _is_so_already(line, policy)]
@@ -134,7 +134,7 @@ def pipeline_lines(transforms: object, limit: int, width: int = WIDTH) -> list[s
     names = list(_leaves(transforms))
     if not names:
         return []
-    lines = _wrapped("pipeline: " + ", ".join(names), width, "", "  ")
+    lines = wrapped("pipeline: " + ", ".join(names), width, "", "  ")
     return lines if len(lines) <= limit else [*lines[: limit - 1], f"  ... {len(names)} transforms in all"]
 
 
@@ -157,17 +157,22 @@ def _leaves(node: object, probability: float = 1.0, depth: int = 0) -> Iterator[
 
 
 def _labelled(label: str, text: str, width: int) -> list[str]:
-    return _wrapped(f"{label}: {escaped(text)}", width, "  ", "    ") if text else []
+    return wrapped(f"{label}: {escaped(text)}", width, "  ", "    ") if text else []
 
 
-def _wrapped(text: str, width: int, first: str, others: str) -> list[str]:
-    """Paths are not broken, for somebody greps them; nor is "25 %"."""
+def wrapped(text: str, width: int, first: str, others: str) -> list[str]:
+    """Paths are not broken, for somebody greps them; nor is "25 %".
+
+    Args:
+        text: escaped.
+        first, others: what begins the first line, and each further one.
+    """
     lines = wrap(
-        _RATE.sub(_KEPT_TOGETHER, text),
+        _INSIDE_A_FIGURE.sub(_KEPT, text),
         width,
         initial_indent=first,
         subsequent_indent=others,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return [line.replace("\x00", " ") for line in lines]
+    return [line.replace(_KEPT, " ") for line in lines]
