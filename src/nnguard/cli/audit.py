@@ -14,10 +14,17 @@ import click
 
 from ..errors import CheckpointError
 from ..models.auditing import Audited, audit_folder
-from ..models.folder import CHECKPOINT_NAME
 from ..models.trees import find_models, listed_models
 from ..report.escape import escaped
-from .output import exit_status, fail_level_option, format_option, not_ignored, print_findings, written_to
+from .output import (
+    checkpoint_option,
+    exit_status,
+    fail_level_option,
+    format_option,
+    not_ignored,
+    print_findings,
+    written_to,
+)
 from .paths import LOCAL_PATH
 
 if TYPE_CHECKING:
@@ -40,14 +47,7 @@ AT_ONCE = 8
     metavar="FILE",
     help="Model folders or exported zips one a line, instead of ROOT; - for stdin.",
 )
-@click.option(
-    "-chk",
-    "checkpoint_name",
-    type=LOCAL_PATH,
-    default=CHECKPOINT_NAME,
-    show_default=True,
-    help="Checkpoint in each fold.",
-)
+@checkpoint_option
 @click.option("--disable_tta", is_flag=True, help="As for nnUNetv2_predict: without test-time mirroring.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes. Default: the processors that this one may use.")
 @click.option(

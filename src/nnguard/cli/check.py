@@ -7,11 +7,12 @@ import click
 from ..errors import CheckpointError
 from ..findings import Finding
 from ..models.checking import judge, open_models
-from ..models.folder import CHECKPOINT_NAME, Model
+from ..models.folder import Model
 from ..models.versions import versions_here
 from ..report.escape import escaped
 from .output import (
     FoldsCommand,
+    checkpoint_option,
     exit_status,
     fail_level_option,
     findings_for_people,
@@ -20,20 +21,13 @@ from .output import (
     not_ignored,
     print_findings,
 )
-from .paths import LOCAL_PATH, PATH_OR_URL
+from .paths import PATH_OR_URL
 
 
 @click.command(name="check", cls=FoldsCommand)
 @click.argument("model_folder", type=PATH_OR_URL)
 @folds_option
-@click.option(
-    "-chk",
-    "checkpoint_name",
-    type=LOCAL_PATH,
-    default=CHECKPOINT_NAME,
-    show_default=True,
-    help="Checkpoint in each fold.",
-)
+@checkpoint_option
 @click.option("--disable_tta", is_flag=True, help="As for nnUNetv2_predict: without test-time mirroring.")
 @format_option("github", "sarif")
 @fail_level_option

@@ -12,11 +12,11 @@ import click
 from ..errors import CheckpointError
 from ..models.comparing import ORDERS, Comparison, Run, compare
 from ..models.differing import ABSENT, Change
-from ..models.folder import CHECKPOINT_NAME, FOLD_FOLDER
+from ..models.folder import FOLD_FOLDER
 from ..models.trees import find_models
 from ..report.escape import escaped
 from . import CLEAN, FAILED
-from .output import format_option, print_json, written_to
+from .output import checkpoint_option, format_option, print_json, written_to
 from .paths import LOCAL_PATH
 
 
@@ -26,14 +26,7 @@ from .paths import LOCAL_PATH
 @click.option(
     "--sort", "order", type=click.Choice(ORDERS), default=ORDERS[0], show_default=True, help="What rows are sorted by."
 )
-@click.option(
-    "-chk",
-    "checkpoint_name",
-    type=LOCAL_PATH,
-    default=CHECKPOINT_NAME,
-    show_default=True,
-    help="Checkpoint in each fold.",
-)
+@checkpoint_option
 @click.option("-o", "--output", type=LOCAL_PATH, metavar="FILE", help="Write there instead of stdout.")
 @format_option("csv", "html")
 def command(

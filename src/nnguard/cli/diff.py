@@ -11,11 +11,11 @@ import msgspec
 
 from ..errors import CheckpointError
 from ..models.differing import ABSENT, Change, differences, unchanged
-from ..models.folder import CHECKPOINT_NAME, Fold, open_fold, open_model, read_bounded
+from ..models.folder import Fold, open_fold, open_model, read_bounded
 from ..record import Record
 from ..report.escape import escaped
 from . import CLEAN, FOUND
-from .output import format_option, print_json
+from .output import checkpoint_option, format_option, print_json
 from .paths import LOCAL_PATH
 
 #: A changed value that is longer is cut in text; JSON has all of it.
@@ -25,14 +25,7 @@ LONGEST_VALUE = 120
 @click.command(name="diff")
 @click.argument("first", metavar="A", type=LOCAL_PATH)
 @click.argument("second", metavar="B", type=LOCAL_PATH)
-@click.option(
-    "-chk",
-    "checkpoint_name",
-    type=LOCAL_PATH,
-    default=CHECKPOINT_NAME,
-    show_default=True,
-    help="Checkpoint in each fold.",
-)
+@checkpoint_option
 @click.option("--all", "everything", is_flag=True, help="Also show what is the same.")
 @format_option()
 def command(first: str, second: str, checkpoint_name: str, everything: bool, output_format: str) -> int:

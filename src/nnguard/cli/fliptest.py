@@ -11,13 +11,13 @@ import click
 
 from ..axes import name_axis, normalise, problem_with, written
 from ..errors import CheckpointError, NNGuardError
-from ..models.folder import CHECKPOINT_NAME, FLIPTEST_FILE, Model, open_model
+from ..models.folder import FLIPTEST_FILE, Model, open_model
 from ..models.repairing import replace_text
 from ..report.escape import escaped
 from ..rules.measured import FEWEST_CASES
 from ..rules.remedies import quote
 from . import CLEAN, FOUND
-from .output import FoldsCommand, folds_option, format_option, print_json
+from .output import FoldsCommand, checkpoint_option, folds_option, format_option, print_json
 from .paths import LOCAL_PATH
 from .streams import prints_to_stderr
 
@@ -36,14 +36,7 @@ from .streams import prints_to_stderr
 )
 @folds_option
 @click.option("-n", "number", type=click.IntRange(min=1), default=8, show_default=True, help="How many cases.")
-@click.option(
-    "-chk",
-    "checkpoint_name",
-    type=LOCAL_PATH,
-    default=CHECKPOINT_NAME,
-    show_default=True,
-    help="The checkpoint's name.",
-)
+@checkpoint_option
 @click.option("-device", "device", type=click.Choice(["cuda", "cpu", "mps"]), default="cuda", show_default=True)
 @click.option("-o", "target", type=LOCAL_PATH, help=f"Write the JSON here too; {FLIPTEST_FILE} where this is a folder.")
 @click.option("--picture", type=LOCAL_PATH, help="Write a PNG here: a bar a flip, and one case with every answer.")

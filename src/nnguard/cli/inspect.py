@@ -14,7 +14,6 @@ from ..errors import CheckpointError
 from ..findings import Finding, worst_first
 from ..models.belonging import weights_belong
 from ..models.folder import (
-    CHECKPOINT_NAME,
     FOLD_FOLDER,
     LONGEST_FILE,
     Fold,
@@ -40,6 +39,7 @@ from ..rules.verdicts import measurement_in
 from ..rules.wording import GRADES, percent
 from .output import (
     FoldsCommand,
+    checkpoint_option,
     exit_status,
     fail_level_option,
     findings_for_people,
@@ -49,7 +49,7 @@ from .output import (
     print_json,
     width_here,
 )
-from .paths import LOCAL_PATH, PATH_OR_URL
+from .paths import PATH_OR_URL
 
 #: The pipeline's names for people; ``--format json`` has all of it.
 PIPELINE_LINES = 6
@@ -71,14 +71,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 @click.command(name="inspect", cls=FoldsCommand)
 @click.argument("path", type=PATH_OR_URL)
 @folds_option
-@click.option(
-    "-chk",
-    "checkpoint_name",
-    type=LOCAL_PATH,
-    default=CHECKPOINT_NAME,
-    show_default=True,
-    help="Checkpoint in each fold.",
-)
+@checkpoint_option
 @format_option()
 @fail_level_option
 def command(path: str, folds: tuple[str, ...], checkpoint_name: str, output_format: str, fail_level: str) -> int:

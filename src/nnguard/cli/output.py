@@ -13,8 +13,10 @@ import click
 
 from ..errors import CheckpointError
 from ..findings import HARMFUL, SEVERITIES, Finding, at_least
+from ..models.folder import CHECKPOINT_NAME
 from ..policy import ENVIRONMENT_VARIABLE, IGNORE, Policy
 from . import CLEAN, FAILED, FOUND
+from .paths import LOCAL_PATH
 
 
 def format_option(*more: str) -> Callable[[Any], Any]:
@@ -36,6 +38,19 @@ fail_level_option = click.option(
     show_default=True,
     help="The least severity that makes the exit status 1.",
 )
+
+
+def checkpoint_option(function: Any) -> Any:
+    """``-chk``, as nnU-Net spells it."""
+    return click.option(
+        "-chk",
+        "checkpoint_name",
+        type=LOCAL_PATH,
+        metavar="NAME",
+        default=CHECKPOINT_NAME,
+        show_default=True,
+        help="Checkpoint in each fold.",
+    )(function)
 
 
 def folds_option(function: Any) -> Any:

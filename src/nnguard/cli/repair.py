@@ -28,7 +28,11 @@ from .paths import LOCAL_PATH
 @click.argument("path", type=LOCAL_PATH)
 @folds_option
 @click.option(
-    "-chk", "checkpoint_name", type=LOCAL_PATH, help="Only this checkpoint of each fold. Default: all of them."
+    "-chk",
+    "checkpoint_name",
+    type=LOCAL_PATH,
+    metavar="NAME",
+    help="Only this checkpoint of each fold. Default: all of them.",
 )
 @click.option(
     "--from-fliptest",
