@@ -113,6 +113,23 @@ def trainer_on(
             shut_down(made)
 
 
+def validating_predictor(trainer: Any) -> Any:
+    """The predictor that nnU-Net's own validation builds, for validations of a test's own: without processes."""
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(device=trainer.device, allow_tqdm=False)
+    predictor.manual_initialization(
+        trainer.network,
+        trainer.plans_manager,
+        trainer.configuration_manager,
+        None,
+        trainer.dataset_json,
+        type(trainer).__name__,
+        trainer.inference_allowed_mirroring_axes,
+    )
+    return predictor
+
+
 def shut_down(trainer: Any) -> None:
     """Ends the loaders' workers, where there are any."""
     for loader in (trainer.dataloader_train, trainer.dataloader_val):

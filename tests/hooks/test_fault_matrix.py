@@ -11,6 +11,7 @@ import torch
 
 import nnguard
 from nnguard.hooks import patching
+from trainers import validating_predictor
 
 IMAGE = np.random.default_rng(1).normal(size=(1, 1, 64, 64)).astype(np.float32)
 PROPERTIES = {"spacing": (999.0, 1.0, 1.0)}
@@ -45,7 +46,6 @@ FAULTS = (ValueError, RecursionError, MemoryError)
 def own(base):
     """nnU-Net's trainer, seeded, its blur's method pinned, with a validation of its own as many have."""
     from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.run import load_pretrained_weights, run_training  # noqa: F401 - to be patched when the guard is armed
 
     class nnUNetTrainer(base):
@@ -60,16 +60,7 @@ def own(base):
 
         def perform_actual_validation(self):
             self.set_deep_supervision_enabled(False)
-            predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
-            predictor.manual_initialization(
-                self.network,
-                self.plans_manager,
-                self.configuration_manager,
-                None,
-                self.dataset_json,
-                type(self).__name__,
-                self.inference_allowed_mirroring_axes,
-            )
+            predictor = validating_predictor(self)
             self.validated = predictor.predict_sliding_window_return_logits(torch.from_numpy(IMAGE))
             self.set_deep_supervision_enabled(True)
 

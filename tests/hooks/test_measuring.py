@@ -18,6 +18,7 @@ from nnguard.hooks import measuring, trainer
 from nnguard.models.belonging import weights_belong
 from nnguard.models.folder import open_fold
 from nnguard.record import MeasuredDice, MeasuredValidation, Record, RecordCopy
+from trainers import validating_predictor
 
 ENTRY = MeasuredValidation(
     by="NNGUARD_FLIPTEST=2, nnguard 0.1.0",
@@ -48,23 +49,11 @@ def own_validation(base, builds_a_predictor=True, fails=None):
         def perform_actual_validation(self, save_probabilities=False):
             from nnunetv2.evaluation.evaluate_predictions import compute_metrics, save_summary_json
             from nnunetv2.inference.export_prediction import export_prediction_from_logits
-            from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
             from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 
             self.set_deep_supervision_enabled(False)
             self.network.eval()
-            predictor = None
-            if builds_a_predictor:
-                predictor = nnUNetPredictor(device=self.device, allow_tqdm=False)
-                predictor.manual_initialization(
-                    self.network,
-                    self.plans_manager,
-                    self.configuration_manager,
-                    None,
-                    self.dataset_json,
-                    type(self).__name__,
-                    self.inference_allowed_mirroring_axes,
-                )
+            predictor = validating_predictor(self) if builds_a_predictor else None
             target = Path(self.output_folder) / "validation"
             target.mkdir(exist_ok=True)
             references = Path(self.preprocessed_dataset_folder_base) / "gt_segmentations"

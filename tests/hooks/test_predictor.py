@@ -66,14 +66,19 @@ def network_of(made):
     )
 
 
-def manual(made, folder, parameters):
-    """``manual_initialization`` with weights loaded by hand."""
+def manual(made, folder, *, parameters, in_network=False):
+    """``manual_initialization`` with weights loaded by hand: as a list of parameters, in the network, or both."""
     donor = load_by_hand(copy.copy(made), folder)
+    if in_network:
+        donor.network.load_state_dict(donor.list_of_parameters[0])
+    if not parameters:
+        donor.list_of_parameters = None
+        gc.collect()
     made.manual_initialization(
         donor.network,
         donor.plans_manager,
         donor.configuration_manager,
-        donor.list_of_parameters if parameters else None,
+        donor.list_of_parameters,
         donor.dataset_json,
         donor.trainer_name,
         donor.allowed_mirroring_axes,
@@ -245,38 +250,9 @@ def test_weights_loaded_by_hand_find_their_record(guard, new_predictor, model_fo
 
 def test_weights_loaded_into_a_network_by_hand_find_their_record(guard, new_predictor, model_folders):
     guard("strict")
-    made = new_predictor()
-    donor = load_by_hand(new_predictor(), model_folders["unmirrored"])
-    donor.network.load_state_dict(donor.list_of_parameters[0])
-    donor.list_of_parameters = None
-    gc.collect()
     with pytest.raises(MirroringError) as raised:
-        made.manual_initialization(
-            donor.network,
-            donor.plans_manager,
-            donor.configuration_manager,
-            None,
-            donor.dataset_json,
-            donor.trainer_name,
-            donor.allowed_mirroring_axes,
-        )
+        manual(new_predictor(), model_folders["unmirrored"], parameters=False, in_network=True)
     assert [finding.code for finding in raised.value.findings] == ["NNG101"]
-
-
-def without_list(made, folder, parameters):
-    """``made`` with its network alone, as ``manual_initialization`` takes one that somebody built."""
-    donor = load_by_hand(copy.copy(made), folder)
-    donor.network.load_state_dict(donor.list_of_parameters[0])
-    made.manual_initialization(
-        donor.network,
-        donor.plans_manager,
-        donor.configuration_manager,
-        donor.list_of_parameters if parameters else None,
-        donor.dataset_json,
-        donor.trainer_name,
-        donor.allowed_mirroring_axes,
-    )
-    return made
 
 
 def windowed(made):
@@ -292,7 +268,7 @@ def test_other_weights_loaded_into_a_judged_predictors_network_are_judged(
     import torch
 
     guard("strict")
-    made = without_list(new_predictor(), model_folders["sound"], parameters)
+    made = manual(new_predictor(), model_folders["sound"], parameters=parameters, in_network=True)
     windowed(made)
     assert told.codes == []
     other = torch.load(model_folders["unmirrored"] / "fold_0" / CHECKPOINT, weights_only=False)["network_weights"]
@@ -306,7 +282,7 @@ def test_weights_of_nobody_in_a_judged_predictors_network_are_unverified(guard, 
     import torch
 
     guard("strict")
-    made = without_list(new_predictor(), model_folders["sound"], False)
+    made = manual(new_predictor(), model_folders["sound"], parameters=False, in_network=True)
     with torch.no_grad():
         for parameter in made.network.parameters():
             parameter.add_(0.25)
@@ -318,7 +294,7 @@ def test_weights_that_the_list_is_loaded_over_are_not_judged(guard, new_predicto
     import torch
 
     guard("strict")
-    made = without_list(new_predictor(), model_folders["sound"], True)
+    made = manual(new_predictor(), model_folders["sound"], parameters=True, in_network=True)
     other = torch.load(model_folders["unmirrored"] / "fold_0" / CHECKPOINT, weights_only=False)["network_weights"]
     made.network.load_state_dict(other)
     predicted(made)
@@ -636,18 +612,8 @@ def test_a_validation_that_failed_lends_its_record_to_no_other_weights(
     made.on_train_start()
     with pytest.raises(OSError, match="disk is full"):
         made.perform_actual_validation()
-    donor = load_by_hand(new_predictor(), model_folders["unmirrored"])
-    donor.network.load_state_dict(donor.list_of_parameters[0])
     with pytest.raises(MirroringError):
-        new_predictor().manual_initialization(
-            donor.network,
-            donor.plans_manager,
-            donor.configuration_manager,
-            None,
-            donor.dataset_json,
-            donor.trainer_name,
-            donor.allowed_mirroring_axes,
-        )
+        manual(new_predictor(), model_folders["unmirrored"], parameters=False, in_network=True)
 
 
 def test_a_copied_predictor_is_judged_by_the_weights_it_holds(guard, new_predictor, model_folders, told):
