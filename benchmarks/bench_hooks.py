@@ -19,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import fliptests
 import nnguard
 import trainers
 
@@ -96,11 +97,14 @@ def main() -> int:
 
         starts = in_turns({"off": start, "warn": start})
         in_start = [inside_hooks(start) for _ in range(ROUNDS)]
+        model = Path(trainer.output_folder_base)
+        fliptests.written(model, fliptests.document(model, (0, 1), folds=(0,), checkpoint_name=files["warn"].name))
+        in_tested = [inside_hooks(start) for _ in range(ROUNDS)]
         per_patch = patch_cost(nnUNetPredictor, predictor)
     size = {mode: path.stat().st_size for mode, path in files.items()}
     shares = {
         name: statistics.median(spent / whole for spent, whole in pairs)
-        for name, pairs in (("save", in_save), ("start", in_start))
+        for name, pairs in (("save", in_save), ("start", in_start), ("tested", in_tested))
     }
     more = size["warn"] - size["off"]
     print(f"{'checkpoint of ' + str(size['off'] >> 20) + ' MB':<44} {'measured':>22} {'budget':>14}")
@@ -117,6 +121,12 @@ def main() -> int:
             f"{shares['start']:.2%}",
             f"{BUDGET_START:.0%}",
             shares["start"] <= BUDGET_START,
+        ),
+        row(
+            "the same with a fliptest in the model folder",
+            f"{shares['tested']:.2%}",
+            f"{BUDGET_START:.0%}",
+            shares["tested"] <= BUDGET_START,
         ),
         row("each patch, microseconds", f"{per_patch:.2f}", f"{BUDGET_PATCH:.0f}", per_patch <= BUDGET_PATCH),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 from nnguard.evidence.agreement import CaseScores
 from nnguard.flips import flips_of
 from nnguard.models.fliptested import document_of
-from nnguard.models.folder import FLIPTEST_FILE, open_model
+from nnguard.models.folder import CHECKPOINT_NAME, FLIPTEST_FILE, open_model
 
 
 def document(
@@ -20,6 +20,7 @@ def document(
     labels: bool = True,
     folds: tuple[int | str, ...] | None = None,
     dims: int = 2,
+    checkpoint_name: str = CHECKPOINT_NAME,
     **changes: Any,
 ) -> dict[str, Any]:
     """What a fliptest says of a model whose network reads flips along ``read`` alone; ``changes`` replace keys."""
@@ -29,7 +30,7 @@ def document(
         by_label = {flip: {1: dice, 2: dice - 0.001 * case} for flip, dice in flips.items()}
         references = {"flipped": by_label, "plain": {1: 0.97, 2: 0.97}, "tta": {1: 0.5, 2: 0.5}} if labels else {}
         scores.append(CaseScores(name=f"case_{case}", agreement=by_label, **references))
-    made = document_of(open_model(model, folds), dims, (0, 1), (0, 1), scores, [])
+    made = document_of(open_model(model, folds, checkpoint_name), dims, (0, 1), (0, 1), scores, [])
     return {**json.loads(json.dumps(made)), **changes}
 
 
