@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from checkpoint.test_splicing import AXES, RECORD, saved, trained
-from checkpoints import make_record
+from checkpoints import make_record, save_model
 from nnguard.checkpoint import read_checkpoint, splice
 from nnguard.errors import CheckpointError
 from nnguard.record import Record
@@ -165,3 +165,25 @@ def test_the_copy_of_the_record_is_whole_whoever_reads_it(second, tmp_path):
     assert read > 100
     assert Record.from_json(path.read_bytes()) in records
     assert [item.name for item in tmp_path.iterdir()] == ["nnguard.json"]
+
+
+def test_two_commands_leave_one_repaired_model_and_its_original(tmp_path):
+    command = [sys.executable, "-c", "import sys; from nnguard.cli import main; sys.exit(main())", "repair"]
+    for number in range(2):
+        folder = save_model(tmp_path / str(number) / "Dataset002/model", (0,), record=make_record(mirrored=()))
+        path, copy = (folder / "fold_0" / name for name in ("checkpoint_final.pth", "nnguard.json"))
+        copy.write_text(make_record(mirrored=()).to_json())
+        original = path.read_bytes()
+        both = [
+            subprocess.Popen([*command, folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        told = [process.communicate() for process in both]
+        status = sorted(process.returncode for process in both)
+        assert status in ([0, 0], [0, 2]), told
+        for process, (_, err) in zip(both, told, strict=True):
+            assert len(err.splitlines()) == (process.returncode == 2), err
+        assert read_checkpoint(path).declared_axes is None
+        assert path.with_name(path.name + ".before-nnguard").read_bytes() == original
+        assert Record.from_json(copy.read_bytes()).axes.effective is None
+        assert len(list(path.parent.iterdir())) == 3
