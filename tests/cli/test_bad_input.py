@@ -183,3 +183,13 @@ def test_a_folder_with_the_name_of_a_url_is_a_folder(nnguard, sound, monkeypatch
     sound.rename(sound.parent / "s3:/model")
     monkeypatch.chdir(sound.parent)
     assert nnguard("check", "s3://model").status == 0
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "[]", "{", "\x00", '{"schema": 99}'])
+def test_json_that_is_no_record_is_said_to_be_none(nnguard, tmp_path, text):
+    path = tmp_path / "plans.json"
+    path.write_text(text)
+    for command in (["inspect", path], ["diff", path, path]):
+        done = nnguard(*command)
+        assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
+        assert "plans.json: no record, as nnguard.json holds one" in done.err

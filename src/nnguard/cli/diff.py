@@ -11,8 +11,7 @@ import msgspec
 
 from ..errors import CheckpointError
 from ..models.differing import ABSENT, Change, differences, unchanged
-from ..models.folder import Fold, open_fold, open_model, read_bounded
-from ..record import Record
+from ..models.folder import Fold, open_fold, open_model, read_record_file
 from ..report.escape import escaped
 from . import CLEAN, FOUND
 from .output import checkpoint_option, format_option, print_json
@@ -87,7 +86,7 @@ def settings_of(path: Path, checkpoint_name: str) -> dict[str, Any]:
         folds = {f"fold_{fold.fold}": _of_checkpoint(fold) for fold in model.folds}
         return {"plans.json": model.plans, "dataset.json": model.dataset, **folds}
     if path.suffix == ".json":
-        return {"record": msgspec.to_builtins(_record_in(path))}
+        return {"record": msgspec.to_builtins(read_record_file(path))}
     fold = open_fold(path)
     if fold.checkpoint is None:
         raise CheckpointError(fold.error or f"{path}: cannot be read")
@@ -108,16 +107,6 @@ def _of_checkpoint(fold: Fold) -> dict[str, Any]:
         "record": msgspec.to_builtins(fold.record) if fold.record else ABSENT,
         "weaker evidence": weaker.sentence if weaker else ABSENT,
     }
-
-
-def _record_in(path: Path) -> Record:
-    text = read_bounded(path)
-    if text is None:
-        raise CheckpointError(f"{path}: {'cannot be read' if path.exists() else 'does not exist'}")
-    try:
-        return Record.from_json(text)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
 
 
 def _as_data(change: Change) -> dict[str, Any]:

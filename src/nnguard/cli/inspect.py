@@ -15,13 +15,12 @@ from ..findings import Finding, worst_first
 from ..models.belonging import weights_belong
 from ..models.folder import (
     FOLD_FOLDER,
-    LONGEST_FILE,
     Fold,
     open_exported,
     open_fold,
     open_model,
-    read_bounded,
     read_fold,
+    read_record_file,
 )
 from ..models.predicting import (
     configuration_of,
@@ -108,7 +107,7 @@ def look_at(path: str, folds: tuple[str, ...] | None, checkpoint_name: str) -> S
     if local.is_dir():
         return _folder(local, folds, checkpoint_name)
     if local.suffix == ".json" and local.is_file():
-        return Subject(path=path, kind="record", record=_record_file(local))
+        return Subject(path=path, kind="record", record=read_record_file(local))
     if local.suffix == ".zip" and local.is_file() and (members := open_exported(local)):
         return _lone_checkpoints(path, "exported zip", tuple(members))
     return _lone_checkpoints(path, "checkpoint", (open_fold(local),))
@@ -140,16 +139,6 @@ def _lone_checkpoints(path: str, kind: str, folds: tuple[Fold, ...]) -> Subject:
     findings = [finding for fold in folds if fold.checkpoint for finding in judge_alone(fold)]
     errors = tuple(fold.error for fold in folds if fold.error)
     return Subject(path=path, kind=kind, folds=folds, findings=not_ignored(worst_first(findings)), errors=errors)
-
-
-def _record_file(path: Path) -> Record:
-    text = read_bounded(path)
-    if text is None:
-        raise CheckpointError(f"{path}: cannot be read, or is longer than {LONGEST_FILE >> 20} MiB")
-    try:
-        return Record.from_json(text)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
 
 
 # ---------------------------------------------------------------- JSON

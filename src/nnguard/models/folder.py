@@ -288,6 +288,22 @@ def json_object(text: bytes, path: str, problems: list[str]) -> dict[str, Any] |
         return None
 
 
+def read_record_file(path: Path) -> Record:
+    """The record in an ``nnguard.json``.
+
+    Raises:
+        CheckpointError: it is not there, cannot be read, or holds something else.
+    """
+    text = read_bounded(path)
+    if text is None:
+        why = f"cannot be read, or is longer than {LONGEST_FILE >> 20} MiB" if path.exists() else "does not exist"
+        raise CheckpointError(f"{path}: {why}")
+    try:
+        return Record.from_json(text)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: no record, as nnguard.json holds one: {error}") from None
+
+
 def read_bounded(path: Path, longest: int = LONGEST_FILE) -> bytes | None:
     """The bytes of an ordinary file of bearable size; ``None`` for anything else."""
     try:

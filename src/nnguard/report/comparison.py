@@ -76,7 +76,9 @@ def print_comparison(console: Console, document: Mapping[str, Any]) -> None:
     from rich.text import Text
 
     for number, (baseline, rows) in enumerate(groups(document)):
-        console.print(Text(("\n" if number else "") + heading(baseline)), overflow="fold")
+        if number:
+            console.print()
+        print_indented(console, heading(baseline), "")
         console.print()
         labels = labels_in(rows)
         if console.width >= TABLE_WIDTH:

@@ -67,12 +67,12 @@ def print_rows(console: Console, rows: Iterable[Row], facts: Sequence[str] = ())
             print_indented(console, line)
 
 
-def print_indented(console: Console, line: str) -> None:
+def print_indented(console: Console, line: str, indent: str = INDENT) -> None:
     """A line below the one that it belongs to; what does not fit goes on below, as far in."""
     from textwrap import wrap
 
-    for piece in wrap(escaped(line), max(console.width - len(INDENT), SHORTEST_PIECE), break_on_hyphens=False):
-        console.print(_text(INDENT + piece), overflow="fold")
+    for piece in wrap(escaped(line), max(console.width - len(indent), SHORTEST_PIECE), break_on_hyphens=False):
+        console.print(_text(indent + piece), overflow="fold")
 
 
 def summary_line(rows: Iterable[Row]) -> str:
