@@ -44,6 +44,12 @@ def test_what_was_measured_mends_a_model_that_nobody_observed(model, tmp_path):
     assert audited.status == 1
     assert "NNG116" in {finding["code"] for finding in json.loads(audited.output)["findings"]}
 
+    options = ["-i", images, "-o", str(tmp_path / "refused"), "-f", "0", "-device", "cpu"]
+    refused = site.run("nnUNetv2_predict_from_modelfolder", "-m", str(folder), *options, mode="strict")
+    assert (refused.count("NNG116"), refused.count("NNG108"), refused.interpreters) == (1, 0, 1), refused.output
+    assert "MirroringError" in refused.output
+    assert not list((tmp_path / "refused").glob("*"))
+
     def predicted(name):
         target = tmp_path / name
         command = ["-m", str(folder), "-i", images, "-o", str(target), "-f", "0", "-device", "cpu"]

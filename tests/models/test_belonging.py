@@ -169,7 +169,7 @@ def test_an_earlier_checkpoint_of_one_augmentation_throughout_gets_the_record_as
     keep(trap, written_at="2025-01-02T03:04:09Z", measured={"fliptest": {"cases": 8}}, axes=axes)
     record = open_fold(trap).record
     assert record.written_at == "2025-01-02T03:04:05Z"
-    assert (record.measured, record.axes.effective) == (None, [0, 1])
+    assert (record.measured, record.segments, record.axes.effective) == (None, [], [0, 1])
     assert found(trap)["NNG101"].severity == "harmful"
 
 

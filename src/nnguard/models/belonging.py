@@ -83,7 +83,8 @@ def _as_saved_with(saved: SavedWeights, copy: RecordCopy, text: bytes) -> str:
     fields = {key: value for key, value in msgspec.json.decode(text).items() if key != "weights"}
     if saved.written_at != copy.written_at:
         fields["written_at"] = saved.written_at
-        fields.pop("measured", None)
+        for later in ("measured", "segments"):  # the steps that the later one had trained
+            fields.pop(later, None)
         if copy.axes.changed_by in ("repair", "annotate"):
             fields["axes"] = {"declared": copy.axes.declared, "effective": copy.axes.declared}
     return msgspec.json.encode(fields).decode()
