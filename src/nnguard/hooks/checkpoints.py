@@ -1,6 +1,7 @@
 """``torch.save`` and ``torch.load`` as pass-throughs: the record travels with the weights, out and in.
 
-Out: a checkpoint of the trainer in hand gets the record as one more key, on a shallow copy. In: which record
+Out: a checkpoint of the trainer in hand gets the record as one more key, on a shallow copy, and so does a part of a
+loaded one that holds its weights. In: which record
 came with which weights is remembered, without keeping the weights, so that whoever ends up holding them (a
 predictor, MONAI's attributes, a dict rebuilt by hand) finds the record again.
 """
@@ -226,16 +227,33 @@ def _note_identity(thing: Any, origin: Origin) -> None:
 def _before_save(_module: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
     positional = bool(args)
     checkpoint = args[0] if positional else kwargs.get("obj")
-    if not isinstance(checkpoint, dict) or not all(key in checkpoint for key in WRITTEN_KEYS):
+    if not isinstance(checkpoint, dict) or WEIGHTS_KEY not in checkpoint:
         return None
-    from . import trainer
+    if all(key in checkpoint for key in WRITTEN_KEYS):
+        from . import trainer
 
-    text = trainer.record_text_for(checkpoint)
+        text = trainer.record_text_for(checkpoint)
+    else:
+        text = _carried(checkpoint)
     if text is None:
         return None
     copied = copy.copy(checkpoint)
     copied[CHECKPOINT_KEY] = text
     return ((copied, *args[1:]), kwargs) if positional else (args, {**kwargs, "obj": copied})
+
+
+def _carried(part: Mapping[str, Any]) -> str | None:
+    """The record of a part of a checkpoint that was loaded here, as MONAI's conversion writes one: it keeps the
+    weights and drops the rest. ``None`` where the weights are not those of the file any more."""
+    weights = part[WEIGHTS_KEY]
+    if CHECKPOINT_KEY in part or not isinstance(weights, Mapping):
+        return None
+    origin = next((known for thing in (weights, _first_tensor(weights)) if (known := _by_identity.get(thing))), None)
+    mark = fingerprint(weights)
+    unchanged = _by_content.get(mark) if mark is not None else None
+    if origin is None or unchanged is None or origin.record is None or unchanged.record is not origin.record:
+        return None
+    return origin.record.to_json()
 
 
 def _after_load(_module: Any, loaded: Any, args: tuple, kwargs: dict) -> None:
