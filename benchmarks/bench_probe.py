@@ -1,7 +1,8 @@
 """What observing a training costs at its start, against the rest of that start. Ratios within one run.
 
-Run it as ``python benchmarks/bench_probe.py [SIDE]``: nnU-Net's default trainer and its heaviest augmentation, DA5,
-with a patch of 128 voxels a side. Start-up is what a user waits for without the guard: imports, the trainer, its
+Run it as ``python benchmarks/bench_probe.py [SIDE]``: nnU-Net's default trainer, one that mirrors
+one axis of the three that it declares (which takes the most draws to settle), and nnU-Net's heaviest augmentation,
+DA5, with a patch of 128 voxels a side. Start-up is what a user waits for without the guard: imports, the trainer, its
 network as planned for such a patch, its loaders and their first batches, augmented at full size. Seconds are of
 this process's CPU: observing runs on one thread and waits for nothing, and a neighbour on the machine would make
 ten of every second.
@@ -35,8 +36,9 @@ def main() -> int:
     results = Path(tempfile.mkdtemp())
     imports = seconds_to_import()
     print(f"{f'patch {side}x{side}x{side}':<20}{'start-up':>10}{'observe':>10}{'share':>8}{'draws':>7}{'clean':>7}")
-    # Budgets are the default trainer's (DESIGN 10); DA5 is there to be looked at.
+    # The share is the default trainer's (DESIGN 10), the seconds are everybody's; DA5 is there to be looked at.
     kept = measured("nnUNetTrainer", side, results, imports)
+    kept &= measured(one_axis_of_three(), side, results, imports, share_counts=False)
     measured("nnUNetTrainerDA5", side, results, imports)
     print(f"budget: {BUDGET_SECONDS:.0f} s, {BUDGET_SHARE:.0%} of start-up: {'kept' if kept else 'EXCEEDED'}")
     return 0 if kept else 1
@@ -51,7 +53,20 @@ def seconds_to_import() -> float:
     return time.process_time() - started
 
 
-def measured(name: str, side: int, results: Path, imports: float) -> bool:
+def one_axis_of_three() -> type:
+    base = trainers.trainer_class("nnUNetTrainer")
+
+    class MirrorsOneOfThree(base):  # type: ignore[misc, valid-type]
+        @staticmethod
+        def get_training_transforms(
+            patch_size: Any, rotation: Any, scales: Any, mirror_axes: Any, *more: Any, **o: Any
+        ):
+            return base.get_training_transforms(patch_size, rotation, scales, (0,), *more, **o)
+
+    return MirrorsOneOfThree
+
+
+def measured(kind: type | str, side: int, results: Path, imports: float, share_counts: bool = True) -> bool:
     from nnguard import evidence
 
     def enlarge(plans: dict[str, Any]) -> None:
@@ -70,18 +85,19 @@ def measured(name: str, side: int, results: Path, imports: float) -> bool:
 
     started = time.process_time()
     with trainers.nnunet_variables(results, nnUNet_n_proc_DA="0"), contextlib.redirect_stdout(io.StringIO()):
-        trainer = trainers.new_trainer("isotropic", results, name, change_plans=enlarge)
+        trainer = trainers.new_trainer("isotropic", results, kind, change_plans=enlarge)
         trainer.on_train_start()
         start_up = imports + time.process_time() - started
         observed, record = fastest(evidence, trainer)
         trainers.shut_down(trainer)
     share = observed / start_up
+    name = kind if isinstance(kind, str) else kind.__name__
     print(
         f"{name:<20}{start_up:>8.1f} s{observed:>8.2f} s{share:>8.1%}"
         f"{record.mirroring.draws:>7}{record.mirroring.clean:>7}",
         flush=True,
     )
-    return observed <= BUDGET_SECONDS and share <= BUDGET_SHARE
+    return observed <= BUDGET_SECONDS and (share <= BUDGET_SHARE or not share_counts)
 
 
 def fastest(evidence: Any, trainer: Any) -> tuple[float, Any]:
