@@ -31,7 +31,7 @@ def main(scenario: str, rank: int, folder: Path) -> dict:
         def get_training_transforms(patch_size, rotation, scales, mirror_axes, *args, **kwargs):
             if scenario == "differ" and rank == 1:
                 rotation, mirror_axes = (-0.05, 0.05), None
-            if scenario == "step":
+            if scenario in ("step", "apart"):
                 rotation, mirror_axes = (-0.05, 0.05), None
             return base.get_training_transforms(patch_size, rotation, scales, mirror_axes, *args, **kwargs)
 
@@ -44,7 +44,12 @@ def main(scenario: str, rank: int, folder: Path) -> dict:
                         target[case] = torch.flip(target[case], [1])
             return super().train_step(batch)
 
-    kind = nnUNetTrainerFlipsInStep if scenario == "step" else nnUNetTrainerOfARank
+    class nnUNetTrainerFlipsImagesOnOneRank(nnUNetTrainerOfARank):
+        def train_step(self, batch):
+            return super().train_step({**batch, "data": batch["data"].flip(2)} if rank == 1 else batch)
+
+    own_steps = {"step": nnUNetTrainerFlipsInStep, "apart": nnUNetTrainerFlipsImagesOnOneRank}
+    kind = own_steps.get(scenario, nnUNetTrainerOfARank)
 
     def small(plans):
         arguments = plans["configurations"]["2d"]["architecture"]["arch_kwargs"]
@@ -66,7 +71,7 @@ def main(scenario: str, rank: int, folder: Path) -> dict:
         findings: list[str] = []
         try:
             made.on_train_start()
-            if scenario == "step":
+            if scenario in own_steps:
                 # As `is_ddp` would have it, which wants CUDA: ranks watch equally many steps.
                 hook.training_in_hand(made).witness.patient = True
                 made.network.train()
