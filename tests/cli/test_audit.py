@@ -169,3 +169,10 @@ def test_many_models_in_processes_of_their_own(sound, tmp_path):
     done = subprocess.run([sys.executable, "-c", code, "audit", root, "--jobs", "2"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "20 models: 20 clean" in done.stdout
+
+
+def test_a_list_that_names_nothing_is_not_called_a_folder(nnguard, tmp_path):
+    (tmp_path / "list").write_text("# nothing\n\n")
+    done = nnguard("audit", "--list", tmp_path / "list")
+    assert (done.status, done.out) == (2, "")
+    assert "list: names no model folder" in done.err

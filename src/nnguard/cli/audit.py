@@ -82,7 +82,12 @@ def command(
         raise click.UsageError("give either ROOT or --list FILE")
     folders = _listed(str(listing)) if root is None else [*find_models(root, with_zips=True)]
     if not folders:
-        raise CheckpointError(f"{root or listing}: no model in it (a folder with fold_X folders)")
+        where = "stdin" if listing == "-" else listing
+        raise CheckpointError(
+            f"{where}: names no model folder"
+            if root is None
+            else f"{root}: no model in it (a folder with fold_X folders)"
+        )
     audit = partial(audit_folder, checkpoint_name=checkpoint_name, use_mirroring=not disable_tta)
     by_folder = _all_audited(folders, partial(audit, today={}) if import_trainers else audit, jobs)
     if import_trainers:
