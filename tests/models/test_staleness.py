@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from checkpoints import DEBUG_MIRRORED, make_record, save_model, write_debug
+from nnguard.cli import main
 from nnguard.models import check_model
 from nnguard.models.staleness import results_of
 from nnguard.record import AxesHistory
@@ -165,6 +166,16 @@ def test_what_was_validated_before_somebody_edited_the_file_is_stale_until_it_is
     assert all("Validation used mirroring axes (0, 1); the checkpoint now has (0,)" in one.message for one in findings)
 
 
+@pytest.mark.parametrize(("at", "found"), [(0.0, 1), (SINCE, 0)])
+def test_a_repair_that_finds_the_axes_in_order_makes_nothing_stale_that_was_not(tmp_path, at, found):
+    """Somebody had set them by hand; the repair brings the record up to date."""
+    model = model_in(tmp_path, folds=(0,), axes=None, record=make_record(()))
+    os.utime(model / "fold_0" / NAME, (1.8e9, 1.8e9))
+    made(model / "fold_0/validation", at)
+    assert main(["repair", str(model)]) == 0
+    assert len(stale(model)) == found
+
+
 def test_axes_that_nobody_changed_make_nothing_stale_however_old(tmp_path):
     model = model_in(tmp_path, folds=(0,), record=make_record())
     made(model / "fold_0/validation")
@@ -186,8 +197,6 @@ def test_a_backup_put_back_is_as_before_the_repair(tmp_path):
     model = model_in(tmp_path, folds=(0,), record=make_record(()))
     made(model / "fold_0/validation")
     shutil.copy(model / "fold_0" / NAME, model / "fold_0/kept")
-    from nnguard.cli import main
-
     assert main(["repair", str(model)]) == 0
     assert len(stale(model)) == 1
     shutil.move(model / "fold_0/kept", model / "fold_0" / NAME)

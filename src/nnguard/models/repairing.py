@@ -166,7 +166,8 @@ def _repair(fold: Fold, record: Record, safe: tuple[int, ...], text: str | None 
     moved = not same_axes(before, after)
     changes: dict[str, Any] = {AXES_KEY: after} if moved else {}
     if moved or not same_axes(record.axes.effective, after):
-        axes = {"effective": _as_json(after), "changed_by": "repair", "changed_at": now()}
+        changed_at = now() if moved else _last_written(fold.path)
+        axes = {"effective": _as_json(after), "changed_by": "repair", "changed_at": changed_at}
         new = with_axes(text or fold.record_text or "", axes)
         changes[CHECKPOINT_KEY] = new
     else:
@@ -338,6 +339,11 @@ def replace_text(path: Path, text: str) -> None:
 
 def now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _last_written(path: Path) -> str:
+    """When somebody else set the axes that a repair finds in order: what was validated since is not stale."""
+    return datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def in_words(change: Change) -> str:
