@@ -293,7 +293,10 @@ def test_a_copy_of_other_weights_is_no_record_to_repair_by(nnguard, trapped):
     before = content(trapped)
     done = nnguard("repair", path)
     assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
-    assert "nnguard.json beside it is not taken for its own: its fingerprint is of other weights" in done.err
+    assert (
+        "nnguard.json beside it is not taken for its own: its fingerprint is not that of what the checkpoint now holds"
+        in done.err
+    )
     assert "nnguard annotate" in done.err
     assert content(trapped) == before
 

@@ -81,7 +81,7 @@ def test_a_copy_of_other_weights_is_unverified_and_the_message_says_why_it_was_n
     load(new_predictor(), folder)
     assert told.codes == ["NNG108"]
     assert "nnguard.json beside the checkpoint" in " ".join(told.texts[0].split())
-    assert "its fingerprint is of other weights" in " ".join(told.texts[0].split())
+    assert "its fingerprint is not that of what the checkpoint now holds" in " ".join(told.texts[0].split())
     assert "nnguard repair" not in told.texts[0]
 
 

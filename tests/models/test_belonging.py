@@ -143,8 +143,8 @@ def another_augmentation_later(path):
 @pytest.mark.parametrize(
     ("lose", "why"),
     [
-        (other_weights, "of other weights"),
-        (no_optimiser, "of other weights"),
+        (other_weights, "is not that of what the checkpoint now holds"),
+        (no_optimiser, "is not that of what the checkpoint now holds"),
         (another_name, "keeps no fingerprint"),
         (no_checksums, "no checksums"),
         (another_augmentation_later, "a later state of the training"),

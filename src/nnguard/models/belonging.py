@@ -67,7 +67,7 @@ def _problem_between(copy: RecordCopy, saved: SavedWeights | None, name: str, fi
     if fingerprint is None:
         return "the file has no checksums that could tie its weights to it"
     if saved.fingerprint != fingerprint:
-        return "its fingerprint is of other weights than the checkpoint has (or of more: optimiser states count)"
+        return "its fingerprint is not that of what the checkpoint now holds (weights and optimiser state)"
     if saved.written_at != copy.written_at and not _never_changed(copy):
         return f"it tells of a later state of the training than {name}, and not of one augmentation throughout"
     return None

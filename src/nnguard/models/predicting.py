@@ -98,7 +98,7 @@ def _predict_command(fold: Fold) -> str | None:
 def _why_no_record(fold: Fold) -> str | None:
     if fold.record is not None:
         return None
-    return fold.record_error or "trained without nnguard"
+    return fold.record_error or "trained without nnguard, or something dropped the key"
 
 
 def configuration_of(fold: Fold) -> str | None:
