@@ -102,6 +102,46 @@ def axes_for_each_case(model: Path, image: Path, output: Path, _mode: str) -> No
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(predicted), str(output / "case.nii.gz"))
 
 
+def monai(model: Path, image: Path, output: Path, _mode: str) -> None:
+    """A bundle as MONAI's own conversion writes it, and its wrapper, on the CPU and with mirroring."""
+    import os
+
+    os.environ.update(nnUNet_results=str(model.parents[1]))
+    import SimpleITK
+    import torch
+    from monai.apps.nnunet import nnunet_bundle
+    from monai.data import MetaTensor
+
+    bundle = output / "bundle"
+    (bundle / "models").mkdir(parents=True)
+    trainer, plans, configuration = model.name.split("__")
+    names = {"nnunet_trainer": trainer, "nnunet_plans": plans, "nnunet_configuration": configuration}
+    names["dataset_name_or_id"] = model.parent.name
+    load = torch.load
+    # nnU-Net's own log holds numpy scalars, which its conversion would refuse to load.
+    torch.load = lambda *arguments, **options: load(*arguments, **options | {"weights_only": False})
+    nnunet_bundle.convert_nnunet_to_monai_bundle(names, str(bundle), fold="all")
+    torch.load = load
+    _as_older_nnunets_build_networks()
+    wrapper = nnunet_bundle.get_nnunet_monai_predictor(bundle / "models" / "fold_all")
+    wrapper.predictor.device, wrapper.predictor.perform_everything_on_device = torch.device("cpu"), False
+    wrapper.predictor.use_mirroring = True  # MONAI's own is without
+    array = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(image))).astype("float32")
+    answer = wrapper(MetaTensor(torch.from_numpy(array)[None, None], meta={}))
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(answer.numpy()[0, 0]), str(output / "case.nii.gz"))
+
+
+def _as_older_nnunets_build_networks() -> None:
+    """MONAI calls this as nnU-Net 2.5 to 2.7 had it: by the architecture, where 2.8 takes the plans."""
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+    def build(*architecture, enable_deep_supervision):
+        return get_network_from_plans(*architecture, deep_supervision=enable_deep_supervision)
+
+    nnUNetTrainer.build_network_architecture = staticmethod(build)
+
+
 def _predictor(**options):
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -111,7 +151,7 @@ def _predictor(**options):
 
 CLIENTS = {
     client.__name__: client
-    for client in (totalsegmentator, totalsegmentator_first, hd_bet, own_iterator, axes_for_each_case)
+    for client in (totalsegmentator, totalsegmentator_first, hd_bet, own_iterator, axes_for_each_case, monai)
 }
 
 

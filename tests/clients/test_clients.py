@@ -1,6 +1,7 @@
 """Other people's software around nnU-Net's predictor: unchanged where sound, refused before the first patch where not.
 
-TotalSegmentator and HD-BET are the packages themselves, without their dependencies, in a folder of their own.
+TotalSegmentator and HD-BET are the packages themselves, without their dependencies, in a folder of their own; MONAI is
+the one of the development environment.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import trainers
 
 PROCESS = Path(__file__).with_name("client_process.py")
 PACKAGES = ("TotalSegmentator==2.18.0", "HD-BET==2.0.1")
-CLIENTS = ("totalsegmentator", "totalsegmentator_first", "hd_bet", "own_iterator", "axes_for_each_case")
+CLIENTS = ("totalsegmentator", "totalsegmentator_first", "hd_bet", "own_iterator", "axes_for_each_case", "monai")
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clients")]
 
