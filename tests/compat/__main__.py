@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from . import environments, journey, page
-from .sites import Site, Wrong
+from .claims import Wrong
+from .sites import Site
 
 PAGE = environments.ROOT / "docs" / "compatibility.md"
 #: The oldest that is guarded, and the one in which DA5 and the other trainers hold different libraries' pipelines.
@@ -27,12 +28,12 @@ PARTS: dict[str, Callable[[Site, Callable[[str], None]], list[dict[str, Any]]]] 
 
 def options_of(arguments: list[str]) -> argparse.Namespace:
     """The command line. A version without pins ends it with one line and exit 2."""
-    known = environments.versions()
+    known = [*environments.versions(), *environments.forks()]
     parser = argparse.ArgumentParser(
         prog="scripts/compat",
         usage="scripts/compat [--ci] [--only PART] [VERSION...]",
-        description="Runs issue 2552 and every built-in trainer under the guard with each VERSION of nnU-Net "
-        "(all of them where none is given), and writes docs/compatibility.md. Environments and results stay in "
+        description="Runs issue 2552 and every built-in trainer under the guard with each VERSION of nnU-Net, or fork "
+        "of it (all of them where none is given), and writes docs/compatibility.md. Environments and results stay in "
         ".cache/compat; versions that are not run keep their rows.",
         epilog=f"Versions: {' '.join(known)}",
     )
@@ -59,19 +60,21 @@ def main(arguments: list[str]) -> int:
         say(version, f"environment ready after {time.monotonic() - begin:.0f} s")
     with tempfile.TemporaryDirectory(prefix="compat-") as folder, ThreadPoolExecutor(max(1, options.jobs)) as pool:
         jobs = {
-            (version, part): pool.submit(run, version, part, python, Path(folder) / version / part)
+            version: {part: pool.submit(run, version, part, python, Path(folder) / version / part) for part in parts}
             for version, python in pythons.items()
-            for part in parts
         }
-        rows = {key: job.result() for key, job in jobs.items()}
-    for version in pythons:
-        keep(version, {part: rows[version, part] for part in parts})
+        rows = []
+        for version, of_version in jobs.items():
+            done = {part: job.result() for part, job in of_version.items()}
+            keep(version, done)
+            rows += [row for part in done.values() for row in part]
     if not options.ci:
         PAGE.write_text(page.written(known_results()), encoding="utf-8")
-    flat = [row for part in rows.values() for row in part]
-    failed = [row for row in flat if not row["passed"]]
-    say("all", f"{time.monotonic() - begin:.0f} s")
-    print(f"compat: {len(flat) - len(failed)} passed, {len(failed)} failed")
+    failed = [row for row in rows if not row["passed"]]
+    used = os.times()
+    of_cpu = used.user + used.system + used.children_user + used.children_system
+    say("all", f"{time.monotonic() - begin:.0f} s, {of_cpu:.0f} s of CPU")
+    print(f"compat: {len(rows) - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
 
 
@@ -100,7 +103,10 @@ def keep(version: str, rows: dict[str, list[dict[str, Any]]]) -> None:
 
 def known_results() -> dict[str, dict[str, Any]]:
     """What is stored, oldest version first."""
-    files = {version: environments.CACHE / version / "result.json" for version in environments.versions()}
+    files = {
+        version: environments.CACHE / version / "result.json"
+        for version in (*environments.versions(), *environments.forks())
+    }
     return {version: json.loads(file.read_text()) for version, file in files.items() if file.exists()}
 
 

@@ -1,6 +1,7 @@
 """What runs with the version's own Python: ``python -m compat.inside WHAT ARGUMENTS``; the answer is the last line.
 
-``variables RESULTS``, ``ran_on``, ``sweep``, ``loaded CHECKPOINT...``, ``predict MODEL IMAGES TARGET``.
+``variables RESULTS``, ``ran_on``, ``sweep``, ``loaded CHECKPOINT...``, ``predict MODEL IMAGES TARGET``,
+``edited MODEL COPIES``.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -29,7 +31,8 @@ def ran_on() -> dict[str, str | None]:
     """The versions of what matters."""
     from nnguard.evidence.environment import environment
 
-    known = {name: getattr(environment(), name) for name in ("python", "torch", "batchgenerators", "batchgeneratorsv2")}
+    named = ("nnunetv2", "python", "torch", "batchgenerators", "batchgeneratorsv2")
+    known = {name: getattr(environment(), name) for name in named}
     return known | {"numpy": importlib.metadata.version("numpy")}
 
 
@@ -62,6 +65,48 @@ def loaded(*paths: str) -> dict[str, dict[str, Any]]:
     return answer
 
 
+def edited(model: str, copies: str) -> dict[str, dict[str, Any]]:
+    """What a starting predictor and ``check`` say of ``model`` untouched, and after each edit of one field.
+
+    ``error`` is nnU-Net's own, where it cannot load what was edited.
+    """
+    from edits import edits_of, rewritten
+
+    answer = {"untouched": {"code": None, **_said_of(Path(model))}}
+    for name, (file, change, code) in edits_of(json.loads((Path(model) / "plans.json").read_text())).items():
+        folder = Path(copies) / name.replace(" ", "_")
+        folder.mkdir(parents=True)
+        (folder / "fold_0").symlink_to(Path(model) / "fold_0")
+        for other in ("plans.json", "dataset.json"):
+            shutil.copy(Path(model) / other, folder / other)
+        rewritten(folder / f"{file}.json", change)
+        answer[name] = {"code": code, **_said_of(folder)}
+    return answer
+
+
+def _said_of(folder: Path) -> dict[str, Any]:
+    import warnings
+
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    from edits import AMONG_FOLDS, IN_PLANS
+    from nnguard import ConsistencyWarning
+    from nnguard.models import check_model
+
+    error = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+            predictor.initialize_from_trained_model_folder(str(folder), (0,), "checkpoint_final.pth")
+        except Exception as ours:  # noqa: BLE001 - whatever nnU-Net says
+            error = repr(ours)
+    at_start = {str(one.message).split()[0] for one in caught if one.category is ConsistencyWarning}
+    checked = {finding.code for finding in check_model(folder)} & {*IN_PLANS, *AMONG_FOLDS}
+    return {"start": sorted(at_start), "check": sorted(checked), "error": error}
+
+
 def predict(model: str, images: str, target: str) -> int:
     """Predicts in this process, without workers, which older versions' commands cannot do."""
     import torch
@@ -81,9 +126,8 @@ def predict(model: str, images: str, target: str) -> int:
 
 def main() -> None:
     what, *arguments = sys.argv[1:]
-    answer = {"variables": variables, "ran_on": ran_on, "sweep": sweep, "loaded": loaded, "predict": predict}[what](
-        *arguments
-    )
+    known = {known.__name__: known for known in (variables, ran_on, sweep, loaded, predict, edited)}
+    answer: Any = known[what](*arguments)
     print(f"\n{MARK}{json.dumps(answer)}", flush=True)
 
 

@@ -12,7 +12,11 @@ version in an environment of its own, on the pins of `requirements/compat`, on t
 trainer of issue 2552 and a short default trainer run by nnU-Net's own commands; both lie in nnU-Net's own folder of
 trainers, as they do for users of versions before 2.8, which take none from outside. The built-in trainers are all that
 can be constructed on a CPU: none as it is may be accused of anything harmful, and each that mirrors must be found
-when `mirror_axes` are dropped on the way into its transforms.
+when `mirror_axes` are dropped on the way into its transforms. Trainers that share a pipeline, to the byte, share its
+draws: these are seeded, and would be the same again.
+
+Forks are distributions of another name that bring the module `nnunetv2`; they take the same way, and are treated the
+same. nnU-Net is installed first and nnguard beside it, as a user does.
 
 nnU-Net 2.0 and 2.1 have functions and no predictor class. nnguard says so in one line and stays inactive.
 """
@@ -33,7 +37,8 @@ def _table(results: dict[str, dict[str, Any]]) -> list[str]:
     steps = list(dict.fromkeys(row["what"] for result in results.values() for row in result["journey"]))
     lines = []
     for version, result in results.items():
-        lines += [f"## {version}", "", "| what | result | seconds |", "| --- | --- | --- |"]
+        named = result["ran_on"].get("nnunetv2") or version
+        lines += [f"## {named}", "", "| what | result | seconds |", "| --- | --- | --- |"]
         rows = {row["what"]: row for row in result["journey"]}
         lines += [_line(rows[what]) if what in rows else f"| {what} | not run | |" for what in steps]
         lines.append("")
@@ -46,15 +51,19 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _sweeps(results: dict[str, dict[str, Any]]) -> list[str]:
-    lines = ["| nnU-Net | data | trainers | accused | dropped mirrors found | missed | seconds |", "| --- " * 7 + "|"]
+    lines = [
+        "| nnU-Net | data | trainers | pipelines | accused | dropped mirrors found | missed | seconds |",
+        "| --- " * 8 + "|",
+    ]
     notes = []
     for version, result in results.items():
         for row in result["sweep"]:
             kind = row["what"].split(", ")[-1]
             if "trainers" not in row:
-                lines.append(f"| {version} | {kind} | **FAILED**: {row['measured'].replace('|', '/')} | | | | |")
+                lines.append(f"| {version} | {kind} | **FAILED**: {row['measured'].replace('|', '/')} | | | | | |")
                 continue
-            numbers = [row["trainers"], len(row["accused"]), row["found"], len(row["missed"]), row["seconds"]]
+            numbers = [row["trainers"], row.get("pipelines", ""), len(row["accused"]), row["found"], len(row["missed"])]
+            numbers.append(row["seconds"])
             lines.append(f"| {version} | {kind} | {' | '.join(map(str, numbers))} |")
             notes += [f"- {version}, {kind}: {name} accused of {', '.join(of)}." for name, of in row["accused"].items()]
             notes += [f"- {version}, {kind}: {name} missed." for name in row["missed"]]

@@ -15,12 +15,20 @@ def test_versions_are_ordered_by_number_and_all_have_exact_pins():
 
 
 def test_a_pin_replaces_that_of_the_file_it_builds_on(tmp_path):
-    (tmp_path / "base.txt").write_text("# why\nnumpy==2.0\nsix==1 ; python_version < '3.11'\nsix==2\n")
-    (tmp_path / "2.0.0.txt").write_text("-r base.txt\nnumpy==1.26\n")
+    (tmp_path / "base.txt").write_text("# why\nnumpy==2.0\nwrapt==2\nsix==1 ; python_version < '3.11'\nsix==2\n")
+    (tmp_path / "2.0.0.txt").write_text("-r base.txt\nnumpy==1.26\nwithout wrapt\n")
     assert environments.pins_of(tmp_path / "2.0.0.txt") == {
         "numpy": ["numpy==1.26"],
         "six": ["six==1 ; python_version < '3.11'", "six==2"],
     }
+
+
+def test_a_fork_brings_the_module_under_its_own_name_alone():
+    for fork in environments.forks():
+        pins = environments.pins_of(environments.PINS / f"{fork}.txt")
+        assert "nnunetv2" not in pins
+        assert environments.recorded_as(fork) == pins[fork][0].replace("==", " ")
+    assert environments.recorded_as("2.8.1") == "2.8.1"
 
 
 def test_a_version_without_pins_is_one_line_and_exit_2(capsys):
@@ -34,7 +42,7 @@ def test_a_version_without_pins_is_one_line_and_exit_2(capsys):
 
 def test_ci_runs_two_and_a_plain_call_all():
     assert options_of(["--ci"]).versions == list(IN_CI)
-    assert options_of([]).versions == environments.versions()
+    assert options_of([]).versions == [*environments.versions(), *environments.forks()]
     assert options_of(["2.7.0"]).versions == ["2.7.0"]
 
 

@@ -3,6 +3,7 @@
 None has an ``__init__``: nnU-Net stores what its own signature names, and that has changed between versions.
 """
 
+import multiprocessing
 import os
 import shutil
 from pathlib import Path
@@ -26,6 +27,15 @@ class nnUNetTrainerIssue2552(nnUNetTrainer):
         return nnUNetTrainer.get_training_transforms(
             patch_size, rotation, deep_supervision_scales, None, *more, **options
         )
+
+    def get_dataloaders(self):
+        loaders = super().get_dataloaders()
+        if "WITH_RUNNING_WORKERS" in os.environ:
+            if not multiprocessing.active_children():  # until 2.3 they start with the first batch
+                for loader in loaders:
+                    next(loader)
+            print(f"workers running: {len(multiprocessing.active_children())}", flush=True)
+        return loaders
 
     def on_train_end(self):
         # nnU-Net deletes the latest checkpoint at the end.
