@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import io
+import pickle
 import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nnguard.evidence import observe
+from nnguard.evidence.known import changes_only_intensity, train_step_of_a_stranger
+from nnguard.evidence.located import locate
+from nnguard.evidence.observed import case_of
 from nnguard.rules.mirroring import check_training
 from trainers import trainer_class, trainer_on
 
@@ -29,7 +34,7 @@ class Observed(NamedTuple):
 
 
 class Swept(NamedTuple):
-    """What was seen of ``trainers`` many.
+    """What was seen of ``trainers`` many, whose pipelines, with and without mirrors, are of ``pipelines`` kinds.
 
     ``accused``: names with what was wrongly found. ``found`` counts the dropped mirrors that were found; ``missed``
     names those that were not, ``hidden`` with the flips that truly remain. ``broken`` names the trainers whose own
@@ -37,6 +42,7 @@ class Swept(NamedTuple):
     """
 
     trainers: int
+    pipelines: int
     found: int
     accused: dict[str, list[str]]
     missed: list[str]
@@ -77,8 +83,36 @@ def mirrors_dropped(trainer: type) -> type:
     )
 
 
-def observed(kind: str, folder: Path, trainer: type) -> Observed | None:
-    """Observes ``trainer`` on the dataset ``kind`` (``disc_datasets.KINDS``).
+class _Written(pickle.Pickler):
+    """Writes what may turn a volume. nnU-Net's blur keeps timings of its own, and DA5's gradients hold lambdas."""
+
+    def persistent_id(self, thing: Any) -> str | None:
+        if changes_only_intensity(thing):
+            return type(thing).__qualname__
+        # PyTorch names storages by where they lie.
+        return f"{thing.dtype} {thing.tolist()}" if hasattr(thing, "untyped_storage") else None
+
+
+def pipeline_key(trainer: Any) -> bytes | None:
+    """All that a trainer's observation follows from; ``None`` where it cannot be written down.
+
+    Most built-in trainers change the loss or the schedule and leave the data alone. Draws are seeded, so a pipeline of
+    the same bytes would show the same again, a second or two later.
+    """
+    pipeline = locate(trainer.dataloader_train)
+    stages = [(stage.where, stage.unit, stage.transform) for stage in pipeline.stages]
+    declared = trainer.inference_allowed_mirroring_axes
+    rest = (case_of(trainer, pipeline), declared, train_step_of_a_stranger(trainer), pipeline.blind)
+    written = io.BytesIO()
+    try:
+        _Written(written).dump((stages, repr(rest)))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return None
+    return written.getvalue()
+
+
+def observed(kind: str, folder: Path, trainer: type, known: dict[bytes, Observed]) -> Observed | None:
+    """Observes ``trainer`` on the dataset ``kind`` (``disc_datasets.KINDS``), or finds its pipeline among ``known``.
 
     Returns:
         ``None`` for a trainer that could not be observed, and whose own loader cannot draw a batch either.
@@ -87,6 +121,9 @@ def observed(kind: str, folder: Path, trainer: type) -> Observed | None:
         AssertionError: the record's state is not ``observed``, and the trainer trains.
     """
     with trainer_on(kind, folder, trainer) as made:
+        key = pipeline_key(made)
+        if key is not None and key in known:
+            return known[key]
         observation = observe(made)
         declared = made.inference_allowed_mirroring_axes
         mirroring = observation.record.mirroring
@@ -95,7 +132,10 @@ def observed(kind: str, folder: Path, trainer: type) -> Observed | None:
     assert mirroring.state == "observed", (trainer.__name__, mirroring.reasons)
     harmful = [f.code for f in check_training(observation.record, observation.training) if f.severity == "harmful"]
     rates = {flip.axes[0]: flip.rate / mirroring.plain_rate for flip in mirroring.flips if len(flip.axes) == 1}
-    return Observed(declared, harmful, rates)
+    result = Observed(declared, harmful, rates)
+    if key is not None:
+        known[key] = result
+    return result
 
 
 def _cannot_train(trainer: Any) -> bool:
@@ -109,9 +149,11 @@ def _cannot_train(trainer: Any) -> bool:
 def swept(kind: str, folder: Path, trainers: Sequence[type]) -> Swept:
     """Observes each trainer as it is, which must not be accused, and with its mirrors dropped, which must be found."""
     found, accused, missed, hidden, broken = 0, {}, [], {}, []
+    known: dict[bytes, Observed] = {}
     for trainer in trainers:
         name = trainer.__name__
-        as_it_is, dropped = observed(kind, folder, trainer), observed(kind, folder, mirrors_dropped(trainer))
+        as_it_is = observed(kind, folder, trainer, known)
+        dropped = observed(kind, folder, mirrors_dropped(trainer), known)
         if as_it_is is None or dropped is None:
             broken.append(name)
             continue
@@ -126,4 +168,4 @@ def swept(kind: str, folder: Path, trainers: Sequence[type]) -> Swept:
                 hidden[name] = {axis: round(rate, 3) for axis, rate in dropped.rates.items()}
             else:
                 missed.append(name)
-    return Swept(len(trainers), found, accused, missed, hidden, broken)
+    return Swept(len(trainers), len(known), found, accused, missed, hidden, broken)
