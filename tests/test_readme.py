@@ -9,6 +9,7 @@ import nnguard
 from nnguard.cli import COMMANDS, group
 from nnguard.findings import ADVISORY, HARMFUL, NOTE, RULES, UNVERIFIED
 from nnguard.policy import MODES, Policy
+from nnguard.report.text import SEVERITY_WORDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md")]
@@ -65,3 +66,15 @@ def test_every_file_that_a_page_names_is_there(page):
 def test_every_public_name_that_the_readme_uses_is_public():
     for name in set(re.findall(r"\bnnguard\.(\w+)", README)) - {"json"}:
         assert name in nnguard.__all__, name
+
+
+def test_the_findings_in_its_examples_are_headed_as_they_are_printed():
+    heads = re.findall(r"^(NNG\d{3}) ([\w-]+) \(([^)]*)\): ", README, re.MULTILINE)
+    assert heads
+    for code, name, words in heads:
+        assert (RULES[code].name, SEVERITY_WORDS[RULES[code].severity]) == (name, words)
+
+
+def test_every_command_has_its_exit_statuses():
+    named = {name for cells in rows("Output and exit status") for name in re.findall(r"`(\w+)`", cells[0])}
+    assert named == set(COMMANDS)
