@@ -50,7 +50,9 @@ def saved(made, name="checkpoint_final.pth"):
     return read_checkpoint(Path(made.output_folder) / name).record()
 
 
-@pytest.mark.parametrize("change", [with_new_loaders, with_another_pipeline_in_the_loader])
+@pytest.mark.parametrize(
+    "change", [with_new_loaders, pytest.param(with_another_pipeline_in_the_loader, marks=pytest.mark.slow)]
+)
 def test_mirroring_that_ends_early_is_rare_in_all_and_refused_at_the_end(guard, new_trainer, base, change):
     guard("strict")
     made = new_trainer(scheduled(base, lambda epoch: epoch == 0, change))
@@ -64,6 +66,7 @@ def test_mirroring_that_ends_early_is_rare_in_all_and_refused_at_the_end(guard, 
     assert {flip.verdict for flip in record.mirroring.flips} == {"rare"}
 
 
+@pytest.mark.slow
 def test_mirroring_that_ends_in_the_last_epochs_is_as_good_as_ever_and_nobody_is_stopped(guard, new_trainer, base):
     guard("exact")
     made = trained(new_trainer, scheduled(base, lambda epoch: epoch < 3, with_new_loaders), 4)
@@ -73,6 +76,7 @@ def test_mirroring_that_ends_in_the_last_epochs_is_as_good_as_ever_and_nobody_is
     assert hook.findings_of(made) == []
 
 
+@pytest.mark.slow
 def test_mirroring_that_begins_later_is_told_of_at_the_start_and_counted_in_the_end(guard, new_trainer, base, told):
     guard("warn")
     made = trained(new_trainer, scheduled(base, lambda epoch: epoch > 0, with_new_loaders), 4)
@@ -123,6 +127,7 @@ def test_an_edit_that_workers_never_see_is_told_of_when_it_is_made(guard, new_tr
     assert hook.record_of(made).mirroring.safe_axes == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_step_that_is_set_in_a_later_epoch_is_watched_from_there(guard, new_trainer, unmirrored):
     def flipped(trainer):
         own = trainer.train_step
@@ -144,6 +149,63 @@ def test_a_step_that_is_set_in_a_later_epoch_is_watched_from_there(guard, new_tr
     assert record.mirroring.flip((0,)).rate == pytest.approx(0.5)
 
 
+def stepping_from(unmirrored, epoch):
+    """A trainer whose train step flips every other case from this epoch on."""
+
+    class nnUNetTrainerStepsLater(unmirrored):
+        def train_step(self, batch):
+            if self.current_epoch >= epoch:
+                for tensor in (batch["data"], *batch["target"]):
+                    tensor[::2] = tensor[::2].flip(2)
+            return super().train_step(batch)
+
+    return nnUNetTrainerStepsLater
+
+
+def stepped(made, epochs, steps=32):
+    """Trains without what comes between nnU-Net's epochs."""
+    made.num_epochs = 100
+    made.on_train_start()
+    made.network.train()
+    for made.current_epoch in epochs:
+        made.on_train_epoch_start()
+        for _ in range(steps):
+            made.train_step(next(made.dataloader_train))
+
+
+@pytest.mark.slow
+def test_a_step_that_flips_from_a_later_epoch_on_is_seen_when_the_witness_comes_back(guard, new_trainer, unmirrored):
+    guard("warn")
+    made = new_trainer(stepping_from(unmirrored, 2))
+    stepped(made, range(4))
+    record = hook.record_of(made)
+    # Begun in epoch 2, seen in epoch 3: there are watches in the epochs 1, 3, 7, ...
+    first, second = record.segments
+    assert (first.epoch, second.epoch, first.steps + second.steps) == (0, 3, 128)
+    assert (first.mirroring.safe_axes, second.mirroring.safe_axes) == ((), (0,))
+    assert hook.training_in_hand(made).witness is None
+
+
+@pytest.mark.parametrize("epoch", [0, 9])
+def test_a_witness_that_comes_back_and_sees_the_same_changes_nothing(guard, new_trainer, unmirrored, epoch):
+    guard("warn")
+    made = new_trainer(stepping_from(unmirrored, epoch))
+    stepped(made, range(2))
+    record = hook.record_of(made)
+    assert [segment.steps for segment in record.segments] == [64]
+    assert record.mirroring.safe_axes == ((0,) if epoch == 0 else ())
+
+
+def test_a_step_of_nnunets_own_is_never_watched(guard, new_trainer, unmirrored):
+    guard("warn")
+    made = new_trainer(unmirrored)
+    made.on_train_start()
+    made.current_epoch = 1
+    made.on_train_epoch_start()
+    assert hook.training_in_hand(made).witness is None
+
+
+@pytest.mark.slow
 def test_a_schedule_changes_no_weight(guard, new_trainer, base):
     import numpy
     import torch

@@ -1,7 +1,8 @@
 """Whether a running training still augments as it did at the last look: schedules that begin, end and change.
 
 Looked at once an epoch, and cheaply: another loader, another train step, other transforms. Only then is it drawn from
-again, and a look that finds nothing new makes the next one wait, for some transforms count their own calls.
+again, and a look that finds nothing new makes the next one wait, for some transforms count their own calls. What a
+train step of one's own does cannot be told from its looks: a witness comes back in ever fewer epochs.
 """
 
 from __future__ import annotations
@@ -18,17 +19,22 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         mark: what tells cheaply whether anything has changed (``evidence.mark_of``).
+        observation: what ``evidence.observe`` returned.
         shown: what the loader alone showed, before any witness.
         edited: as ``rules.subjects.Training.edited_after_start``.
         next_epoch: the first at whose start another look may be due.
         wait: epochs until then.
+        watch_epoch: the next in which a witness comes back; ``watch_wait`` how many later the one after that.
     """
 
     mark: tuple
+    observation: Any
     shown: Mirroring
     edited: str | None
     next_epoch: int = 0
     wait: int = 1
+    watch_epoch: int = 1
+    watch_wait: int = 1
 
 
 def look_at(trainer: Any, observation: Any, fruitless: Look | None = None) -> Look:
@@ -36,13 +42,29 @@ def look_at(trainer: Any, observation: Any, fruitless: Look | None = None) -> Lo
     from .. import evidence
 
     wait = 2 * fruitless.wait if fruitless is not None else 1
+    epoch = int(getattr(trainer, "current_epoch", 0))
     return Look(
         mark=evidence.mark_of(trainer),
+        observation=observation,
         shown=observation.record.mirroring,
         edited=observation.training.edited_after_start,
-        next_epoch=int(getattr(trainer, "current_epoch", 0)) + wait if fruitless is not None else 0,
+        next_epoch=epoch + wait if fruitless is not None else 0,
         wait=wait,
+        watch_epoch=fruitless.watch_epoch if fruitless is not None else epoch + 1,
+        watch_wait=fruitless.watch_wait if fruitless is not None else 1,
     )
+
+
+def watched_again(trainer: Any, look: Look) -> Look | None:
+    """The look with the watch after this one, where one is due now; ``None`` where it is not.
+
+    Epochs 1, 3, 7, 15, ... after the first: nine watches of 32 steps in a thousand epochs.
+    """
+    epoch = int(getattr(trainer, "current_epoch", 0))
+    if look.observation.training.own_train_step is None or epoch < look.watch_epoch:
+        return None
+    wait = 2 * look.watch_wait
+    return msgspec.structs.replace(look, watch_epoch=epoch + wait, watch_wait=wait)
 
 
 def is_due(trainer: Any, look: Look) -> bool:
@@ -59,8 +81,9 @@ def is_due(trainer: Any, look: Look) -> bool:
 def shows_the_same(look: Look, observation: Any) -> bool:
     """Whether an observation comes to the same verdicts as the last look."""
     edited = observation.training.edited_after_start
-    return _verdicts(look.shown) == _verdicts(observation.record.mirroring) and edited == look.edited
+    return verdicts_of(look.shown) == verdicts_of(observation.record.mirroring) and edited == look.edited
 
 
-def _verdicts(mirroring: Mirroring) -> tuple:
+def verdicts_of(mirroring: Mirroring) -> tuple:
+    """What of it a reader goes by: rates that differ by chance are the same."""
     return (mirroring.state, *((flip.axes, flip.verdict, flip.labels) for flip in mirroring.flips))

@@ -62,6 +62,7 @@ class TrainingInHand:
         "others",
         "record",
         "rehearsed",
+        "returned",
         "saved",
         "scheduled",
         "steps",
@@ -90,6 +91,8 @@ class TrainingInHand:
         self.look: stretches.Look | None = None
         #: whether this run's own augmentation changed on the way, by a schedule: all of it is judged together then
         self.scheduled = False
+        #: whether the witness has come back to a train step that was settled before
+        self.returned = False
         #: watches the first steps of a train step that is not nnU-Net's own; ``None`` before and after
         self.witness: Any = None
         #: what other ranks show, where that differs: judged and narrowed by on every rank alike
@@ -161,6 +164,7 @@ def _before_start(trainer: Any, args: tuple, kwargs: dict) -> None:
     if training.witness is not None:
         training.witness.close()
         training.witness = None
+    training.returned = False
 
 
 def _go_on_from_own_steps(trainer: Any, training: TrainingInHand) -> None:
@@ -180,6 +184,7 @@ def _after_start(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
 
 def _after_epoch_start(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     look_again(trainer, replaced=guard_own_step(trainer))
+    watch_again(trainer)
 
 
 def _before_step(trainer: Any, args: tuple, kwargs: dict) -> None:
@@ -347,6 +352,22 @@ def look_again(trainer: Any, replaced: bool = False) -> None:
     judge(trainer)
 
 
+def watch_again(trainer: Any) -> None:
+    """Has the witness back where a train step of one's own may do otherwise by now; what it settled stays till then."""
+    training = training_in_hand(trainer)
+    if training.witness is not None or training.look is None:
+        return
+    look = contained("asking when to watch again", stretches.watched_again, trainer, training.look)
+    if look is None:
+        return
+    from .. import evidence
+
+    training.look = look
+    found = contained("appointing the witness again", evidence.appoint_witness, trainer, look.observation)
+    if isinstance(found, evidence.Witness):
+        training.witness, training.returned = found, True
+
+
 def _observation_of(trainer: Any) -> Any:
     from .. import evidence
 
@@ -452,9 +473,26 @@ def settle(trainer: Any) -> None:
     if witness.is_apart(apart, compared) and training.training is not None:
         training.training = msgspec.structs.replace(training.training, apart_in_steps=apart, compared_in_steps=compared)
         training.unjudged = True
-    if verdict is not None and verdict != training.record.mirroring:
+    if training.returned:
+        training.returned = False
+        _go_by_what_has_changed(trainer, training, verdict)
+    elif verdict is not None and verdict != training.record.mirroring:
         training.record = msgspec.structs.replace(training.record, mirroring=verdict)
         training.unjudged = True
+
+
+def _go_by_what_has_changed(trainer: Any, training: TrainingInHand, verdict: Mirroring | None) -> None:
+    """What a witness that came back has seen begins a stretch of its own where it is sure, and another than before."""
+    record = training.record
+    if record is None or verdict is None or verdict.state != "observed":
+        return
+    if stretches.verdicts_of(verdict) == stretches.verdicts_of(record.mirroring):
+        return
+    _go_on_from_own_steps(trainer, training)
+    training.scheduled |= training.again
+    training.epoch = getattr(trainer, "current_epoch", 0)
+    training.record = msgspec.structs.replace(record, mirroring=verdict)
+    training.unjudged = True
 
 
 def judge_what_was_settled(trainer: Any) -> None:
