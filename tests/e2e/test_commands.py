@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 import disc_datasets
+from commands import is_left
 from nnguard import read_record
 from nnguard.demo import discs, measure
 
@@ -32,19 +31,6 @@ def loaded(path):
     return torch.load(path, map_location="cpu", weights_only=False)
 
 
-def left_in_group(group, within=10.0):
-    """Whether a process that a command started is still there, a while after its end."""
-    until = time.monotonic() + within
-    while True:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return False
-        if time.monotonic() > until:
-            return True
-        time.sleep(0.2)
-
-
 # ---------------------------------------------------------------- issue 2552, strict
 
 
@@ -58,7 +44,7 @@ def test_strict_training_is_refused_before_the_first_epoch_with_the_remedy_and_n
     assert "Epoch 0" not in run.output
     assert not list(model.folder.rglob("*.pth"))
     assert run.seconds < 60
-    assert not left_in_group(run.group)
+    assert not is_left(run.group)
 
 
 def test_strict_prediction_is_refused_before_any_worker_starts_and_nothing_is_written(site, issue_2552, tmp_path):
