@@ -66,7 +66,14 @@ def test_the_gallery_is_large_and_nothing_hangs_twice():
     assert len(names) == len(set(names)) >= 30
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+#: Others' libraries take seconds to import, and torch.compile to compile.
+SLOW = {*(entry.name for entry in third_party.gallery), "compiles_nnunets_own_step", "remaps_47_labels"}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [pytest.param(entry, id=entry.name, marks=[pytest.mark.slow] * (entry.name in SLOW)) for entry in ENTRIES],
+)
 def test_the_verdict_is_the_truth(entry, started):
     made, begun = started(entry)
     mirroring = hook.record_of(made).mirroring

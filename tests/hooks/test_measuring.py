@@ -112,6 +112,7 @@ def test_cases_are_measured_without_mirroring_and_kept_in_log_checkpoint_and_cop
     assert "kept in checkpoint_final.pth and nnguard.json" in log_of(made)
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_nnunets_own_export_and_evaluation(guard, wanted, new_trainer, base):
     wanted("99")
     guard("warn")
@@ -133,6 +134,7 @@ def test_the_figures_are_those_of_nnunets_own_export_and_evaluation(guard, wante
     assert plain != pytest.approx(mirrored, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_validation_files_random_states_and_network_are_left_as_they_were(
     guard, wanted, new_trainer, base, monkeypatch
 ):
@@ -152,6 +154,7 @@ def test_validation_files_random_states_and_network_are_left_as_they_were(
     assert states[:2] == states[2:]
 
 
+@pytest.mark.slow
 def test_nobody_is_warned_of_the_predictor_that_nnguard_runs(guard, wanted, new_trainer, base, told):
     wanted("1")
     guard("exact")
@@ -162,6 +165,7 @@ def test_nobody_is_warned_of_the_predictor_that_nnguard_runs(guard, wanted, new_
     assert told.codes == []
 
 
+@pytest.mark.slow
 def test_validation_alone_is_measured_too(guard, wanted, new_trainer, base):
     guard("warn")
     first = new_trainer(own_validation(base))
@@ -174,6 +178,7 @@ def test_validation_alone_is_measured_too(guard, wanted, new_trainer, base):
     assert read_checkpoint(str(final)).record().measured_validation().cases == 1
 
 
+@pytest.mark.slow
 def test_without_the_variable_nothing_is_measured(guard, new_trainer, base, monkeypatch):
     monkeypatch.delenv(measuring.VARIABLE, raising=False)
     guard("warn")
@@ -207,6 +212,7 @@ def test_distributed_trainings_are_not_measured():
 
 
 @pytest.mark.expects_internal_error
+@pytest.mark.slow
 def test_a_failure_is_one_event_and_the_validation_is_whole(guard, wanted, new_trainer, base, tmp_path):
     wanted("2")
     guard("strict")

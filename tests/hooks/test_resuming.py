@@ -118,6 +118,7 @@ def test_a_training_of_its_own_has_no_parent(guard, new_trainer, base):
 
 
 @pytest.mark.filterwarnings("ignore::nnguard.ConsistencyWarning")
+@pytest.mark.slow
 def test_a_trainer_that_is_run_twice_keeps_the_steps_of_its_first_run(guard, new_trainer, base, unmirrored, told):
     guard("warn")
     made = new_trainer(unmirrored)
@@ -137,6 +138,7 @@ def test_a_trainer_that_is_run_twice_keeps_the_steps_of_its_first_run(guard, new
     assert "NNG107" in told.codes
 
 
+@pytest.mark.slow
 def test_a_second_run_of_the_same_pipeline_is_one_stretch_with_all_steps(guard, new_trainer, base):
     guard("warn")
     made = new_trainer(base)
@@ -158,6 +160,7 @@ def test_steps_of_an_epoch_that_was_broken_off_count_when_the_trainer_is_started
     assert sum(segment.steps for segment in hook.record_of(made).segments) == 3
 
 
+@pytest.mark.slow
 def test_another_network_on_the_same_trainer_starts_a_new_history(guard, new_trainer, base):
     guard("warn")
     made = new_trainer(base)

@@ -447,7 +447,14 @@ def test_a_failing_observation_is_recorded_as_unknown_and_training_goes_on(guard
 
 
 @pytest.mark.expects_internal_error
-@pytest.mark.parametrize("error", [ValueError("ours"), RecursionError("ours"), MemoryError("ours")], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("ours"),
+        *(pytest.param(kind("ours"), marks=pytest.mark.slow) for kind in (RecursionError, MemoryError)),
+    ],
+    ids=repr,
+)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_fault_of_ours_at_every_place_leaves_a_training_as_it_is(guard, new_trainer, base, when, error):
     def fail(*_arguments):
