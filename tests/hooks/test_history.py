@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from nnguard.hooks.history import earlier, merged, mixture
+from nnguard.hooks.history import MOST_SEGMENTS, bounded, earlier, merged, mixture
 from nnguard.record import Mirroring, Segment
 from records import EVERY_FLIP, NO_FLIP, record_of
 
@@ -98,3 +98,21 @@ def test_without_a_record_the_steps_until_the_checkpoint_are_unknown():
 def test_recorded_segments_go_on_as_they_were():
     segments = [segment(PLAIN, 5), segment(MIRRORED, 7, "b")]
     assert earlier(replace(record_of(EVERY_FLIP), segments=segments), None, 500) == segments
+
+
+def test_a_schedule_that_changes_its_mind_every_epoch_keeps_few_segments_and_all_steps():
+    segments = [segment(MIRRORED if n % 4 else PLAIN, 10, str(n), epoch=n) for n in range(100)]
+    few = bounded(segments)
+    assert len(few) == MOST_SEGMENTS
+    assert sum(one.steps for one in few) == 1000
+    assert (few[0].epoch, few[-1]) == (0, segments[-1])
+    whole, kept = mixture(segments), mixture(few)
+    assert kept.flip((0,)).rate == pytest.approx(whole.flip((0,)).rate)
+    assert kept.safe_axes == whole.safe_axes
+    assert bounded(segments[:MOST_SEGMENTS]) == segments[:MOST_SEGMENTS]
+
+
+def test_what_nobody_saw_is_not_mixed_into_what_was_seen():
+    segments = [segment(UNKNOWN, 5, None), *(segment(MIRRORED if n % 2 else PLAIN, 10, str(n)) for n in range(20))]
+    few = bounded(segments)
+    assert (few[0], len(few)) == (segments[0], MOST_SEGMENTS)

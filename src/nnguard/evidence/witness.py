@@ -171,10 +171,16 @@ class Witness:
         wanted = [(), *(flip for flip in flips_of(self.declared) if max(flip) < self.dims)]
         return all(settled(flip, counts, clean, LOOK_ALPHA) for flip in wanted)
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether enough cases have told their flip, and most of those that say anything."""
+        told = sum(self.cases.values())
+        return told >= FEWEST_CASES and told >= CLEAR_SHARE * (told + self.unclear)
+
     def verdict(self) -> Mirroring:
         """What loader and step show together; ``unknown``, with the reason, where the step hides its target."""
         told = sum(self.cases.values())
-        if told < FEWEST_CASES or told < CLEAR_SHARE * (told + self.unclear):
+        if not self.is_sure:
             if self.loader.state == "observed":
                 return self._with_limits(self.loader)
             return unknown(f"{self.name} may flip in train_step, and that could not be seen: {self._why(told)}")

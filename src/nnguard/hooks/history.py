@@ -13,6 +13,9 @@ from ..record import Axes, FlipEvidence, Labels, Mirroring, Record, Segment, Sta
 #: tenth that makes a flip trained.
 UNKNOWN_SHARE = 0.1
 
+#: A thousand bytes each; records have a budget of sixteen thousand.
+MOST_SEGMENTS = 8
+
 #: States of a whole training, by its owner's word or by running its network, that replace what its segments say.
 STATED: tuple[State, ...] = ("declared", "measured")
 
@@ -50,6 +53,27 @@ def merged(segments: Sequence[Segment]) -> list[Segment]:
             )
         else:
             result.append(segment)
+    return result
+
+
+def bounded(segments: Sequence[Segment]) -> list[Segment]:
+    """At most ``MOST_SEGMENTS``: the earliest neighbours of one state become one, which shows the mixture of both.
+
+    A schedule that changes its mind every epoch would make each checkpoint a megabyte larger.
+    """
+    result = list(segments)
+    while len(result) > MOST_SEGMENTS:
+        pairs = range(len(result) - 2)  # the last one is what is trained now
+        place = next((n for n in pairs if result[n].mirroring.state == result[n + 1].mirroring.state), 0)
+        first, second = result[place : place + 2]
+        result[place : place + 2] = [
+            Segment(
+                epoch=first.epoch,
+                steps=first.steps + second.steps,
+                fingerprint=second.fingerprint,
+                mirroring=mixture([first, second]),
+            )
+        ]
     return result
 
 

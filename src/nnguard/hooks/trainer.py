@@ -475,7 +475,8 @@ def settle(trainer: Any) -> None:
         training.unjudged = True
     if training.returned:
         training.returned = False
-        _go_by_what_has_changed(trainer, training, verdict)
+        if witness.is_sure:
+            _go_by_what_has_changed(trainer, training, verdict)
     elif verdict is not None and verdict != training.record.mirroring:
         training.record = msgspec.structs.replace(training.record, mirroring=verdict)
         training.unjudged = True
@@ -604,7 +605,7 @@ def record_of(trainer: Any) -> Record | None:
         fingerprint=_fingerprint(training.record),
         mirroring=training.record.mirroring,
     )
-    segments = history.merged([*_earlier(trainer, training), own])
+    segments = history.bounded(history.merged([*_earlier(trainer, training), own]))
     axes = training.record.axes
     effective = plain(trainer.inference_allowed_mirroring_axes)
     if not _same(effective, axes.effective):
