@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -110,20 +111,29 @@ def test_nothing_is_observed_again_where_nothing_changes(guard, new_trainer, bas
     made.on_train_epoch_start()
 
 
-def test_an_edit_that_workers_never_see_is_told_of_when_it_is_made(guard, new_trainer, base, told):
+@pytest.mark.parametrize("mode", ["warn", "strict"])
+def test_an_edit_that_workers_never_see_is_told_of_and_stops_nothing_before_a_checkpoint_is_safe(
+    guard, new_trainer, base, told, mode
+):
     class nnUNetTrainerEditsLate(base):
         def on_epoch_start(self):
             super().on_epoch_start()
             steps = self.dataloader_train.generator.transforms.transforms
             steps[:] = [step for step in steps if type(step).__name__ != "MirrorTransform"]
 
-    guard("warn")
+    guard(mode)
     made = new_trainer(nnUNetTrainerEditsLate, workers=1)
     made.on_train_start()
     assert told.codes == []
+    hook.training_in_hand(made).steps = 5
     made.on_epoch_start()
-    made.on_train_epoch_start()
-    assert told.codes == ["NNG115"]
+    made.on_train_epoch_start()  # a refusal here would cost the five steps
+    assert told.codes == (["NNG115"] if mode == "warn" else [])
+    checkpoint = Path(made.output_folder) / "checkpoint_latest.pth"
+    refusal = contextlib.nullcontext() if mode == "warn" else pytest.raises(nnguard.InconsistencyError, match="NNG115")
+    with refusal:
+        made.save_checkpoint(str(checkpoint))
+    assert checkpoint.exists()
     assert hook.record_of(made).mirroring.safe_axes == (0, 1)
 
 

@@ -19,7 +19,7 @@ from .. import __version__, arming
 from ..axes import written
 from ..errors import NNGuardError
 from ..findings import Finding
-from ..policy import CORRECT
+from ..policy import CORRECT, RAISE
 from ..record import CHECKPOINT_KEY, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
 from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.remedies import same_axes
@@ -321,13 +321,14 @@ def guard_own_step(trainer: Any) -> bool:
 
 def look_again(trainer: Any, replaced: bool = False) -> None:
     """Observes anew where a schedule has replaced the loader or the train step, or changed the pipeline, since the
-    last look. What is shown from here is a stretch of its own, and the training is judged by all of them.
+    last look. What is shown from here is a stretch of its own, and the training is judged by all of them: at once, or
+    when the next checkpoint is safe where that ends the training.
 
     Args:
         replaced: whether the train step was.
 
     Raises:
-        InconsistencyError: as ``observe_once``.
+        InconsistencyError: as ``observe_once``, where no step has been trained yet.
     """
     training = training_in_hand(trainer)
     if not training.observed or training.record is None or training.look is None:
@@ -348,8 +349,15 @@ def look_again(trainer: Any, replaced: bool = False) -> None:
     take_up(trainer, observation)
     if _same(axes.effective, training.record.axes.effective):
         training.record = msgspec.structs.replace(training.record, axes=axes)
-    training.unjudged = False
-    judge(trainer)
+    training.unjudged = has_trained and _would_stop(trainer)
+    if not training.unjudged:
+        judge(trainer)
+
+
+def _would_stop(trainer: Any) -> bool:
+    """Whether judging now would end the training, and with it all steps since its last checkpoint."""
+    policy = arming.policy()
+    return policy is not None and any(policy.action(finding) == RAISE for finding in findings_of(trainer))
 
 
 def watch_again(trainer: Any) -> None:
