@@ -3,6 +3,11 @@
 import sys
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no news about an example: hypothesis would call one flaky that once took a fifth of a second.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 def pytest_make_parametrize_id(val):
