@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -90,6 +91,7 @@ def run(version: str, part: str, python: Path, folder: Path) -> list[dict[str, A
         log = folder / "commands.txt"
         if log.exists():
             (environments.CACHE / version / f"{part}.log").write_text(log.read_text())
+        shutil.rmtree(folder, ignore_errors=True)  # half a gigabyte of checkpoints
 
 
 def keep(version: str, rows: dict[str, list[dict[str, Any]]]) -> None:
