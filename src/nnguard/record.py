@@ -67,6 +67,16 @@ class Mirroring(msgspec.Struct, frozen=True, kw_only=True):
         return next((flip for flip in self.flips if flip.axes == wanted), None)
 
 
+class Apart(msgspec.Struct, frozen=True, kw_only=True):
+    """Images that were flipped otherwise than their targets: ``draws`` of ``clean`` ones of the pipeline, ``cases`` of
+    ``compared`` ones of the first train steps."""
+
+    draws: int = 0
+    clean: int = 0
+    cases: int = 0
+    compared: int = 0
+
+
 class TrainerIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """The trainer's class; ``source_sha256`` is of its module's file, ``None`` where there is none."""
 
@@ -140,7 +150,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     ``transforms`` is the described tree (``evidence.described``), ``parent`` what is known of the
     checkpoint whose weights were taken over by ``-pretrained_weights``, ``measured`` what running the
-    network showed: ``validation`` (``NNGUARD_FLIPTEST``, a ``MeasuredValidation``), ``fliptest``.
+    network showed: ``validation`` (``NNGUARD_FLIPTEST``, a ``MeasuredValidation``), ``fliptest``;
+    ``apart``: ``None`` where no image was seen flipped otherwise than its target.
     """
 
     schema: int = SCHEMA
@@ -155,6 +166,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     transpose_forward: list[int] | None = None
     axes: AxesHistory = AxesHistory()
     mirroring: Mirroring
+    apart: Apart | None = None
     transforms: Any = None
     segments: list[Segment] = []
     environment: Environment = Environment()

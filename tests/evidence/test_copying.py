@@ -118,6 +118,27 @@ def test_seeding_repeats_own_generators_as_well():
     assert draws[0] == draws[1]
 
 
+def test_generators_of_different_libraries_draw_different_numbers():
+    """numpy's legacy generator and PyTorch's are the same algorithm: from one seed they would flip together."""
+    held = [np.random.RandomState(), random.Random(), torch.Generator()]
+    coins = []
+    with untouched_randomness():
+        for seed in range(400):
+            seed_everything(seed, held)
+            numbers = (
+                random.random(),
+                np.random.rand(),
+                torch.rand(1).item(),
+                held[0].rand(),
+                held[1].random(),
+                torch.rand(1, generator=held[2]).item(),
+            )
+            coins.append([number < 0.5 for number in numbers])
+    agreement = np.corrcoef(np.array(coins, dtype=float).T)
+    np.fill_diagonal(agreement, 0)
+    assert np.abs(agreement).max() < 0.2
+
+
 def test_identities_stand_where_transforms_stood():
     pipeline = composed((8, 8), mirror(0), Holds(transform=mirror(1), others=(mirror(0), len), table={"x": mirror(0)}))
     replaced = with_identities(pipeline, lambda thing: type(thing).__name__ == "MirrorTransform")

@@ -45,6 +45,13 @@ def test_no_flip_of_the_pipeline_of_issue_2552_is_seen():
     assert verdicts(tally(nnunet(SQUARE, None, degrees=3), (0, 1)), 2) == {}
 
 
+@pytest.mark.parametrize("draw", [np.random.rand, random.random])
+def test_coins_of_different_libraries_are_drawn_apart(draw):
+    """From one seed numpy and PyTorch draw the same numbers: flips by the one and by the other would come together."""
+    seen = tally(composed(SQUARE, FlipBoth((0,), draw=draw), mirror(1)), (0, 1))
+    assert verdicts(seen, 2) == TRAINED_2D
+
+
 def test_half_turns_of_stock_rotation_are_rare_and_no_flip_of_one_axis():
     assert verdicts(tally(nnunet(SQUARE, None, degrees=180), (0, 1)), 2) == {(0, 1): "rare"}
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import nnguard
 from nnguard import InconsistencyError, MirroringError
 from nnguard.evidence.witness import MOST_STEPS
 from nnguard.hooks import trainer as hook
@@ -195,6 +196,11 @@ def test_a_step_that_flips_images_alone_is_told_in_the_first_epoch(guard, new_tr
     steps(made, MOST_STEPS)
     assert told.codes == ["NNG114"]
     assert "train_step flipped one of the two" in told.texts[0]
+    apart = hook.record_of(made).apart
+    assert apart.cases >= apart.compared / 4
+    made.save_checkpoint(str(Path(made.output_folder) / "checkpoint_final.pth"))
+    found = nnguard.check_model(made.output_folder_base)
+    assert "NNG114" in [finding.code for finding in found]
     assert hook.training_in_hand(made).witness is None
     assert not any(module._forward_hooks for module in made.network.modules())
 

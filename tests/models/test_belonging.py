@@ -186,3 +186,18 @@ def test_a_broken_record_is_not_replaced_by_a_sound_copy(path):
     fold = open_fold(path)
     assert (fold.record, fold.copied) == (None, False)
     assert fold.record_error
+
+
+def test_a_record_put_into_another_trainings_checkpoint_is_advice(path):
+    (path.parent / "nnguard.json").unlink()
+    loaded = torch.load(path, weights_only=False)
+    torch.save({**loaded, "trainer_name": "nnUNetTrainerOfSomebodyElse"}, path)
+    (found,) = check_belonging(open_fold(path))
+    assert (found.code, found.severity) == ("NNG108", "advisory")
+    assert "nnUNetTrainerOfSomebodyElse" in found.seen
+
+
+def test_a_record_of_the_checkpoints_own_training_is_none_though_nothing_keeps_a_fingerprint(path):
+    (path.parent / "nnguard.json").unlink()
+    assert weights_belong(open_fold(path)) is None
+    assert check_belonging(open_fold(path)) == []

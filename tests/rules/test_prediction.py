@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from nnguard.findings import ADVISORY, HARMFUL
+from nnguard.record import Apart
 from nnguard.rules.mirroring import check_prediction, narrowed_axes
 from nnguard.rules.subjects import Prediction
 from records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of, stated_record
@@ -30,6 +31,16 @@ def test_a_predictor_that_uses_an_unseen_flip_is_harmful():
     assert [flip["axes"] for flip in finding.evidence["flips"]] == [[0], [1], [0, 1]]
     assert "--disable_tta" in finding.remedy
     assert f"nnguard repair '{PATH}'" in finding.remedy
+
+
+def test_a_network_that_was_taught_wrong_labels_is_told_whatever_its_predictor_does():
+    record = record_of(EVERY_FLIP, apart=Apart(cases=30, compared=30))
+    for use_mirroring in (True, False):
+        (finding,) = [one for one in judged(record, use_mirroring=use_mirroring) if one.code == "NNG114"]
+        assert finding.severity == HARMFUL
+        assert "train again" in finding.remedy
+    assert judged(record, validation=True) == []  # its own training has told already
+    assert judged(record_of(EVERY_FLIP, apart=None)) == []
 
 
 def test_without_mirroring_nothing_unseen_is_used():

@@ -244,10 +244,12 @@ def fold_lines(fold: Fold, named: bool) -> Iterator[str]:
         if fold.copied:
             yield f"  kept in       {FILE_NAME} beside the checkpoint, which has lost it"
         belong = weights_belong(fold)
-        if belong is not None:
-            yield "  weights       " + (
-                "as saved with this record" if belong else "CHANGED since they were saved with it"
-            )
+        words = {
+            True: "as saved with this record",
+            False: "CHANGED since they were saved with it",
+            None: f"not known to be this record's: no fingerprint of theirs in a {FILE_NAME} beside them",
+        }
+        yield f"  weights       {words[belong]}"
     elif fold.record_error:
         yield f"  record        broken: {escaped(fold.record_error)}"
     else:

@@ -123,10 +123,18 @@ def untouched_randomness(*roots: Any) -> Iterator[None]:
             _put_back(generator, state)
 
 
+#: Far enough apart that no draw of one generator meets a neighbour's of another; primes, as the step below.
+_SEED_OF_NUMPY, _SEED_OF_RANDOM = 15_485_863, 32_452_843
+
+
 def seed_everything(seed: int, generators: list[Any]) -> None:
-    """Seeds the process's CPU generators, and those of the copy, from one number."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
+    """Seeds the process's CPU generators, and those of the copy, from one number.
+
+    Each gets another: numpy's and PyTorch's are one algorithm, and from one seed their numbers are the same. A flip by
+    one library and a flip by the other would always be drawn together.
+    """
+    random.seed(seed + _SEED_OF_RANDOM)
+    np.random.seed((seed + _SEED_OF_NUMPY) % 2**32)
     torch.default_generator.manual_seed(seed)
     for offset, generator in enumerate(generators):
         _reseed(generator, seed + 7919 * (offset + 1))

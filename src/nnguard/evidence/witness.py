@@ -215,7 +215,7 @@ class Witness:
 
     def _limits(self) -> list[str]:
         """What was not seen, in words; nothing where enough images could be compared with their targets."""
-        if self.compared >= FEWEST_CASES:
+        if self.compared >= FEWEST_CASES or is_apart(self.apart, self.compared):
             return []
         why = f"{self.compared} of {sum(self.cases.values())} images could be compared"
         if self._deaf_to_network:

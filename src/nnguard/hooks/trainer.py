@@ -20,7 +20,7 @@ from ..axes import written
 from ..errors import NNGuardError
 from ..findings import Finding
 from ..policy import CORRECT, RAISE
-from ..record import CHECKPOINT_KEY, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
+from ..record import CHECKPOINT_KEY, Apart, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
 from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.remedies import same_axes
 from ..rules.resuming import check_resumed
@@ -624,8 +624,19 @@ def record_of(trainer: Any) -> Record | None:
         axes=axes,
         segments=segments,
         mirroring=history.mixture(segments),
+        apart=_apart(training),
         parent=_parent(trainer, training),
     )
+
+
+def _apart(training: TrainingInHand) -> Apart | None:
+    """What was seen of images flipped apart from their targets, now or in what this training goes on from."""
+    told = training.training
+    if told is not None and training.record is not None and (told.apart or told.apart_in_steps):
+        clean, compared = training.record.mirroring.clean, told.compared_in_steps
+        return Apart(draws=told.apart, clean=clean, cases=told.apart_in_steps, compared=compared)
+    before = training.origin.record if training.goes_on and training.origin is not None else None
+    return before.apart if before is not None else None
 
 
 def record_text_for(checkpoint: Mapping[str, Any]) -> str | None:

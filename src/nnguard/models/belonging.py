@@ -158,7 +158,7 @@ def check_belonging(fold: Fold) -> list[Finding]:
     if fold.copied:
         return [lost_record(fold.subject)]
     if weights_belong(fold) is not False:
-        return []
+        return _of_another_training(fold)
     assert fold.checkpoint is not None
     return [
         Finding(
@@ -177,6 +177,36 @@ def check_belonging(fold: Fold) -> list[Finding]:
             evidence={"weights_fingerprint": fold.checkpoint.weights_fingerprint},
             severity=ADVISORY,
             setting="weights",
+        )
+    ]
+
+
+def _of_another_training(fold: Fold) -> list[Finding]:
+    """NNG108 where no fingerprint speaks against it, and the record names another training than the checkpoint."""
+    checkpoint, record = fold.checkpoint, fold.record
+    if checkpoint is None or record is None:
+        return []
+    pairs = (
+        ("trainer", record.trainer.class_, checkpoint.trainer_name),
+        ("configuration", record.configuration, checkpoint.init_args.get("configuration")),
+    )
+    other = [f"{what} {told} and the checkpoint {own}" for what, told, own in pairs if told and own and told != own]
+    if not other:
+        return []
+    return [
+        Finding(
+            UNVERIFIED,
+            fold.subject,
+            "The record in this checkpoint is that of another training.",
+            seen=f"the record names {', '.join(other)}",
+            effect="what the record says may be true of other weights than these.",
+            remedy=(
+                "Find out what wrote the file, or take the original again.\n"
+                "To measure what these weights read: nnguard fliptest MODEL_FOLDER -i IMAGES"
+            ),
+            evidence={"differs": other},
+            severity=ADVISORY,
+            setting="another training",
         )
     ]
 

@@ -147,7 +147,7 @@ def _verdict_of(fold: Fold) -> Record:
         raise CheckpointError(
             f"{fold.path}: has no nnguard record to repair it by{copy}; measure it (nnguard fliptest) and repair it "
             "--from-fliptest FILE, or, if you know how it was trained, "
-            f"say so first: nnguard annotate {fold.path} --mirror-axes 0,1 (or none)"
+            f"say so first: nnguard annotate {fold.path} --mirror-axes AXES (such as 0,1, or none)"
         )
     state = record.mirroring.state
     if state not in JUDGED:

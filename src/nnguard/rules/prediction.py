@@ -12,6 +12,7 @@ from . import remedies
 from .measured import check_measured, measurement_of
 from .shared import plain_view, seen_words, swapped
 from .subjects import Prediction
+from .training import apart_in_training
 from .verdicts import (
     JUDGED,
     all_safe_axes,
@@ -44,6 +45,8 @@ def check_prediction(record: Record | None, prediction: Prediction) -> list[Find
         findings.append(malformed_in_prediction(record, prediction, problem))
     if record is not None:
         findings += edited_axes(record, prediction)
+        if not prediction.validation:  # which the training's start or first steps have told already
+            findings += apart_in_training(record, prediction.subject)
     measured = measurement_of(record, prediction)
     if not problem:
         findings += check_measured(record, prediction, normalise(used))
@@ -212,10 +215,18 @@ def _uses(prediction: Prediction) -> str:
 
 
 def _settling(prediction: Prediction) -> str:
-    """What would settle an unknown."""
-    place = remedies.quote(prediction.subject) if prediction.checkpoint_axes is not msgspec.UNSET else "CHECKPOINT"
+    """What would settle an unknown. No axes are filled in: those of the checkpoint are what is in doubt."""
+    known = prediction.checkpoint_axes is not msgspec.UNSET
+    place = remedies.quote(prediction.subject) if known else "CHECKPOINT"
+    folder = remedies.model_folder_of(prediction.subject) if known else "MODEL_FOLDER"
+    settle = (
+        f"compare predictions with and without mirroring:\n    nnguard fliptest {folder} -i IMAGES\n"
+        f"or state what you know of the training, AXES such as 0,1, or none:\n"
+        f"    nnguard annotate {place} --mirror-axes AXES"
+    )
+    if not prediction.use_mirroring or prediction.axes is None:
+        return f"To settle it, {settle}"
     return (
-        f"Until it is known, predict without mirroring:\n    {remedies.without_mirroring(prediction)}\n"
-        "To settle it, compare predictions with and without mirroring:\n    nnguard fliptest MODEL_FOLDER -i IMAGES\n"
-        f"or state what you know of the training:\n    nnguard annotate {place} --mirror-axes 0,1"
+        "Until it is known, predict without mirroring (NNGUARD=exact refuses what is unverified all the same):\n"
+        f"    {remedies.without_mirroring(prediction)}\nTo settle it, {settle}"
     )

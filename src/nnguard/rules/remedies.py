@@ -31,10 +31,15 @@ def declare_in_trainer(axes: tuple[int, ...] | None, shown: tuple[int, ...] = ()
 
 
 def train_with_mirroring() -> str:
-    """How a trainer that builds its own transforms keeps nnU-Net's mirroring."""
+    """How a trainer that overrides the transforms keeps nnU-Net's mirroring.
+
+    Appending a MirrorTransform would not do: behind deep supervision's downsampling targets are lists.
+    """
     return (
-        "Or train with mirroring, if left and right may be exchanged in your data: where you build the transforms "
-        "(get_training_transforms), append\n"
+        "Or train with mirroring, if left and right may be exchanged in your data: where get_training_transforms is "
+        "overridden, hand mirror_axes\n"
+        "on to nnU-Net's as it came, and where transforms are listed by hand, put this before "
+        "DownsampleSegForDSTransform:\n"
         "    MirrorTransform(allowed_axes=mirror_axes)"
     )
 
@@ -43,9 +48,13 @@ def let_nnguard_narrow() -> str:
     return "Or let nnguard narrow the axes: NNGUARD=correct"
 
 
-def for_training(safe: tuple[int, ...], shown: tuple[int, ...]) -> str:
-    """For a trainer that declares more than its training shows: ``safe`` of what it declares, ``shown`` in all."""
-    return "\n".join([declare_in_trainer(safe or None, shown), train_with_mirroring(), let_nnguard_narrow()])
+def for_training(safe: tuple[int, ...], shown: tuple[int, ...], exchanges: bool = False) -> str:
+    """For a trainer that declares more than its training shows: ``safe`` of what it declares, ``shown`` in all.
+
+    ``exchanges``: training exchanges labels with a flip; to mirror more would not undo that.
+    """
+    more = [] if exchanges else [train_with_mirroring()]
+    return "\n".join([declare_in_trainer(safe or None, shown), *more, let_nnguard_narrow()])
 
 
 def no_such_axis(beyond: tuple[int, ...], dims: int, safe: tuple[int, ...], shown: tuple[int, ...]) -> str:
@@ -84,6 +93,14 @@ def state_what_is_known(prediction: Prediction, safe: tuple[int, ...]) -> str:
         "If you know how it was trained, say so, and the checkpoint's axes can be repaired:\n"
         f"    nnguard annotate {quote(prediction.subject)} --mirror-axes {','.join(map(str, safe)) or 'none'}"
     )
+
+
+def model_folder_of(checkpoint: str) -> str:
+    """The model folder of a checkpoint in a fold folder, ready to paste; a placeholder where it lies elsewhere."""
+    folder, _, name = checkpoint.replace("\\", "/").rpartition("/")
+    above, _, fold = folder.rpartition("/")
+    in_fold = fold.startswith("fold_") and name.endswith(".pth") and "!" not in checkpoint
+    return quote(above or ".") if in_fold else "MODEL_FOLDER"
 
 
 def without_mirroring(prediction: Prediction) -> str:

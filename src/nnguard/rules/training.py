@@ -103,6 +103,18 @@ def image_apart(training: Training, clean: int) -> Finding:
     )
 
 
+def apart_in_training(record: Record, subject: str) -> list[Finding]:
+    """NNG114 for a network that is trained already, whatever its predictor does."""
+    apart = record.apart
+    if apart is None:
+        return []
+    told = Training(subject=subject, apart=apart.draws, apart_in_steps=apart.cases, compared_in_steps=apart.compared)
+    finding = image_apart(told, apart.clean)
+    finding.message = "The network was trained on images that were flipped differently from their segmentations."
+    finding.remedy = f"Mend the training and train again, for no repair of the checkpoint helps.\n{finding.remedy}"
+    return [finding]
+
+
 def edited_after_start(training: Training) -> Finding:
     """NNG115."""
     return Finding(
@@ -177,7 +189,7 @@ def unverified_training(record: Record, training: Training) -> Finding:
             "Compare predictions with and without mirroring once the model is trained:\n"
             "    nnguard fliptest MODEL_FOLDER -i IMAGES\n"
             "or state what you know of the checkpoint:\n"
-            "    nnguard annotate CHECKPOINT --mirror-axes 0,1"
+            "    nnguard annotate CHECKPOINT --mirror-axes AXES   (such as 0,1, or none)"
         ),
         evidence={
             "state": record.mirroring.state,
@@ -197,7 +209,7 @@ def declared_axes(record: Record, training: Training, axes: Axes) -> list[Findin
         findings.append(trap(record, training, axes, unsound, safe))
     if unsound["swapped"]:
         declares = f"the trainer declares {written(axes)}"
-        remedy = remedies.for_training(safe, all_safe_axes(record))
+        remedy = remedies.for_training(safe, all_safe_axes(record), exchanges=True)
         findings.append(swapped(record, training.subject, axes, unsound["swapped"], safe, declares, remedy))
     if not findings and set(axes) < set(all_safe_axes(record)):
         findings.append(withheld(record, training, axes))
