@@ -233,7 +233,9 @@ class Witness:
         if not self._any_received:
             return "in its first steps it gave trainer.loss no target of the shape that the loader delivered"
         if told + self.unclear < FEWEST_CASES:
-            return f"of {told + self.unclear + self.silent} targets, {self.silent} look the same after a flip"
+            seen = told + self.unclear + self.silent
+            alike = f", and {self.silent} of them look the same after a flip" if self.silent else ""
+            return f"{seen} targets were seen in {self.steps} steps, and it takes {FEWEST_CASES} that tell{alike}"
         return f"{self.unclear} of {told + self.unclear} targets match what was delivered under no flip"
 
     def _as_the_loader_shows(self) -> Mirroring:
