@@ -113,3 +113,34 @@ def test_what_is_active_is_said_to_be_so(nnguard, monkeypatch):
     assert "nnUNetPredictor: 2 targets patched" in done.out
     assert "would be" not in done.out
     assert json.loads(nnguard("doctor", "--format", "json").out)["asked_with"] == "strict"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("NNGUARD_FLIPTEST", "two", "is no number of cases"),
+        ("NNGUARD_PREVIEW", "maybe", "is neither 1 nor 0"),
+        ("NNGUARD_PREVIEW", "no", "it is taken for 1"),
+        ("NNGUARD_LOG", "/no/such/folder/x.log", "there is no folder /no/such/folder"),
+        ("NNGUARD_LOG", "jsno", "expected one of off, console, json, or a path"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_has_its_line(nnguard, monkeypatch, variable, value, said):
+    monkeypatch.setattr(doctor, "ask", lambda how, environment: answer())
+    monkeypatch.setenv("NNGUARD", "warn")
+    monkeypatch.setenv(variable, value)
+    done = nnguard("doctor")
+    (line,) = [line for line in done.out.splitlines() if variable in line and "=" in line]
+    assert (done.status, said in line) == (0, True)
+    assert json.loads(nnguard("doctor", "--format", "json").out)["settings_in_doubt"] != []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("NNGUARD_FLIPTEST", "4"), ("NNGUARD_PREVIEW", "1"), ("NNGUARD_PREVIEW", "off"), ("NNGUARD_LOG", "json")],
+)
+def test_a_setting_that_can_be_used_has_none(nnguard, monkeypatch, variable, value):
+    monkeypatch.setattr(doctor, "ask", lambda how, environment: answer())
+    monkeypatch.setenv("NNGUARD", "warn")
+    monkeypatch.setenv(variable, value)
+    assert variable not in nnguard("doctor").out

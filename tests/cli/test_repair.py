@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import torch
 
-from checkpoints import make_record, save_checkpoint, save_model
+from checkpoints import export, make_record, save_checkpoint, save_model
 from fliptests import document, written
 from nnguard.checkpoint import read_checkpoint
 from nnguard.hooks.copies import saved_weights, write_copy
@@ -526,3 +526,79 @@ def test_a_silenced_rule_is_not_shown_after_a_repair(nnguard, trapped, monkeypat
     assert "NNG402" in nnguard("repair", trapped, "--dry-run").out
     monkeypatch.setenv("NNGUARD", "warn,NNG402=ignore")
     assert "NNG402" not in nnguard("repair", trapped, "--dry-run").out
+
+
+# ---------------------------------------------------------------- interrupted
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_who_interrupts_is_told_which_checkpoints_were_changed(nnguard, trapped, monkeypatch, written):
+    from nnguard.cli import repair
+
+    def interrupted(change, **options):
+        if "fold_0" in str(change.path) or written:
+            write(change, **options)
+        if "fold_1" in str(change.path):
+            raise KeyboardInterrupt
+
+    write = repair.write
+    monkeypatch.setattr(repair, "write", interrupted)
+    done = nnguard("repair", trapped)
+    first, second = (trapped / fold / "checkpoint_final.pth" for fold in ("fold_0", "fold_1"))
+    assert done.status == 2
+    assert f"nnguard: changed: {first}: mirroring axes (0, 1) -> None" in done.err
+    assert f"nnguard: {'changed' if written else 'not changed'}: {second}" in done.err
+    assert done.err.rstrip().endswith("nnguard: interrupted")
+    assert [axes_of(first), axes_of(second)] == [None, None if written else (0, 1)]
+
+
+# ---------------------------------------------------------------- what is no record, and what is no checkpoint
+
+
+@pytest.mark.parametrize("broken", ["no record", "{}", '{"schema": 1}', {"some": "other tool's"}])
+def test_what_is_no_record_is_replaced_by_a_statement(nnguard, tmp_path, broken):
+    path = save_checkpoint(tmp_path / "fold_0/checkpoint_final.pth", nnguard=broken)
+    old = path.read_bytes()
+    refused = nnguard("repair", path)
+    assert (refused.status, refused.err.count(str(path))) == (2, 2)
+    assert f"nnguard annotate {path} --mirror-axes AXES" in refused.err
+    done = nnguard("annotate", path, "--mirror-axes", "none")
+    assert (done.status, done.err) == (0, "")
+    assert "in place of what it kept as its record" in done.out
+    assert read_checkpoint(path).record().mirroring.safe_axes == ()
+    assert path.with_name(f"{path.name}.before-nnguard").read_bytes() == old
+    assert nnguard("repair", path).status == 0
+
+
+def test_a_newer_nnguards_record_is_not_replaced(nnguard, tmp_path):
+    path = save_checkpoint(tmp_path / "c.pth", nnguard='{"schema": 99}')
+    before = content(tmp_path)
+    for command in (["annotate", "--mirror-axes", "none"], ["repair"]):
+        done = nnguard(command[0], path, *command[1:])
+        assert (done.status, done.err.count(str(path)), len(done.err.splitlines())) == (2, 1, 1)
+        assert "upgrade nnguard" in done.err
+        assert "annotate" not in done.err
+    assert content(tmp_path) == before
+
+
+def test_a_broken_record_with_an_intact_copy_is_put_back_and_not_talked_over(nnguard, trapped):
+    path = trapped / "fold_0/checkpoint_final.pth"
+    copied(path, make_record(mirrored=()))
+    save_checkpoint(path, nnguard="no record")
+    done = nnguard("annotate", path, "--mirror-axes", "0,1")
+    assert (done.status, f"nnguard repair {path}" in done.err) == (2, True)
+    assert nnguard("repair", path).status == 0
+    record = read_checkpoint(path).record()
+    assert (record.mirroring.state, axes_of(path)) == ("observed", None)
+
+
+@pytest.mark.parametrize("command", [["repair"], ["annotate", "--mirror-axes", "none"]])
+def test_a_zip_of_models_is_not_written_into_and_it_is_said_what_to_do(nnguard, trapped, tmp_path, command):
+    archive = export(tmp_path / "m.zip", trapped)
+    before = archive.read_bytes()
+    done = nnguard(command[0], archive, *command[1:])
+    assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert "is a zip of exported models, which is not written into" in done.err
+    assert f"nnUNetv2_install_pretrained_model_from_zip {archive}" in done.err
+    assert "member" not in done.err
+    assert archive.read_bytes() == before

@@ -214,3 +214,20 @@ def test_previewing_changes_nothing_that_a_training_draws(tmp_path):
                 previews(trainer, 2)
             batches.append(next(trainer.dataloader_train)["data"])
     assert np.array_equal(*batches)
+
+
+def test_a_trainer_that_fails_is_told_with_its_line(tmp_path, monkeypatch, capsys):
+    from nnguard.cli import main
+    from nnguard.hooks import rehearsal
+
+    @contextlib.contextmanager
+    def fails(*arguments):
+        yield {}["a"]
+
+    for name, value in disc_datasets.environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rehearsal, "rehearsed", fails)
+    assert main(["preflight", "552", "2d", "0"]) == 2
+    line = fails.__wrapped__.__code__.co_firstlineno + 2
+    told = f"the training cannot be started: KeyError: 'a' (test_training_commands.py, line {line}, in fails)"
+    assert told in capsys.readouterr().err

@@ -58,6 +58,17 @@ def test_what_is_kept_holds_the_trainer_that_its_model_needs_and_the_variables_t
     assert subprocess.run(["sh", "-c", shell], capture_output=True, text=True).stdout == str(workspace.trainers)
 
 
+def test_the_variables_of_what_is_kept_find_this_environments_commands(tmp_path, monkeypatch):
+    made = tmp_path / "an environment's/bin"
+    made.mkdir(parents=True)
+    (made / "nnguard").write_text("#!/bin/sh\necho found\n")
+    (made / "nnguard").chmod(0o755)
+    monkeypatch.setattr("nnguard.demo.workspace.sys.executable", str(made / "python"))
+    shell = f'. "{Workspace(tmp_path / "kept").folder}/environment.sh"; nnguard && command -v sh'
+    ran = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True)
+    assert ran.stdout.startswith("found\n/")
+
+
 def test_a_missing_command_is_named_with_what_installs_it():
     with pytest.raises(NNGuardError, match=r"nnUNetv2_no_such is not installed.*nnguard\[nnunet\]"):
         installed("nnUNetv2_no_such")

@@ -201,3 +201,36 @@ def test_a_backup_put_back_is_as_before_the_repair(tmp_path):
     assert len(stale(model)) == 1
     shutil.move(model / "fold_0/kept", model / "fold_0" / NAME)
     assert stale(model) == []
+
+
+# ---------------------------------------------------------------- a folder of another name
+
+
+def renamed(root, **options):
+    model = save_model(root / DATASET / "our best model", (0,), axes=None, record=by("repair"), **options)
+    made(model / "fold_0/validation")
+    return model
+
+
+def test_in_a_renamed_folder_the_checkpoint_tells_the_names(tmp_path):
+    (finding,) = stale(renamed(tmp_path, trainer_name="nnUNetTrainerX"))
+    assert f"nnUNetv2_train {DATASET} 2d 0 -tr nnUNetTrainerX -p nnUNetPlans --val" in finding.remedy
+    assert "has to be called nnUNetTrainerX__nnUNetPlans__2d" in finding.remedy
+
+
+def test_or_else_the_record_does(tmp_path):
+    (finding,) = stale(renamed(tmp_path, trainer_name=None, init_args={}))
+    assert f"nnUNetv2_train {DATASET} 2d 0 -tr nnUNetTrainer -p nnUNetPlans --val" in finding.remedy
+
+
+def test_repair_tells_them_too(tmp_path, capsys):
+    model = save_model(tmp_path / DATASET / "ours", (0,), record=make_record(()), trainer_name="nnUNetTrainerX")
+    made(model / "fold_0/validation")
+    assert main(["repair", str(model)]) == 0
+    assert "-tr nnUNetTrainerX -p nnUNetPlans --val" in capsys.readouterr().out
+
+
+def test_nnunets_own_name_needs_no_note(tmp_path):
+    model = model_in(tmp_path, folds=(0,), axes=None, record=by("repair"))
+    made(model / "fold_0/validation")
+    assert "has to be called" not in stale(model)[0].remedy

@@ -148,3 +148,36 @@ def test_importing_the_module_loads_no_structlog():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"NNGUARD": "off"}
     )
     assert done.stdout.strip() == "False"
+
+
+def test_a_path_that_cannot_be_used_is_told_before_there_is_anything_to_log(logger, capsys):
+    logger("off")
+    log.reset()
+    for _ in range(2):
+        log.look()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("setting", ["jsno", "/no/such/folder/log.jsonl", "/"])
+def test_it_is_told_once_whoever_asks(monkeypatch, capsys, setting):
+    monkeypatch.setenv(log.ENVIRONMENT_VARIABLE, setting)
+    log.reset()
+    log.look()
+    log.look()
+    log.get_logger().info("noted")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"nnguard: NNGUARD_LOG={setting} cannot be used: ")
+    log.reset()
+
+
+def test_a_worker_says_nothing_that_its_command_has_said(monkeypatch, capsys):
+    monkeypatch.setenv(log.ENVIRONMENT_VARIABLE, "/no/such/folder/log.jsonl")
+    monkeypatch.setattr(log.multiprocessing, "parent_process", lambda: object())
+    log.reset()
+    log.look()
+    assert capsys.readouterr().err == ""
+
+
+def test_looking_makes_no_file(tmp_path):
+    assert log.problem_with_setting(str(tmp_path / "guard.jsonl")) is None
+    assert list(tmp_path.iterdir()) == []

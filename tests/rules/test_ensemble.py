@@ -94,3 +94,26 @@ def test_the_finding_names_each_folds_mirroring_and_the_axes_in_use():
     assert "fold 1 averages in views" in finding.effect
     (finding,) = check_ensemble("model", [member(0), member(1, NO_FLIP)], use_mirroring=False)
     assert finding.effect == "nnU-Net uses the first fold's axes, None, for all of them."
+
+
+def remedy(members, **options):
+    (finding,) = check_ensemble("model", members, **options)
+    return finding.remedy
+
+
+def test_the_folds_to_use_are_those_that_are_there():
+    gone = Member(fold=1, missing="no checkpoint_final.pth")
+    assert remedy([member(0), gone, member(2)]).endswith("predict with those that are there: -f 0 2")
+    assert "-f" not in remedy([gone])
+
+
+def test_of_folds_at_other_epochs_the_longest_trained_are_the_ones_to_use():
+    folds = [member(0, epoch=412), Member(fold=1, missing="gone"), member(2), member(3, epoch=None), member(4)]
+    assert remedy(folds).endswith("those that were trained longest: -f 2 4")
+
+
+def test_a_fold_that_is_not_there_is_never_the_example():
+    other = copy.deepcopy(PLANS)
+    other["configurations"]["2d"]["spacing"] = [2.0, 2.0]
+    for apart in ({"trainer": "nnUNetTrainerDA5"}, {"plans": other}, {"axes": (0,)}):
+        assert "for example -f 3" in remedy([member(3), member(4, **apart)])

@@ -169,3 +169,8 @@ def test_where_there_are_no_results_nothing_is_stale():
 
 def test_what_validation_used_may_be_known_better():
     assert check_stale("model", record_of(NO_FLIP), (0, 1), ["x"], validated_with=None) != []
+
+
+def test_what_a_fliptest_has_told_is_not_measured_again():
+    (finding,) = check_gap("fold_0", Scores(pseudo=0.94, validation=0.467), fliptest="plain Dice 0.96")
+    assert finding.remedy == "What mirroring costs has been measured already (plain Dice 0.96)."

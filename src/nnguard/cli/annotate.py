@@ -8,8 +8,7 @@ import click
 
 from ..axes import written
 from ..checkpoint import SpliceResult
-from ..models.folder import open_fold
-from ..models.repairing import Change, plan_annotation, plan_measured_annotation, write
+from ..models.repairing import Change, open_to_write, plan_annotation, plan_measured_annotation, write
 from ..report.escape import escaped
 from ..rules.remedies import quote, same_axes
 from ..rules.verdicts import axes_named_by
@@ -66,14 +65,14 @@ def command(
     """State how CHECKPOINT was trained, where nobody observed it, or keep in it what a fliptest measured.
 
     A statement is judged as one (state: declared): it advises, and lets nnguard repair narrow the axes; a record
-    that was observed or measured is never replaced by it. A measurement stands beside what was observed, and where
-    nothing was (state: measured) it decides.
+    that was observed or measured is never replaced by it, what is no record is. A measurement stands beside what was
+    observed, and where nothing was (state: measured) it decides.
     """
     from .. import __version__
 
     if (axes is None) == (fliptest is None):
         raise click.UsageError("give either --mirror-axes or --from-fliptest FILE")
-    fold = open_fold(Path(checkpoint))
+    fold = open_to_write(Path(checkpoint))
     if fliptest is not None:
         from ..models.measured import read_measured
 
@@ -99,6 +98,9 @@ def command(
         return
     for line in _told(checkpoint, change, result, states, axes, dry_run):
         click.echo(line)
+    if fold.record_error:
+        why = fold.record_error.removeprefix(f"{fold.path}: ")
+        click.echo(f"in place of what it kept as its record, which was none: {escaped(why)}")
 
 
 def _told(

@@ -46,7 +46,8 @@ def command(keep: str | None, output_format: str) -> None:
         click.echo(_table(outcome))
         click.echo(f"\nMeasured in {outcome.seconds:.0f} s" + (f"; everything is kept in {keep}" if keep else "") + ".")
         if keep:
-            click.echo(f"For nnU-Net's commands on it, in your shell: . {quote(str(Path(keep) / 'environment.sh'))}")
+            variables = quote(str(Path(keep) / "environment.sh"))
+            click.echo(f"For nnguard's and nnU-Net's commands on it, in your shell: . {variables}")
 
 
 @contextlib.contextmanager

@@ -54,6 +54,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         reasons: why nnU-Net's commands are not guarded here; empty where they are.
         asked_with: the ``NNGUARD`` under which a fresh interpreter was asked: ``setting``, or, where that switches
             nothing on, the default. ``armed_at_start`` and ``status`` tell what is so under it.
+        settings_in_doubt: a line for each further setting of nnguard's that cannot be used as it stands.
     """
 
     setting: str | None
@@ -63,6 +64,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     nnunetv2_path: str | None
     reasons: list[str]
     asked_with: str
+    settings_in_doubt: list[str] = []
 
     @property
     def active(self) -> bool:
@@ -109,7 +111,21 @@ def diagnose(setting: str | None, quick: bool) -> Diagnosis:
         nnunetv2_path=asked["nnunetv2_path"],
         reasons=_reasons(setting, asked, found),
         asked_with=would_be,
+        settings_in_doubt=settings_in_doubt(),
     )
+
+
+def settings_in_doubt() -> list[str]:
+    """What is wrong with the values of ``NNGUARD_LOG``, ``NNGUARD_FLIPTEST`` and ``NNGUARD_PREVIEW`` here."""
+    from .. import variables
+    from ..report import log
+
+    problems = (
+        log.problem_with_setting(os.environ.get(log.ENVIRONMENT_VARIABLE, "")),
+        variables.problem_with_fliptest(os.environ.get(variables.FLIPTEST, "")),
+        variables.problem_with_preview(os.environ.get(variables.PREVIEW, "")),
+    )
+    return [problem for problem in problems if problem is not None]
 
 
 def _reasons(setting: str | None, asked: dict[str, Any], found: list[str]) -> list[str]:
@@ -190,6 +206,7 @@ def as_text(diagnosis: Diagnosis) -> list[str]:
                 f"  {escaped(owner)}: {number} target{'' if number == 1 else 's'} {patched}"
                 + (f", missing: {escaped(', '.join(missing))}" if missing else "")
             )
+    lines += [f"setting       {escaped(problem)}" for problem in diagnosis.settings_in_doubt]
     if diagnosis.active:
         return [*lines, "", f"active: nnU-Net runs guarded here, in mode {escaped(diagnosis.setting)}"]
     return [

@@ -14,8 +14,17 @@ from ..errors import CheckpointError
 from ..findings import Finding
 from ..models.folder import CHECKPOINT_NAME, FOLD_FOLDER, Fold, open_fold
 from ..models.measured import Measured, read_measured
-from ..models.repairing import Change, Refusal, fit_for_repair, plan_measured_repair, plan_repair, write
-from ..models.staleness import results_of
+from ..models.repairing import (
+    Change,
+    Refusal,
+    fit_for_repair,
+    in_words,
+    open_to_write,
+    plan_measured_repair,
+    plan_repair,
+    write,
+)
+from ..models.staleness import results_of, trained_as
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from ..report.escape import escaped
 from ..rules.metrics import check_stale
@@ -111,7 +120,7 @@ def checkpoints_of(path: Path, folds: tuple[str, ...], checkpoint_name: str | No
         CheckpointError: there is none.
     """
     if not path.is_dir():
-        return [[open_fold(path)]]
+        return [[open_to_write(path)]]
     if FOLD_FOLDER.fullmatch(path.absolute().name):
         raise CheckpointError(f"{path}: is one fold; give its model folder, {path.parent}, or one checkpoint in it")
     names = sorted(entry.name for entry in path.iterdir() if FOLD_FOLDER.fullmatch(entry.name))
@@ -146,15 +155,43 @@ def planned(opened: list[list[Fold]], measured: Measured | None) -> tuple[list[C
 def written_one_by_one(
     changes: list[Change], backup: bool, dry_run: bool
 ) -> tuple[list[tuple[Change, SpliceResult | None]], list[Refusal]]:
-    """What was done, and the checkpoints that could not be written: those are as they were."""
+    """What was done, and the checkpoints that could not be written: those are as they were.
+
+    Raises:
+        KeyboardInterrupt: after it was said which checkpoints were changed before.
+    """
     done: list[tuple[Change, SpliceResult | None]] = []
     refused: list[Refusal] = []
-    for change in changes:
-        try:
-            done.append((change, write(change, backup=backup, dry_run=dry_run)))
-        except CheckpointError as error:
-            refused.append(Refusal(path=change.path, reason=str(error)))
+    before = {change.path: _as_it_lies(change.path) for change in changes}
+    try:
+        for change in changes:
+            try:
+                done.append((change, write(change, backup=backup, dry_run=dry_run)))
+            except CheckpointError as error:
+                refused.append(Refusal(path=change.path, reason=str(error)))
+    except KeyboardInterrupt:
+        _tell_interrupted(changes, {path for path, file in before.items() if _as_it_lies(path) != file})
+        raise
     return done, refused
+
+
+def _as_it_lies(path: Path) -> tuple[int, int]:
+    """Changes when a file is replaced, as a checkpoint is in one step, whatever was interrupted."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_ino, found.st_mtime_ns)
+
+
+def _tell_interrupted(changes: list[Change], changed: set[Path]) -> None:
+    for change in changes:
+        path = escaped(change.path)
+        if change.path in changed:
+            click.echo(f"nnguard: changed: {path}: mirroring axes {escaped(in_words(change))}", err=True)
+        else:
+            click.echo(f"nnguard: not changed: {path}", err=True)
+    click.echo("nnguard: each is whole; the same command again does the rest", err=True)
 
 
 def only_tested(opened: list[list[Fold]], measured: Measured) -> tuple[list[list[Fold]], list[Path]]:
@@ -178,7 +215,7 @@ def stale_after(changes: list[Change], folds: dict[Path, Fold]) -> list[Finding]
     for change in sorted(changes, key=lambda change: change.path.name != CHECKPOINT_NAME):
         record = folds[change.path].record or _record_in(change)
         if change.moves_axes and record is not None and change.path.parent not in findings:
-            results = results_of(change.path)
+            results = results_of(change.path, known_as=trained_as(folds[change.path]))
             findings[change.path.parent] = check_stale(
                 str(change.path), record, change.after, results.found, results.commands, validated_with=change.before
             )

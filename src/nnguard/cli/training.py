@@ -6,12 +6,15 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import NNGuardError
 from .streams import prints_to_stderr
+
+if TYPE_CHECKING:
+    from ..evidence.foreign import Failed
 
 PREPROCESSED = "nnUNet_preprocessed"
 
@@ -96,8 +99,8 @@ def _dataset_folder(preprocessed: Path, dataset: str) -> Path:
     return found[0]
 
 
-def _in_plain_words(reason: str, trainer_name: str) -> str:
-    """nnU-Net's own messages, save one that speaks of everything but the name that was mistyped."""
+def _in_plain_words(reason: Failed, trainer_name: str) -> str:
+    """The message and the line that it comes from; save one that speaks of all but the name that was mistyped."""
     if "Could not find requested nnunet trainer" in reason or "Unable to find trainer class" in reason:
         return f"there is no trainer class {trainer_name} (own trainers are found through nnUNet_extTrainer)"
-    return reason
+    return f"{reason} ({reason.place})" if reason.place else reason

@@ -52,6 +52,7 @@ class Workspace:
         # nnU-Net finds a model's trainer by name whenever it loads the model: what is kept needs it beside it.
         shutil.copytree(TRAINERS, self.trainers, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         lines = [f"export {name}={quote(value)}" for name, value in self.nnunet_variables().items()]
+        lines.append(f'export PATH={quote(str(Path(sys.executable).parent))}:"$PATH"')
         (folder / "environment.sh").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     @property

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .places import place_of
+
 Result = TypeVar("Result")
 
 
 class Failed(str):
-    """Why a call did not give a result, in words."""
+    """Why a call did not give a result, in words; ``place`` is where in the user's or nnU-Net's code, or empty."""
+
+    place: str = ""
 
 
 def attempt(call: Callable[..., Result], *arguments: Any) -> Result | Failed:
@@ -22,4 +26,6 @@ def attempt(call: Callable[..., Result], *arguments: Any) -> Result | Failed:
         return call(*arguments)
     except Exception as error:  # noqa: BLE001 - foreign code, and its failure is the answer
         text = " ".join(str(error).split())
-        return Failed(f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__)
+        failed = Failed(f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__)
+        failed.place = place_of(error)
+        return failed

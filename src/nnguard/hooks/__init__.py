@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..report import log
 from . import augmenters, checkpoints, patching, predictor, pretraining, trainer
 
 #: Each room says which modules it waits for: {module: function of the module that patches and returns coverage}.
@@ -22,6 +23,7 @@ def take_over() -> None:
     """Patches what is imported already and waits for the rest. Twice is as good as once."""
     global _taken
     _taken = True
+    log.look()
     for room in _ROOMS:
         for module in room.MODULES:
             if module in _coverage:

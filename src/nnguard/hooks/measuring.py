@@ -25,23 +25,18 @@ from ..errors import CheckpointError
 from ..evidence.copying import untouched_randomness
 from ..record import CHECKPOINT_KEY, FILE_NAME, VALIDATION, Axes, MeasuredDice, MeasuredValidation, Record
 from ..report.text import validation_words
+from ..variables import FLIPTEST, problem_with_fliptest
 from . import predictor as predictors
 from .patching import contained
 
-VARIABLE = "NNGUARD_FLIPTEST"
+VARIABLE = FLIPTEST
+problem_with_setting = problem_with_fliptest
 #: Case -> label or region, as nnU-Net's summary writes it -> Dice; ``None`` where neither image has the label.
 Dice = dict[str, dict[str, float | None]]
 
 
 class Obstacle(Exception):
     """Why it could not be measured, in words; never leaves this module."""
-
-
-def problem_with_setting(text: str) -> str | None:
-    """What is wrong with a value of the variable; ``None`` for a whole number of cases, and for off."""
-    if text.strip().isdecimal() or text.strip().lower() in ("", "off"):
-        return None
-    return f"{VARIABLE}={text!r} is no number of cases (for example {VARIABLE}=4); validation is not measured"
 
 
 def cases_wanted() -> int:

@@ -10,16 +10,17 @@ from ..axes import name_axis
 from ..errors import NNGuardError
 from ..evidence.foreign import Failed
 from ..evidence.previewed import Preview, previews
+from ..variables import OFF, PREVIEW
 from .trainer import subject_of
 
-VARIABLE = "NNGUARD_PREVIEW"
+VARIABLE = PREVIEW
 FILE_NAME = "nnguard_preview.png"
 DRAWS = 16
 
 
 def wanted() -> bool:
     """Whether a sheet is to be written at training start."""
-    return os.environ.get(VARIABLE, "") not in ("", "0", "off")
+    return os.environ.get(VARIABLE, "") not in OFF
 
 
 def write_preview(trainer: Any, target: Path) -> list[Preview]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ..axes import written
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
 from ..record import Environment, Record
@@ -16,10 +17,11 @@ from ..report.text import validation_words
 from ..rules.metrics import check_gap, check_stale
 from ..rules.remedies import same_axes
 from ..rules.subjects import Member, Scores
+from ..rules.verdicts import measurement_in
 from .folder import CHECKPOINT_NAME, Fold, Model, open_model
 from .predicting import FROM_CHECKPOINT, judge_mirroring, prediction_of
 from .scores import scores_of
-from .staleness import results_of
+from .staleness import results_of, trained_as
 from .together import judge_together, member_of
 
 
@@ -110,6 +112,7 @@ def judge_results(fold: Fold, others: list[Finding], scores: Scores, siblings: S
         siblings=siblings,
         model=quote(str(fold.folder.parent)),
         measured=_measured_words(record),
+        fliptest=_fliptest_words(fold),
     )
     return [*gap, *stale]
 
@@ -128,7 +131,7 @@ def judge_validation(fold: Fold) -> list[Finding]:
         changed = fold.path.stat().st_mtime if edited or record is None else record.axes.changed_at
     except OSError:
         return []
-    results = results_of(fold.path, older_than=changed)
+    results = results_of(fold.path, older_than=changed, known_as=trained_as(fold))
     before = _axes_before(fold, edited) if results.found and changed is not None else msgspec.UNSET
     if before is msgspec.UNSET:
         return []
@@ -150,6 +153,21 @@ def _measured_words(record: Record | None) -> str:
         return ""
     cases = f"{measured.cases} case{'' if measured.cases == 1 else 's'}"
     return f"measured on {cases} of this validation: {validation_words(measured)}"
+
+
+def _fliptest_words(fold: Fold) -> str:
+    """What a fliptest of these weights has told of their Dice; ``""`` where there is none, or it had no labels."""
+    from .measured import measured_beside
+
+    beside, _ = measured_beside(fold)
+    measurement = beside.measurement if beside is not None else measurement_in(fold.record) if fold.record else None
+    if measurement is None or measurement.plain_dice is None:
+        return ""
+    cases = f"{measurement.cases} case{'' if measurement.cases == 1 else 's'}"
+    words = f"nnguard fliptest on {cases}: plain Dice {measurement.plain_dice:.2f}"
+    if measurement.tta_axes is None or measurement.tta_dice is None:
+        return words
+    return f"{words}, mirrored along {written(measurement.tta_axes)} {measurement.tta_dice:.2f}"
 
 
 def _member(fold: Fold) -> Member:

@@ -9,20 +9,21 @@ import os
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
 
 from ..axes import written
-from ..checkpoint import SpliceResult, splice
+from ..checkpoint import SpliceResult, exported_checkpoints, splice
 from ..errors import CheckpointError
 from ..flips import safe_axes
 from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record
 from ..rules.measured import safe_by_both
 from ..rules.remedies import same_axes
 from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, evidence_of
-from .belonging import copy_following, why_the_copy_is_not_used
-from .folder import Fold
+from .belonging import copy_following, record_kept_for, why_the_copy_is_not_used
+from .folder import Fold, open_fold
 from .measured import Measured, demand_about
 from .predicting import configuration_of, fold_of, spatial_dims_of, transpose_forward_of
 
@@ -63,6 +64,54 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class _Head(msgspec.Struct):
+    schema: int
+
+
+def open_to_write(path: Path) -> Fold:
+    """One checkpoint that is to be changed.
+
+    Raises:
+        CheckpointError: it is a zip of whole models.
+    """
+    fold = open_fold(path)
+    if fold.error is None:
+        return fold
+    try:
+        inside = exported_checkpoints(path)
+    except CheckpointError:
+        inside = []
+    if inside:
+        raise CheckpointError(
+            f"{path}: is a zip of exported models, which is not written into: change the model folder that it was made "
+            "of and export it again, or install it and change what is installed: "
+            f"nnUNetv2_install_pretrained_model_from_zip {quote(str(path))}"
+        )
+    return fold
+
+
+def without_broken_record(fold: Fold) -> Fold:
+    """The same fold; what it keeps under the record's key counts as lost where it is no record that can be read.
+
+    The copy in ``nnguard.json`` is its record then, where that proves to belong to its weights. The record of a newer
+    nnguard is one, and the fold keeps its error.
+    """
+    if fold.record_error is None or fold.checkpoint is None or _is_newer(fold.checkpoint.record_text):
+        return fold
+    bare = msgspec.structs.replace(fold, record_error=None)
+    kept = record_kept_for(fold.path, fold.checkpoint.weights_fingerprint)
+    if kept is None or kept.text is None:
+        return bare
+    return msgspec.structs.replace(bare, record=Record.from_json(kept.text), record_text=kept.text, copied=True)
+
+
+def _is_newer(record_text: str | None) -> bool:
+    try:
+        return msgspec.json.decode(record_text or "", type=_Head).schema > SCHEMA
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+
+
 def fit_for_repair(folds: Iterable[Fold], measured: Measured | None = None) -> tuple[list[Fold], list[Refusal]]:
     """The checkpoints that there is evidence to repair by, and why there is none for the others.
 
@@ -71,6 +120,8 @@ def fit_for_repair(folds: Iterable[Fold], measured: Measured | None = None) -> t
     """
     fit, refused = [], []
     for fold in folds:
+        mended = without_broken_record(fold)
+        fold = mended if mended.copied or measured is not None else fold
         try:
             if measured is None:
                 _verdict_of(fold)
@@ -133,10 +184,23 @@ def _axes_of(fold: Fold) -> Any:
 
 def _readable(fold: Fold) -> Record | None:
     """The record, if there is one; it and the checkpoint can be read."""
-    reason = fold.error or (f"{fold.path}: {fold.record_error}" if fold.record_error else None)
-    if reason:
-        raise CheckpointError(reason)
+    if fold.error:
+        raise CheckpointError(fold.error)
+    if fold.record_error:
+        raise CheckpointError(_broken(fold))
     return fold.record
+
+
+def _broken(fold: Fold) -> str:
+    """Why its record cannot be read, and what to do about it."""
+    error = fold.record_error or ""
+    told = error if error.startswith(f"{fold.path}: ") else f"{fold.path}: {error}"
+    if fold.checkpoint is None or _is_newer(fold.checkpoint.record_text):
+        return told
+    return (
+        f"{told}; if you know how it was trained, say so, which replaces what is there (a backup is kept): "
+        f"nnguard annotate {quote(str(fold.path))} --mirror-axes AXES (such as 0,1, or none)"
+    )
 
 
 def _verdict_of(fold: Fold) -> Record:
@@ -191,8 +255,9 @@ def plan_annotation(fold: Fold, axes: tuple[int, ...], reason: str = "", version
     """
     if fold.error or fold.checkpoint is None:
         raise CheckpointError(fold.error or f"{fold.path}: cannot be read")
-    if fold.record_error:
-        raise CheckpointError(f"{fold.path}: {fold.record_error}")
+    fold = without_broken_record(fold)
+    if fold.record_error or fold.checkpoint is None:
+        raise CheckpointError(_broken(fold))
     if fold.record is not None and fold.record.mirroring.state in ("observed", "measured"):
         back = f" (it is in {FILE_NAME}; to put it back: nnguard repair {fold.path})" if fold.copied else ""
         raise CheckpointError(
@@ -220,6 +285,7 @@ def plan_measured_annotation(fold: Fold, measured: Measured, version: str = "") 
     Raises:
         CheckpointError: the checkpoint cannot be read, or is not one that was tested.
     """
+    fold = without_broken_record(fold)
     _readable(fold)
     demand_about(measured, fold)
     return _with_record(fold, _with_measurement(fold, measured, version))

@@ -19,10 +19,13 @@ never reach the root logger.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+
+from _nnguard_start import say
 
 from .escape import escaped
 
@@ -34,6 +37,7 @@ WORDS = ("off", "console", "json")
 NAME = "nnguard"
 
 _logger: BoundLogger | None = None
+_told = False
 
 
 def get_logger() -> BoundLogger:
@@ -46,9 +50,54 @@ def get_logger() -> BoundLogger:
 
 def reset() -> None:
     """Forgets the configuration, so that the next ``get_logger`` reads the environment again."""
-    global _logger
-    _logger = None
+    global _logger, _told
+    _logger, _told = None, False
     _detach(logging.getLogger(NAME))
+
+
+def problem_with_setting(setting: str) -> str | None:
+    """Why events cannot go where a value of ``NNGUARD_LOG`` says; ``None`` where they can. Opens and makes nothing."""
+    setting = setting.strip()
+    if not setting or setting.lower() in WORDS:
+        return None
+    if not any(mark in setting for mark in (os.sep, "/", ".")):
+        return _unusable(setting, f"expected one of {', '.join(WORDS)}, or a path")
+    try:
+        why = _hindrance(Path(setting).expanduser())
+    except (OSError, RuntimeError) as error:
+        why = str(error)
+    return _unusable(setting, why) if why else None
+
+
+def look() -> None:
+    """Says once a command, before there is anything to log, that ``NNGUARD_LOG`` cannot be used; never raises."""
+    problem = problem_with_setting(os.environ.get(ENVIRONMENT_VARIABLE, ""))
+    if problem is not None and multiprocessing.parent_process() is None:
+        _tell(problem)
+
+
+def _tell(problem: str) -> None:
+    global _told
+    if not _told:
+        _told = True
+        say(problem)
+
+
+def _unusable(setting: str, why: str) -> str:
+    return (
+        f"{ENVIRONMENT_VARIABLE}={escaped(setting)} cannot be used: {escaped(why)}; warnings and errors go to stderr, "
+        "notes nowhere"
+    )
+
+
+def _hindrance(path: Path) -> str | None:
+    if path.is_dir():
+        return "it is a folder; give a file in it"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}; make it, or give another path"
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        return "it may not be written"
+    return None
 
 
 class _CurrentStderr(logging.StreamHandler):
@@ -103,15 +152,14 @@ def _destination(setting: str) -> tuple[logging.Handler, int, bool]:
         return logging.NullHandler(), logging.CRITICAL + 1, False
     if word in ("console", "json"):
         return _CurrentStderr(), logging.DEBUG, word == "json"
-    if setting:
-        looks_like_a_path = any(mark in setting for mark in (os.sep, "/", "."))
+    problem = problem_with_setting(setting)
+    if setting and problem is None:
         try:
-            if looks_like_a_path:
-                return logging.FileHandler(Path(setting).expanduser(), encoding="utf-8"), logging.DEBUG, True
-            why = f"expected one of {', '.join(WORDS)}, or a path"
+            return logging.FileHandler(Path(setting).expanduser(), encoding="utf-8"), logging.DEBUG, True
         except OSError as error:
-            why = str(error)
-        sys.stderr.write(f"nnguard: {ENVIRONMENT_VARIABLE}={escaped(setting)} cannot be used: {escaped(why)}\n")
+            problem = _unusable(setting, str(error))
+    if problem is not None:
+        _tell(problem)
     return _CurrentStderr(), logging.WARNING, False
 
 

@@ -82,7 +82,7 @@ def mirroring(subject: str, members: Sequence[Member], use_mirroring: bool, axes
             seen="; ".join(shown),
             effect=effect,
             remedy=(
-                "Use folds of one training only, for example -f 0, or predict with --disable_tta, "
+                f"Use folds of one training only, for example -f {first.fold}, or predict with --disable_tta, "
                 "which is sound for every fold; nnguard repair on each checkpoint sets axes that are safe for it."
             ),
             evidence={
@@ -135,7 +135,10 @@ def trainers(subject: str, members: Sequence[Member]) -> list[Finding]:
             f"The folds of this ensemble come from different {joined(what for what, _ in differing)}.",
             seen="; ".join(_by_fold(values) for _, values in differing),
             effect=(f"nnU-Net builds the network and prepares images as fold {members[0].fold} was trained, for all."),
-            remedy="Predict with folds of one training only, for example -f 0, and keep others in other folders.",
+            remedy=(
+                f"Predict with folds of one training only, for example -f {members[0].fold}, "
+                "and keep others in other folders."
+            ),
             evidence=dict(differing),
         )
     ]
@@ -164,7 +167,9 @@ def plans(subject: str, members: Sequence[Member]) -> list[Finding]:
                 for fold, names in fields.items()
             ),
             effect="the folder has one plans.json: at most some of the folds get images as they were trained on.",
-            remedy="Predict with folds of one training only, for example -f 0, or train the others again.",
+            remedy=(
+                f"Predict with folds of one training only, for example -f {members[0].fold}, or train the others again."
+            ),
             evidence={"differences": fields},
         )
     ]
@@ -187,10 +192,20 @@ def gaps(subject: str, members: Sequence[Member], there: Sequence[Member], compa
             f"This ensemble {what}.",
             seen="; ".join(shown),
             effect=("nnU-Net stops at a missing fold; folds that were stopped early weigh as much as finished ones."),
-            remedy="Train the folds to their end (nnUNetv2_train ... --c), or name the ones to use: -f 0 1 2",
+            remedy="Train the folds to their end (nnUNetv2_train ... --c)" + _or_use(there, apart),
             evidence={"missing": missing, "epochs": epochs},
         )
     ]
+
+
+def _or_use(there: Sequence[Member], apart: bool) -> str:
+    """``, or predict with those that are there: -f 0 2``; where they stand apart, with the longest trained ones."""
+    last = max((member.epoch for member in there if member.epoch is not None), default=None)
+    usable = [member for member in there if not apart or member.epoch == last]
+    if not usable:
+        return "."
+    what = "those that were trained longest" if apart else "those that are there"
+    return f", or predict with {what}: -f {' '.join(str(member.fold) for member in usable)}"
 
 
 def _state(member: Member) -> str | None:

@@ -59,6 +59,7 @@ def check_gap(
     siblings: Sequence[Scores] = (),
     model: str = "MODEL_FOLDER",
     measured: str = "",
+    fliptest: str = "",
 ) -> list[Finding]:
     """NNG401.
 
@@ -72,6 +73,7 @@ def check_gap(
         siblings: the scores of the same model's other folds.
         model: its folder, as a shell takes it.
         measured: in words, what running the network without mirroring has shown; ``""`` where nobody has.
+        fliptest: in words, what a fliptest of these weights has shown; ``""`` where there is none to go by.
     """
     gaps = label_gaps(scores)
     overall = _overall_gap(scores)
@@ -95,8 +97,11 @@ def check_gap(
             seen="; ".join(seen),
             effect="the network is better than the results that it is judged by, or training hides what goes wrong.",
             remedy=(f"See to {', '.join(explained)} first, then validate again.\n" if explained else "")
-            + "Measure what mirroring costs:\n"
-            + f"    nnguard fliptest {model} -i IMAGES -l LABELS",
+            + (
+                f"What mirroring costs has been measured already ({fliptest})."
+                if fliptest
+                else f"Measure what mirroring costs:\n    nnguard fliptest {model} -i IMAGES -l LABELS"
+            ),
             evidence={
                 "pseudo_dice": scores.pseudo,
                 "validation_dice": scores.validation,
