@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -35,14 +34,18 @@ def known_weights(folder: Path) -> dict[str, SavedWeights]:
         return {}
 
 
-def write_copy(folder: Path, record: Record, weights: dict[str, SavedWeights]) -> None:
-    """Writes ``nnguard.json``, where ``folder`` is there; checkpoints that are gone are left out."""
-    fields: dict[str, Any] = msgspec.structs.asdict(record)
+def write_copy(folder: Path, record: Record, weights: dict[str, SavedWeights], text: str | None = None) -> None:
+    """Writes ``nnguard.json``, where ``folder`` is there; checkpoints that are gone are left out.
+
+    Args:
+        text: ``record.to_json()``, where that was made already: ``weights`` is put in as its last member.
+    """
     kept = {name: saved for name, saved in weights.items() if (folder / name).exists()}
     target = folder / FILE_NAME
     scratch = folder / f".{FILE_NAME}.{os.getpid()}"
     try:
-        scratch.write_bytes(RecordCopy(**fields, weights=kept).to_json().encode() + b"\n")
+        open_object = (text or record.to_json()).encode().removesuffix(b"}")
+        scratch.write_bytes(b'%b,"weights":%b}\n' % (open_object, msgspec.json.encode(kept)))
     except (FileNotFoundError, NotADirectoryError):
         return
     # A reader never sees half a record. Not `replace`: renaming over a file makes ext4 flush the disk, which

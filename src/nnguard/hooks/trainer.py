@@ -64,6 +64,7 @@ class TrainingInHand:
         "rehearsed",
         "returned",
         "saved",
+        "saved_text",
         "scheduled",
         "steps",
         "training",
@@ -102,6 +103,7 @@ class TrainingInHand:
         self.unjudged = False
         #: the record in the checkpoint that is being saved
         self.saved: Record | None = None
+        self.saved_text: str | None = None
         #: the file that was saved or loaded last: it holds the weights that are validated; need not have been
         #: written (``--disable_checkpointing``)
         self.checkpoint: Path | None = None
@@ -649,8 +651,9 @@ def record_text_for(checkpoint: Mapping[str, Any]) -> str | None:
     if record is not None and axes != _UNSAID and not _same(axes, record.axes.effective):
         # A save_checkpoint of its own writes what it likes: the record tells of the file.
         record = msgspec.structs.replace(record, axes=AxesHistory(declared=axes, effective=axes))
-    training_in_hand(owners[0]).saved = record
-    return record.to_json() if record is not None else None
+    training = training_in_hand(owners[0])
+    training.saved, training.saved_text = record, record.to_json() if record is not None else None
+    return training.saved_text
 
 
 def trainer_of(network: Any) -> Any:
@@ -787,7 +790,8 @@ def _write_copy(trainer: Any, saved: Path | None = None) -> None:
         weights = copies.saved_weights(saved, record.written_at)
         training.weights.pop(saved.name, None)
         training.weights.update({saved.name: weights} if weights is not None else {})
-    copies.write_copy(Path(folder), record, training.weights)
+    text = training.saved_text if record is training.saved else None
+    copies.write_copy(Path(folder), record, training.weights, text)
 
 
 def _path_of(source: Any) -> Path | None:
