@@ -18,6 +18,7 @@ from nnguard.hooks import measuring, trainer
 from nnguard.models.belonging import weights_belong
 from nnguard.models.folder import open_fold
 from nnguard.record import MeasuredDice, MeasuredValidation, Record, RecordCopy
+from nnguard.variables import problem_with_fliptest
 from trainers import validating_predictor
 
 ENTRY = MeasuredValidation(
@@ -240,14 +241,14 @@ def test_a_value_that_is_no_number_is_one_line_at_once_and_stops_nothing(guard, 
 
 @pytest.mark.parametrize(("text", "sound"), [("4", True), ("0", True), ("", True), ("off", True)])
 def test_numbers_and_off_are_understood(text, sound, wanted):
-    assert measuring.problem_with_setting(text) is None
+    assert problem_with_fliptest(text) is None
     wanted(text)
     assert measuring.cases_wanted() == (4 if text == "4" else 0)
 
 
 @pytest.mark.parametrize("text", ["x", "-1", "1.5", "4 cases"])
 def test_anything_else_is_not(text, wanted):
-    assert repr(text) in measuring.problem_with_setting(text)
+    assert repr(text) in problem_with_fliptest(text)
     wanted(text)
     assert measuring.cases_wanted() == 0
 

@@ -25,12 +25,11 @@ from ..errors import CheckpointError
 from ..evidence.copying import untouched_randomness
 from ..record import CHECKPOINT_KEY, FILE_NAME, VALIDATION, Axes, MeasuredDice, MeasuredValidation, Record
 from ..report.text import validation_words
-from ..variables import FLIPTEST, problem_with_fliptest
+from ..variables import FLIPTEST
 from . import predictor as predictors
 from .patching import contained
 
 VARIABLE = FLIPTEST
-problem_with_setting = problem_with_fliptest
 #: Case -> label or region, as nnU-Net's summary writes it -> Dice; ``None`` where neither image has the label.
 Dice = dict[str, dict[str, float | None]]
 

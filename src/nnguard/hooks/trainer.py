@@ -25,6 +25,7 @@ from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.remedies import same_axes
 from ..rules.resuming import check_resumed
 from ..rules.subjects import Training
+from ..variables import problem_with_fliptest
 from . import augmenters, checkpoints, copies, history, pretraining, ranks, stretches, verdicts
 from .beside import Beside
 from .checkpoints import plain
@@ -408,9 +409,7 @@ def take_up(trainer: Any, observation: Any) -> None:
 def _look_at_measure() -> None:
     """Says once, before a training of days, that its validation will not be measured as somebody thinks."""
     global _told_of_measure
-    from . import measuring
-
-    problem = measuring.problem_with_setting(os.environ.get(MEASURE, ""))
+    problem = problem_with_fliptest(os.environ.get(MEASURE, ""))
     if problem is not None and not _told_of_measure:
         _told_of_measure = True
         say(problem)

@@ -11,6 +11,7 @@ import msgspec
 from ..errors import CheckpointError
 from ..findings import ADVISORY, NOTE, UNVERIFIED, Finding
 from ..record import FILE_NAME, Record, RecordCopy, SavedWeights
+from ..rules.remedies import model_folder_of
 from .folder import Fold, read_bounded
 
 
@@ -172,7 +173,7 @@ def check_belonging(fold: Fold) -> list[Finding]:
             effect="what the record says of the training may not be true of these weights.",
             remedy=(
                 "Find out what wrote the file (averaging, fine-tuning, conversion), or take the original again.\n"
-                "To measure what these weights read: nnguard fliptest MODEL_FOLDER -i IMAGES"
+                f"To measure what these weights read: nnguard fliptest {model_folder_of(fold.subject)} -i IMAGES"
             ),
             evidence={"weights_fingerprint": fold.checkpoint.weights_fingerprint},
             severity=ADVISORY,
@@ -202,7 +203,7 @@ def _of_another_training(fold: Fold) -> list[Finding]:
             effect="what the record says may be true of other weights than these.",
             remedy=(
                 "Find out what wrote the file, or take the original again.\n"
-                "To measure what these weights read: nnguard fliptest MODEL_FOLDER -i IMAGES"
+                f"To measure what these weights read: nnguard fliptest {model_folder_of(fold.subject)} -i IMAGES"
             ),
             evidence={"differs": other},
             severity=ADVISORY,

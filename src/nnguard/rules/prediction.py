@@ -10,9 +10,8 @@ from ..flips import flips_of, safe_axes
 from ..record import Axes, Record
 from . import remedies
 from .measured import check_measured, measurement_of
-from .shared import plain_view, seen_words, swapped
+from .shared import apart_in_training, plain_view, seen_words, swapped
 from .subjects import Prediction
-from .training import apart_in_training
 from .verdicts import (
     JUDGED,
     all_safe_axes,

@@ -1,4 +1,5 @@
-"""NNG106 and NNG113, which training start and predictor both judge, and the words that all mirroring rules share."""
+"""NNG106, NNG113 and NNG114, which training start and predictor both judge, and the words that all mirroring rules
+share."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from ..axes import written
 from ..findings import Finding
 from ..flips import TRAINED_RATIO, flips_of
 from ..record import Axes, Record
+from .subjects import Training
 from .verdicts import evidence_data, severity_of
 from .wording import flip_names, joined, training_showed, unsettled_flips
 
@@ -62,6 +64,47 @@ def plain_view(record: Record, subject: str) -> list[Finding]:
             evidence=evidence_data(record, flips, (), ()),
         )
     ]
+
+
+def image_apart(training: Training, clean: int) -> Finding:
+    """NNG114, in the pipeline, in the train step or in both."""
+    seen, remedy = [], []
+    if training.apart:
+        seen.append(f"{training.apart} of {clean} clean draws flip one of the two and not the other")
+        remedy.append("Give image and segmentation to the same transform in one call, so that both share its choice.")
+    if training.apart_in_steps:
+        cases = f"{training.apart_in_steps} of {training.compared_in_steps} cases of the first steps"
+        seen.append(f"in {cases} train_step flipped one of the two and not the other")
+        remedy.append("In train_step, flip data and every resolution of target along the same axes.")
+    counts = [(training.apart, clean), (training.apart_in_steps, training.compared_in_steps)]
+    share = max(apart / max(all_of_them, 1) for apart, all_of_them in counts)
+    return Finding(
+        "NNG114",
+        training.subject,
+        "The image is flipped differently from its segmentation.",
+        seen=f"trained with: {', and '.join(seen)}",
+        effect="the network is taught wrong labels in these cases; its results are worse however it predicts.",
+        remedy="\n".join(remedy),
+        evidence={
+            "apart": training.apart,
+            "clean": clean,
+            "apart_in_steps": training.apart_in_steps,
+            "compared_in_steps": training.compared_in_steps,
+            "share": round(share, 4),
+        },
+    )
+
+
+def apart_in_training(record: Record, subject: str) -> list[Finding]:
+    """NNG114 for a network that is trained already, whatever its predictor does."""
+    apart = record.apart
+    if apart is None:
+        return []
+    told = Training(subject=subject, apart=apart.draws, apart_in_steps=apart.cases, compared_in_steps=apart.compared)
+    finding = image_apart(told, apart.clean)
+    finding.message = "The network was trained on images that were flipped differently from their segmentations."
+    finding.remedy = f"Mend the training and train again, for no repair of the checkpoint helps.\n{finding.remedy}"
+    return [finding]
 
 
 def seen_words(record: Record, flips: list[Axes], uses: str) -> str:

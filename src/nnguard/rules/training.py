@@ -10,7 +10,7 @@ from ..findings import ADVISORY, HARMFUL, Finding
 from ..flips import flips_of, safe_axes
 from ..record import Axes, Record
 from . import remedies
-from .shared import plain_view, seen_words, swapped
+from .shared import image_apart, plain_view, seen_words, swapped
 from .subjects import Training
 from .verdicts import (
     JUDGED,
@@ -72,47 +72,6 @@ def pipeline_faults(record: Record, training: Training) -> list[Finding]:
     if training.ranks:
         findings.append(ranks_disagree(training))
     return findings
-
-
-def image_apart(training: Training, clean: int) -> Finding:
-    """NNG114, in the pipeline, in the train step or in both."""
-    seen, remedy = [], []
-    if training.apart:
-        seen.append(f"{training.apart} of {clean} clean draws flip one of the two and not the other")
-        remedy.append("Give image and segmentation to the same transform in one call, so that both share its choice.")
-    if training.apart_in_steps:
-        cases = f"{training.apart_in_steps} of {training.compared_in_steps} cases of the first steps"
-        seen.append(f"in {cases} train_step flipped one of the two and not the other")
-        remedy.append("In train_step, flip data and every resolution of target along the same axes.")
-    counts = [(training.apart, clean), (training.apart_in_steps, training.compared_in_steps)]
-    share = max(apart / max(all_of_them, 1) for apart, all_of_them in counts)
-    return Finding(
-        "NNG114",
-        training.subject,
-        "The image is flipped differently from its segmentation.",
-        seen=f"trained with: {', and '.join(seen)}",
-        effect="the network is taught wrong labels in these cases; its results are worse however it predicts.",
-        remedy="\n".join(remedy),
-        evidence={
-            "apart": training.apart,
-            "clean": clean,
-            "apart_in_steps": training.apart_in_steps,
-            "compared_in_steps": training.compared_in_steps,
-            "share": round(share, 4),
-        },
-    )
-
-
-def apart_in_training(record: Record, subject: str) -> list[Finding]:
-    """NNG114 for a network that is trained already, whatever its predictor does."""
-    apart = record.apart
-    if apart is None:
-        return []
-    told = Training(subject=subject, apart=apart.draws, apart_in_steps=apart.cases, compared_in_steps=apart.compared)
-    finding = image_apart(told, apart.clean)
-    finding.message = "The network was trained on images that were flipped differently from their segmentations."
-    finding.remedy = f"Mend the training and train again, for no repair of the checkpoint helps.\n{finding.remedy}"
-    return [finding]
 
 
 def edited_after_start(training: Training) -> Finding:
