@@ -84,16 +84,18 @@ KEEPS_ORIENTATION = frozenset(
 )
 
 _TOKEN = re.compile(
-    r"""(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
-      | (?P<object><[\w.]+(?:\s+object)?\s+at\s+0x[0-9a-fA-F]+>|<(?:function|bound\ method|class)\s[^>]*>)
+    # The text is foreign: what is repeated is bounded, or ends where its end is missing, so that the time is linear.
+    r"""(?P<text>'(?:[^'\\]|\\.?)*(?:'|\Z)|"(?:[^"\\]|\\.?)*(?:"|\Z))
+      | (?P<object><[\w.]{1,200}(?:\ object)?\ at\ 0x[0-9a-fA-F]{1,16}>
+          | <(?:function|bound\ method|class)\s[^<>]{0,500}>)
       | (?P<name>(?<![\w.])[A-Z]\w*)\s?\(
       | (?P<open>[(\[{])
       | (?P<close>[)\]}])""",
     re.VERBOSE,
 )
-_NUMPY_SCALAR = re.compile(r"\b(?:np|numpy)\.\w+\(([^()]*)\)")
-_AXES = re.compile(r"\b(?:allowed_axes|axes)\s*=\s*(?:[(\[{](?P<many>[^)\]}]*)[)\]}]|(?P<one>-?\d+))")
-_PROBABILITY = re.compile(r"\b(?:apply_probability|p_per_sample|prob|p)\s*=\s*([0-9.eE+-]+)")
+_NUMPY_SCALAR = re.compile(r"\b(?:np|numpy)\.\w{1,20}\(([^()]{0,50})\)")
+_AXES = re.compile(r"\b(?:allowed_axes|axes)\s{0,4}=\s{0,4}(?:[(\[{](?P<many>[^)\]}]{0,200})[)\]}]|(?P<one>-?\d{1,9}))")
+_PROBABILITY = re.compile(r"\b(?:apply_probability|p_per_sample|prob|p)\s{0,4}=\s{0,4}([0-9.eE+-]{1,40})")
 #: A pipeline prints to a few kilobytes; what is much longer is not one.
 LONGEST_TEXT = 1 << 20
 DEEPEST_NESTING = 64
@@ -273,7 +275,7 @@ def _axes_of(mirror: _Node) -> list[int]:
     found = _AXES.search(_NUMPY_SCALAR.sub(r"\1", mirror.text))
     if found is None:
         return []
-    axes = [int(number) for number in re.findall(r"-?\d+", found.group("many") or found.group("one") or "")]
+    axes = [int(number) for number in re.findall(r"-?\d{1,9}", found.group("many") or found.group("one") or "")]
     shift = 1 if _works_on_slices(mirror) else 0
     return [axis + shift for axis in axes]
 

@@ -29,9 +29,12 @@ LOG_TAIL = 1 << 20
 NEWEST_LOGS = 4
 
 _PIPELINE_KEYS = ("dataloader_train.generator.transforms", "dataloader_train.transform")
-_PSEUDO_DICE = re.compile(r"Pseudo dice\s*\[(?P<values>[^\]\n]*)\]")
+#: Text here is foreign. Each pattern bounds what it repeats, so that the time stays linear in the length of the text.
+_PSEUDO_DICE = re.compile(r"Pseudo dice\s{0,4}\[(?P<values>[^\[\]\n]*)\]")
 _VALIDATION_DICE = re.compile(r"Mean Validation Dice:\s*(?P<value>[0-9.eE+-]+|nan)")
-_DECIMAL = re.compile(r"(?:np\.\w+\()?(\d+\.\d+(?:e-?\d+)?|nan)")
+_DECIMAL = re.compile(r"\d{1,20}\.\d{1,40}(?:e-?\d{1,4})?|nan")
+#: ``(0, 1, 2)`` has nine characters.
+LONGEST_AXES = 100
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,9 +134,12 @@ def _printed_axes(text: object) -> Any:
     """``"(0, 1)"`` as a tuple, ``"None"`` as ``None``; ``UNSET`` for anything else."""
     if text == "None":
         return None
-    if isinstance(text, str) and re.fullmatch(r"[(\[]\s*(\d+\s*,?\s*)*[)\]]", text):
-        return tuple(int(number) for number in re.findall(r"\d+", text))
-    return msgspec.UNSET
+    if not isinstance(text, str) or len(text) > LONGEST_AXES or text[:1] + text[-1:] not in ("()", "[]"):
+        return msgspec.UNSET
+    entries = [entry.strip() for entry in text[1:-1].split(",")]
+    if entries[-1] == "":  # ``(0,)`` and ``()``
+        entries.pop()
+    return tuple(map(int, entries)) if all(map(str.isdecimal, entries)) else msgspec.UNSET
 
 
 def in_words(mirroring: DescribedMirroring) -> str:
