@@ -12,11 +12,13 @@ import pkgutil
 import sys
 import traceback
 import weakref
-from collections.abc import Callable, Mapping
-from types import ModuleType
-from typing import Any
+from collections.abc import Callable, Container, Mapping
+from types import FrameType, ModuleType
+from typing import Any, cast
 
 import wrapt
+
+from _nnguard_start import say
 
 from ..errors import ConsistencyWarning, NNGuardError
 
@@ -281,6 +283,20 @@ def patchable(owner: Any, name: str) -> bool:
     return callable(attribute) and not isinstance(attribute, (type, staticmethod, classmethod))
 
 
+def calls_under_way(instance: Any, names: Container[str]) -> int:
+    """How many guarded calls of these methods of ``instance`` this thread is inside of.
+
+    The stack is read because a count kept beside the object would be wrong after an original has raised.
+    """
+    number, frame = 0, cast("FrameType | None", sys._getframe(1))
+    while frame is not None:
+        if frame.f_code is Patch._call.__code__:
+            called = frame.f_locals
+            number += called["instance"] is instance and called["self"].name in names
+        frame = frame.f_back
+    return number
+
+
 def unpatch_all() -> None:
     """Restores the originals, last patch first; what others have put there since is left alone."""
     while _patches:
@@ -336,11 +352,18 @@ def _swallow(place: str, error: Exception) -> None:
                 return
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         swallowed.append(Swallowed(place, kind, text))
+        _log(place, kind, text)
+    except Exception:  # no stack or memory left to tell it with is no reason to disturb a training
+        return
+
+
+def _log(place: str, kind: str, text: str) -> None:
+    try:
         from ..report.log import get_logger
 
         get_logger().error("internal error, nnguard goes on without this", place=place, error=kind, exception=text)
-    except Exception:  # a failing logger (or no stack left to log with) is no reason to disturb a training
-        return
+    except Exception as failed:  # structlog may be missing or another one, and handlers are other people's code
+        say(f"internal error, nnguard goes on without this: {place}: {kind} (its log fails: {type(failed).__name__})")
 
 
 def when_imported(module: str, hook: Callable[[ModuleType], None]) -> None:

@@ -7,12 +7,15 @@ import warnings
 from collections.abc import Callable, Container, Iterable
 from types import FrameType
 
+from _nnguard_start import say
+
 from .. import arming
 from ..errors import ConsistencyWarning, InconsistencyError, MirroringError
 from ..findings import RULES, Finding, worst_first
 from ..policy import CORRECT, IGNORE, LOG, RAISE, Policy
 from ..report.log import get_logger
 from ..report.text import finding_text, findings_text
+from .patching import contained
 
 #: (code, subject, setting) of what people have been told in this process.
 _told: set[tuple[str, str, str]] = set()
@@ -52,12 +55,13 @@ def act(
         return
     judged = [(finding, policy.action(finding)) for finding in worst_first(findings)]
     raising = [finding for finding, action in judged if action == RAISE]
+    # What is told stands apart from what is done: a log that fails, or a library that is missing, refuses nothing.
     for finding, action in judged:
         if action != IGNORE:
-            _note(finding, action)
+            contained("noting a finding", _note, finding, action)
     if raising:
         if before_raising is not None:
-            before_raising()
+            contained("ending what was started", before_raising)
         raise _error(raising, policy)
     for finding, action in judged:
         if action not in (IGNORE, LOG):
@@ -74,7 +78,12 @@ def forget_what_was_told() -> None:
 
 def _error(findings: list[Finding], policy: Policy) -> InconsistencyError:
     kind = MirroringError if any(RULES[finding.code].mirroring for finding in findings) else InconsistencyError
-    return kind("\n" + findings_text(findings, policy), findings)
+    text = contained("wording a refusal", findings_text, findings, policy)
+    return kind("\n" + (text or "\n".join(map(_in_one_line, findings))), findings)
+
+
+def _in_one_line(finding: Finding) -> str:
+    return f"{finding.code} ({finding.severity}): {finding.subject}: {finding.message} {finding.remedy}"
 
 
 def _note(finding: Finding, action: str) -> None:
@@ -98,14 +107,15 @@ def _warn_once(
 ) -> None:
     if _key(finding) in _told:
         return
-    text = finding_text(finding, policy)
+    text = contained("wording a warning", finding_text, finding, policy) or _in_one_line(finding)
     if put_right:
         text += f"\n  nnguard has put this right: {put_right}"
     try:
-        _warn("\n" + text)
+        if not contained("warning", _warn, "\n" + text):
+            say(text)
     except ConsistencyWarning:
         if before_raising is not None:
-            before_raising()
+            contained("ending what was started", before_raising)
         raise
     # Only now: one that was raised instead of shown must be raised again when the user goes on regardless.
     _told.add(_key(finding))
@@ -115,16 +125,18 @@ def _key(finding: Finding) -> tuple[str, str, str]:
     return (finding.code, finding.subject, finding.setting)
 
 
-def _warn(text: str) -> None:
+def _warn(text: str) -> bool:
+    """Warns, and says that it did."""
     _take_up_the_options()
     frame = _users_frame()
     if _ignored_by_other_code():
         sys.stderr.write(f"{ConsistencyWarning.__name__}: {text.lstrip()}\n")
-        return
+        return True
     # No registry: what was shown before is ours to know (`_told`), not this line's.
     warnings.warn_explicit(
         ConsistencyWarning(text), ConsistencyWarning, frame.f_code.co_filename, frame.f_lineno, registry=None
     )
+    return True
 
 
 def _take_up_the_options() -> None:
