@@ -1,10 +1,50 @@
-"""Mirroring axes as nnU-Net takes them: what is wrong with a value, and what people call an axis."""
+"""Mirroring axes as nnU-Net takes them: as plain data, what is wrong with a value, and what people call an axis."""
 
 from operator import index
 
 #: The array axes of nnU-Net's image readers, which all deliver (z, y, x), before ``transpose_forward``.
 ARRAY_AXES = ("z", "y", "x")
 USUALLY = {"z": "head-foot", "y": "front-back", "x": "left-right"}
+
+
+def plain_axes(axes):
+    """Axes as plain data, whatever object holds them: the only form in which nnguard compares or keeps them.
+
+    A comparison or a truth test of an array raises, and of anything else a user's class decides.
+
+    Args:
+        axes: a value of ``inference_allowed_mirroring_axes`` or ``allowed_mirroring_axes``, verbatim.
+
+    Returns:
+        ``None``, a number or a text as it is; a tuple of such for a container; a text for anything else.
+    """
+    kind = type(axes)
+    if axes is None or kind in (int, bool, float, str):
+        return axes
+    if kind.__module__.partition(".")[0] in ("numpy", "torch") and hasattr(axes, "tolist"):
+        return plain_axes(axes.tolist())
+    # An iterator would be used up by a look.
+    if hasattr(axes, "__iter__") and not hasattr(axes, "__next__") and not isinstance(axes, (str, bytes)):
+        return tuple(_plain_entry(entry) for entry in axes)
+    return _plain_entry(axes)
+
+
+def _plain_entry(entry):
+    if entry is None or type(entry) in (int, bool, float, str):
+        return entry
+    try:
+        return index(entry)
+    except TypeError:
+        return repr(entry)
+
+
+def same_axes(first, second):
+    """Whether two values mean the same to nnU-Net: order and list or tuple do not matter, malformed ones only equal
+    themselves."""
+    first, second = plain_axes(first), plain_axes(second)
+    if problem_with(first) or problem_with(second):
+        return written(first) == written(second)
+    return sorted(first or ()) == sorted(second or ())
 
 
 def problem_with(axes, spatial_dims=None):
@@ -16,27 +56,23 @@ def problem_with(axes, spatial_dims=None):
     """
     if axes is None:
         return None
+    axes = plain_axes(axes)
     try:
         entries = list(axes)
     except TypeError:
         return f"{axes!r} is not a sequence of axes; nnU-Net stops with a TypeError at the first patch"
-    if isinstance(axes, (str, bytes)):
+    if isinstance(axes, str):
         return f"{axes!r} is text, not a sequence of axes; nnU-Net stops with a TypeError at the first patch"
     if not entries:
         return f"{axes!r} is empty; nnU-Net stops with a ValueError at the first patch (no mirroring is written None)"
-    numbers = []
     for entry in entries:
-        try:
-            if isinstance(entry, bool):
-                raise TypeError
-            numbers.append(index(entry))
-        except TypeError:
+        if type(entry) is not int:
             return f"{axes!r} contains {entry!r}, which is not an axis; nnU-Net stops at the first patch"
-    if min(numbers) < 0:
+    if min(entries) < 0:
         return f"{axes!r} has a negative axis; nnU-Net counts from the wrong end and flips the channels or the batch"
-    if len(set(numbers)) < len(numbers):
+    if len(set(entries)) < len(entries):
         return f"{axes!r} names an axis twice; nnU-Net stops with a RuntimeError at the first patch"
-    if spatial_dims is not None and max(numbers) >= spatial_dims:
+    if spatial_dims is not None and max(entries) >= spatial_dims:
         outcome = "nnU-Net stops with an AssertionError at the first patch"
         return f"{axes!r} is out of range for {spatial_dims}D data; {outcome}"
     return None
@@ -47,7 +83,7 @@ def normalise(axes):
     problem = problem_with(axes)
     if problem:
         raise ValueError(problem)
-    return () if axes is None else tuple(sorted(index(axis) for axis in axes))
+    return () if axes is None else tuple(sorted(plain_axes(axes)))
 
 
 def array_axis(axis, spatial_dims, transpose_forward):
@@ -72,9 +108,4 @@ def name_axis(axis, spatial_dims=None, transpose_forward=None):
 
 def written(axes):
     """Axes as a person would write them in Python: ``None``, ``(0,)``, ``(0, 1)``."""
-    if axes is None:
-        return "None"
-    try:
-        return repr(tuple(index(axis) for axis in axes))
-    except TypeError:
-        return repr(axes)
+    return repr(plain_axes(axes))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from ..axes import written
+from ..axes import same_axes, written
 from ..checkpoint import SpliceResult
 from ..models.repairing import Change, open_to_write, plan_annotation, plan_measured_annotation, write
 from ..report.escape import escaped
-from ..rules.remedies import quote, same_axes
+from ..rules.remedies import quote
 from ..rules.verdicts import axes_named_by
 from .output import format_option, print_json
 from .paths import LOCAL_PATH

@@ -12,13 +12,13 @@ import copy
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
-from operator import index
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import msgspec
 
+from ..axes import plain_axes
 from ..errors import CheckpointError
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from .beside import Beside
@@ -45,7 +45,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
         record: ``None`` where there is none, or where it is broken.
         no_record: why there is none, in words.
         path: the file, where it was one.
-        axes: the checkpoint's mirroring axes, verbatim; ``UNSET`` where it has none.
+        axes: the checkpoint's mirroring axes, as plain data; ``UNSET`` where it has none.
         trainer_name: the trainer's class.
         init_args: what the trainer was made with (plans, dataset, configuration, fold); kept no longer than the
             weights are, empty where it is not known.
@@ -124,7 +124,7 @@ def origin_from(checkpoint: Mapping[str, Any], path: str | None) -> Origin:
         no_record=no_record,
         copied=copied,
         path=path,
-        axes=checkpoint.get(AXES_KEY, msgspec.UNSET),
+        axes=plain_axes(checkpoint[AXES_KEY]) if AXES_KEY in checkpoint else msgspec.UNSET,
         trainer_name=checkpoint.get("trainer_name"),
         init_args=plans_and_dataset(checkpoint.get("init_args")),
         epoch=checkpoint.get("current_epoch"),
@@ -173,16 +173,6 @@ def origin_in_file(path: str) -> Origin:
         init_args=plans_and_dataset(read.init_args),
         epoch=read.epoch,
     )
-
-
-def plain(axes: Any) -> Any:
-    """Axes as plain data: a tuple of ints where they are that, else what JSON can tell of them."""
-    if axes is None or isinstance(axes, (int, str)):
-        return axes
-    try:
-        return tuple(index(axis) for axis in axes)
-    except TypeError:
-        return repr(axes)
 
 
 def fingerprint(weights: Mapping[str, Any]) -> tuple | None:

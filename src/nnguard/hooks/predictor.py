@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from operator import is_
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 
 from .. import arming
-from ..axes import written
+from ..axes import plain_axes, same_axes, written
 from ..findings import Finding
 from ..models.together import judge_together, member_of
 from ..models.versions import versions_here
@@ -20,19 +21,29 @@ from ..policy import CORRECT
 from ..record import Record
 from ..rules.measured import narrowed_by_both
 from ..rules.mirroring import check_prediction
-from ..rules.remedies import same_axes
 from ..rules.subjects import Member, Prediction
 from . import checkpoints, trainer, verdicts
 from .beside import Beside
-from .checkpoints import plain
 from .neighbours import with_neighbours
-from .patching import DELIBERATE, Coverage, Guard, contained, patch_all_or_nothing, patch_overrides, patchable
+from .patching import (
+    DELIBERATE,
+    Coverage,
+    Guard,
+    calls_under_way,
+    contained,
+    patch_all_or_nothing,
+    patch_overrides,
+    patchable,
+)
 
 MODULE = "nnunetv2.inference.predict_from_raw_data"
 MODULES = {MODULE: "nnUNetPredictor"}
 
 #: Where the network predicts with the weights that it holds.
 WINDOW = "predict_sliding_window_return_logits"
+#: Nothing may be raised inside these: in nnU-Net 2.6.0 to 2.7.0 a thread feeds the patches, and it outlives an error.
+LOGITS = "predict_logits_from_preprocessed_data"
+WINDOWS = (LOGITS, WINDOW)
 
 #: Findings that narrowing the predictor's axes to those that are safe for every fold puts right.
 CORRECTABLE = ("NNG101", "NNG105", "NNG106", "NNG112", "NNG116", "NNG301")
@@ -67,10 +78,27 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
     origin: checkpoints.Origin | None = None
 
 
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """A predictor when it was last judged.
+
+    Args:
+        look: what a verdict depends on, see ``_look``.
+        held: which weights it held.
+        axes: the object that held its axes, where that object cannot change; ``entries`` those of a list, which can.
+        entries: ``None`` where the object need not be opened.
+    """
+
+    look: tuple
+    held: tuple
+    axes: Any
+    entries: list[Any] | None
+
+
 _initialised: Beside[Initialisation] = Beside()
-#: predictor -> what it looked like when it was last judged, see ``_look``, and which weights it held
-_judged: Beside[tuple[tuple, tuple]] = Beside()
+_judged: Beside[Judged] = Beside()
 _judged_now = _judged.kept
+#: predictor -> a refusal that waits until the sliding window has returned
+_refused: Beside[Exception] = Beside()
 #: predictors that nnguard runs itself, to find out what it does not know
 _left_alone: Beside[bool] = Beside()
 _base: type | None = None
@@ -106,13 +134,13 @@ def _before_initialising(predictor: Any, args: tuple, kwargs: dict) -> None:
 
 def _after_folder(predictor: Any, result: Any, args: tuple, kwargs: dict) -> None:
     files = contained("naming the checkpoints", _files, *_folder_arguments(*args, **kwargs)) or ()
-    axes = plain(predictor.allowed_mirroring_axes)
+    axes = plain_axes(predictor.allowed_mirroring_axes)
     _initialised.put(predictor, Initialisation(axes_from=FROM_CHECKPOINT, axes=axes, files=tuple(files)))
     check(predictor)
 
 
 def _after_manual(predictor: Any, result: Any, args: tuple, kwargs: dict) -> None:
-    axes = plain(predictor.allowed_mirroring_axes)
+    axes = plain_axes(predictor.allowed_mirroring_axes)
     _initialised.put(predictor, Initialisation(axes_from=FROM_CALLER, axes=axes))
     trainer.note_validator(predictor)
     check(predictor)
@@ -123,25 +151,48 @@ def _before_predicting(predictor: Any, args: tuple, kwargs: dict) -> None:
     check(predictor)
 
 
+def _before_logits(predictor: Any, args: tuple, kwargs: dict) -> None:
+    _refused.drop(predictor)  # of a window that failed
+    _before_predicting(predictor, args, kwargs)
+
+
 def _before_window(predictor: Any, args: tuple, kwargs: dict) -> None:
+    if calls_under_way(predictor, WINDOWS) < 2:
+        _refused.drop(predictor)
     # This one predicts with what the network holds; the others load the list of parameters into it first.
     _before_init(predictor, args, kwargs)
     check(predictor, as_it_is=True)
 
 
+def _after_window(predictor: Any, result: Any, args: tuple, kwargs: dict) -> None:
+    refusal = _refused.get(predictor)
+    if refusal is not None and calls_under_way(predictor, WINDOWS) < 2:
+        _refused.drop(predictor)
+        raise refusal
+
+
 def _before_patch(predictor: Any, args: tuple, kwargs: dict) -> None:
     # Once a patch, so by hand: compare what the predictor looks like with what was judged, then pass.
-    try:
-        if _judged_now[id(predictor)][1][0] == (
-            predictor.allowed_mirroring_axes,
-            predictor.use_mirroring,
-            id(predictor.list_of_parameters),
-            id(predictor.network),
-        ):
-            return
-    except (KeyError, ValueError):  # not judged yet; axes that compare element by element
-        pass
-    check(predictor)
+    entry = _judged_now.get(id(predictor))
+    if entry is not None and _looks_as_judged(predictor, entry[1]):
+        return
+    if not calls_under_way(predictor, WINDOWS):
+        check(predictor)
+    elif _refused.get(predictor) is None:
+        try:
+            check(predictor)
+        except DELIBERATE as refusal:
+            _refused.put(predictor, refusal.with_traceback(None))
+
+
+def _looks_as_judged(predictor: Any, judged: Judged) -> bool:
+    # By identity, because a comparison of arrays raises. Small numbers are the same objects everywhere.
+    axes = predictor.allowed_mirroring_axes
+    return (
+        axes is judged.axes
+        and (judged.entries is None or (len(axes) == len(judged.entries) and all(map(is_, axes, judged.entries))))
+        and (predictor.use_mirroring, id(predictor.list_of_parameters), id(predictor.network)) == judged.look[1:]
+    )
 
 
 REQUIRED: Mapping[str, Guard] = {
@@ -157,8 +208,8 @@ def _optional(kind: type) -> dict[str, Guard]:
     for owner in kind.__mro__[:-1]:
         for name in vars(owner):
             if name.startswith("predict_") and patchable(owner, name):
-                before = _before_window if name == WINDOW else _before_predicting
-                guards[name] = Guard(before=before, every_level=True)
+                before = {WINDOW: _before_window, LOGITS: _before_logits}.get(name, _before_predicting)
+                guards[name] = Guard(before, _after_window if name in WINDOWS else None, every_level=True)
     return guards
 
 
@@ -179,17 +230,17 @@ def check(predictor: Any, as_it_is: bool = False) -> None:
     if _left_alone.get(predictor):
         return
     by_hand = contained("looking at the network's weights", _loaded_by_hand, predictor, as_it_is)
-    held = (_held(predictor), by_hand)
-    if _judged.get(predictor) == (_look(predictor), held):
-        return
+    now, known = _as_it_is(predictor, by_hand), _judged.get(predictor)
     # Before judging: a fault of ours must not come again at each of a thousand patches.
-    _judged.put(predictor, (_look(predictor), held))
+    _judged.put(predictor, now)
+    if known is not None and (known.look, known.held) == (now.look, now.held):
+        return
     try:
         judge(predictor, stray=by_hand is not None)
     except DELIBERATE:
         _judged.drop(predictor)  # going on after a refusal is refused again
         raise
-    _judged.put(predictor, (_look(predictor), (_held(predictor), by_hand)))
+    _judged.put(predictor, _as_it_is(predictor, by_hand))
 
 
 def leave_alone(predictor: Any) -> None:
@@ -298,7 +349,7 @@ def _prediction(predictor: Any, weights: Weights) -> Prediction:
     return Prediction(
         subject=weights.subject,
         use_mirroring=bool(predictor.use_mirroring),
-        axes=plain(predictor.allowed_mirroring_axes),
+        axes=plain_axes(predictor.allowed_mirroring_axes),
         axes_from=_axes_from(predictor, weights),
         checkpoint_axes=weights.checkpoint_axes,
         spatial_dims=len(patch_size) if patch_size is not None else None,
@@ -323,7 +374,7 @@ def _together(predictor: Any, weights: Sequence[Weights]) -> list[Finding]:
         getattr(predictor, "dataset_json", None),
         [_member(Path(file), one) for file, one in zip(files, weights, strict=True)],
         use_mirroring=bool(predictor.use_mirroring),
-        axes=plain(predictor.allowed_mirroring_axes),
+        axes=plain_axes(predictor.allowed_mirroring_axes),
         checkpoint_name=first.name,
         here=versions_here(),
     )
@@ -336,7 +387,7 @@ def _member(file: Path, weights: Weights) -> Member:
         origin.init_args if origin is not None else {},
         subject=weights.subject,
         record=weights.record,
-        axes=None if weights.checkpoint_axes is msgspec.UNSET else plain(weights.checkpoint_axes),
+        axes=None if weights.checkpoint_axes is msgspec.UNSET else weights.checkpoint_axes,
         trainer=origin.trainer_name if origin is not None else None,
         epoch=origin.epoch if origin is not None else None,
     )
@@ -370,18 +421,26 @@ def _narrow(predictor: Any, weights: Sequence[Weights], predictions: Sequence[Pr
 # ---------------------------------------------------------------- small parts
 
 
-def _look(predictor: Any) -> tuple:
-    """What a verdict depends on. Ids, not objects: this must not keep weights alive."""
-    axes = plain(predictor.allowed_mirroring_axes)
-    if isinstance(predictor.allowed_mirroring_axes, list) and isinstance(axes, tuple):
-        axes = list(axes)  # as the comparison at each patch meets it; a copy, for lists are edited in place
-    return axes, predictor.use_mirroring, id(predictor.list_of_parameters), id(predictor.network)
+#: Stands for an object that is looked into at every patch.
+_CHANGING: Any = object()
 
 
-def _held(predictor: Any) -> tuple:
-    """Which weights a predictor holds: some clients exchange them within the list, one case after the other."""
-    parameters = predictor.list_of_parameters
-    return tuple(map(id, parameters)) if isinstance(parameters, Sequence) else ()
+def _as_it_is(predictor: Any, by_hand: tuple | None) -> Judged:
+    """What a verdict depends on. Ids, not objects: this must not keep weights alive.
+
+    Some clients exchange weights within the list of parameters, one case after the other.
+    """
+    axes, parameters = predictor.allowed_mirroring_axes, predictor.list_of_parameters
+    held = tuple(map(id, parameters)) if isinstance(parameters, Sequence) else ()
+    plain = plain_axes(axes)
+    # Of any other object a look at every patch has to tell whether it still holds the same axes.
+    lasting = axes is None or (type(axes) in (tuple, list) and all(type(axis) is int for axis in axes))
+    return Judged(
+        look=(plain, predictor.use_mirroring, id(parameters), id(predictor.network)),
+        held=(held, by_hand),
+        axes=axes if lasting else _CHANGING,
+        entries=list(axes) if lasting and type(axes) is list else None,
+    )
 
 
 def _loaded_by_hand(predictor: Any, as_it_is: bool) -> tuple | None:

@@ -16,19 +16,18 @@ import msgspec
 from _nnguard_start import say
 
 from .. import __version__, arming
-from ..axes import written
+from ..axes import plain_axes as plain
+from ..axes import same_axes, written
 from ..errors import NNGuardError
 from ..findings import Finding
 from ..policy import CORRECT, RAISE
 from ..record import CHECKPOINT_KEY, Apart, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
 from ..rules.mirroring import check_training, narrowed_axes
-from ..rules.remedies import same_axes
 from ..rules.resuming import check_resumed
 from ..rules.subjects import Training
 from ..variables import problem_with_fliptest
 from . import augmenters, checkpoints, copies, history, pretraining, ranks, stretches, verdicts
 from .beside import Beside
-from .checkpoints import plain
 from .patching import Coverage, Guard, contained, is_ours, patch_all_or_nothing, patch_on_object, patch_overrides
 
 MODULE = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer"

@@ -9,13 +9,12 @@ from typing import Any
 
 import msgspec
 
-from ..axes import written
+from ..axes import same_axes, written
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
 from ..record import Environment, Record
 from ..report.text import validation_words
 from ..rules.metrics import check_gap, check_stale
-from ..rules.remedies import same_axes
 from ..rules.subjects import Member, Scores
 from ..rules.verdicts import measurement_in
 from .folder import CHECKPOINT_NAME, Fold, Model, open_model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..axes import normalise, problem_with, written
+from ..axes import normalise, problem_with, same_axes, written
 from ..findings import ADVISORY, HARMFUL, NOTE, UNVERIFIED, Finding
 from ..flips import flips_of, safe_axes
 from ..rules import remedies
@@ -132,7 +132,7 @@ def _to_be_sure(prediction: Prediction, kept: tuple[int, ...]) -> str:
 def _edited(evidence: Evidence, prediction: Prediction) -> list[Finding]:
     """NNG109 by ``debug.json``, which keeps the axes that the trainer declared when it started."""
     axes = prediction.checkpoint_axes
-    if evidence.declared is msgspec.UNSET or axes is msgspec.UNSET or remedies.same_axes(axes, evidence.declared):
+    if evidence.declared is msgspec.UNSET or axes is msgspec.UNSET or same_axes(axes, evidence.declared):
         return []
     return [
         Finding(

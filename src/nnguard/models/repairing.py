@@ -14,13 +14,12 @@ from typing import Any
 
 import msgspec
 
-from ..axes import written
+from ..axes import same_axes, written
 from ..checkpoint import SpliceResult, exported_checkpoints, splice
 from ..errors import CheckpointError
 from ..flips import safe_axes
 from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record
 from ..rules.measured import safe_by_both
-from ..rules.remedies import same_axes
 from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, evidence_of
 from .belonging import copy_following, record_kept_for, why_the_copy_is_not_used
 from .folder import Fold, open_fold

@@ -11,11 +11,10 @@ from typing import Any
 
 import msgspec
 
-from ..axes import normalise, problem_with, written
+from ..axes import normalise, problem_with, same_axes, written
 from ..findings import ADVISORY, HARMFUL, Finding
 from ..flips import safe_axes
 from ..record import Axes, Record
-from .remedies import same_axes
 from .settings import differences, settings
 from .subjects import Member
 from .verdicts import JUDGED, SETTLED, all_safe_axes, dimensions, evidence_of

@@ -9,10 +9,9 @@ from typing import Any
 
 import msgspec
 
-from ..axes import written
+from ..axes import same_axes, written
 from ..findings import UNVERIFIED, Finding, worst_first
 from ..record import Record
-from .remedies import same_axes
 from .subjects import Scores
 from .wording import joined
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..axes import normalise, problem_with, written
+from ..axes import normalise, problem_with, same_axes, written
 from ..findings import Finding
 from ..flips import flips_of, safe_axes
 from ..record import Axes, Record
@@ -94,7 +94,7 @@ def malformed_in_prediction(record: Record | None, prediction: Prediction, probl
 def edited_axes(record: Record, prediction: Prediction) -> list[Finding]:
     """NNG109."""
     axes, mends = prediction.checkpoint_axes, prediction.repairable
-    if axes is msgspec.UNSET or remedies.same_axes(axes, record.axes.effective):
+    if axes is msgspec.UNSET or same_axes(axes, record.axes.effective):
         return []
     return [
         Finding(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from shlex import quote
-from typing import Any
 
 import msgspec
 
-from ..axes import problem_with, written
+from ..axes import same_axes, written
 from .subjects import Prediction
 
 TRAINER_METHOD = "configure_rotation_dummyDA_mirroring_and_inital_patch_size"
@@ -112,11 +111,3 @@ def without_mirroring(prediction: Prediction) -> str:
 def axes_come_from_checkpoint(prediction: Prediction) -> bool:
     """Whether mending the file would change what this predictor uses."""
     return prediction.checkpoint_axes is not msgspec.UNSET and same_axes(prediction.axes, prediction.checkpoint_axes)
-
-
-def same_axes(first: Any, second: Any) -> bool:
-    """Whether two values mean the same to nnU-Net: order and list or tuple do not matter, malformed ones only equal
-    themselves."""
-    if problem_with(first) or problem_with(second):
-        return written(first) == written(second)
-    return sorted(first or ()) == sorted(second or ())

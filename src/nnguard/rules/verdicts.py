@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from operator import index
 from typing import Any
 
 import msgspec
 
+from ..axes import plain_axes
 from ..findings import ADVISORY
 from ..flips import flips_of, safe_axes
 from ..record import Axes, FlipEvidence, Record
@@ -98,18 +98,9 @@ def unsound_flips(record: Record, axes: Axes) -> dict[str, list[Axes]]:
 
 def axes_named_by(axes: Any, spatial_dims: int | None) -> Axes:
     """The spatial axes that a value names, whatever else is wrong with it: narrowing may drop, never add."""
-    try:
-        entries = [axes] if isinstance(axes, int) else list(axes if axes is not None else ())
-    except TypeError:
-        return ()
-    named = set()
-    for entry in entries:
-        try:
-            axis = index(entry)
-        except TypeError:
-            continue
-        if not isinstance(entry, bool) and 0 <= axis < dimensions(spatial_dims):
-            named.add(axis)
+    value = plain_axes(axes)
+    entries = value if isinstance(value, tuple) else (value,)
+    named = {entry for entry in entries if type(entry) is int and 0 <= entry < dimensions(spatial_dims)}
     return tuple(sorted(named))
 
 
