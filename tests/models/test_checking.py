@@ -60,9 +60,10 @@ def test_the_seed_bug_without_a_record_is_found_from_debug_json_as_advice(tmp_pa
     assert "debug.json" in finding.message
 
 
-def test_a_default_model_with_debug_json_is_only_noted(tmp_path):
+def test_a_default_model_with_debug_json_is_unverified_all_the_same(tmp_path):
     findings = check_model(save_model(tmp_path, debug=DEBUG_MIRRORED))
-    assert found(findings) == {"NNG108": "note"}
+    assert found(findings) == {"NNG108": "advisory"}
+    assert "fits mirroring along (0, 1)" in findings[0].message
     assert findings[0].evidence["grade"] == "debug.json"
 
 

@@ -19,7 +19,9 @@ from typing import Any
 import msgspec
 
 from ..axes import plain_axes
+from ..checkpoint import Checkpoint
 from ..errors import CheckpointError
+from ..models.folder import Fold
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from .beside import Beside
 from .patching import Coverage, Guard, patch_all_or_nothing
@@ -141,6 +143,38 @@ def _kept_beside(path: str | None, fingerprint: Any = msgspec.UNSET) -> tuple[Re
     if kept is None or kept.text is None:
         return None, NO_RECORD
     return Record.from_json(kept.text), None
+
+
+def fold_behind(origin: Origin) -> Fold | None:
+    """The fold that these weights came from, as ``nnguard check`` would open it; ``None`` where there was no file."""
+    if origin.path is None:
+        return None
+    path = Path(origin.path)
+    has_axes = origin.axes is not msgspec.UNSET
+    checkpoint = Checkpoint(
+        path=origin.path,
+        size=None,
+        protocol=0,
+        keys=(),
+        trainer_name=origin.trainer_name,
+        epoch=origin.epoch,
+        best_ema=None,
+        has_declared_axes=has_axes,
+        declared_axes=origin.axes if has_axes else None,
+        init_args=dict(origin.init_args),
+        logging={},
+        record_text=None,
+        has_record=not origin.copied and origin.no_record != NO_RECORD,
+    )
+    return Fold(
+        fold=path.parent.name.removeprefix("fold_"),
+        path=path,
+        checkpoint=checkpoint,
+        record=origin.record,
+        record_error=origin.no_record if checkpoint.has_record and origin.record is None else None,
+        copied=origin.copied,
+        loaded=True,
+    )
 
 
 def plans_and_dataset(init_args: Any) -> dict[str, Any]:

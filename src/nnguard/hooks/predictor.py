@@ -15,16 +15,15 @@ import msgspec
 from .. import arming
 from ..axes import plain_axes, same_axes, written
 from ..findings import Finding
+from ..models.predicting import Known, judge_by, known_of
 from ..models.together import judge_together, member_of
 from ..models.versions import versions_here
 from ..policy import CORRECT
 from ..record import Record
 from ..rules.measured import narrowed_by_both
-from ..rules.mirroring import check_prediction
 from ..rules.subjects import Member, Prediction
 from . import checkpoints, trainer, verdicts
 from .beside import Beside
-from .neighbours import with_neighbours
 from .patching import (
     DELIBERATE,
     Coverage,
@@ -261,12 +260,9 @@ def judge(predictor: Any, stray: bool = False) -> None:
     findings: list[Finding] = []
     predictions = []
     for one in weights:
-        prediction = _prediction(predictor, one)
-        beside: list[Finding] = []
-        if one.origin is not None:
-            prediction, beside = with_neighbours(one.origin, prediction)
-        predictions.append(prediction)
-        findings += check_prediction(one.record, prediction) + beside
+        known = _known(one, _prediction(predictor, one))
+        predictions.append(known.prediction)
+        findings += judge_by(one.record, known)
     findings += contained("comparing folds and folder", _together, predictor, weights) or []
     findings = told_once(findings)
     policy = arming.policy()
@@ -340,6 +336,13 @@ def _being_validated(behind: Any) -> Weights:
         subject=trainer.subject_of(behind),
         validation=True,
     )
+
+
+def _known(weights: Weights, prediction: Prediction) -> Known:
+    """Everything known of the weights' training; what was loaded with them alone, where reading the rest fails."""
+    fold = checkpoints.fold_behind(weights.origin) if weights.origin is not None else None
+    known = contained("reading what lies beside a checkpoint", known_of, fold, prediction) if fold is not None else None
+    return known or Known(prediction=prediction)
 
 
 def _prediction(predictor: Any, weights: Weights) -> Prediction:

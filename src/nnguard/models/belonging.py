@@ -12,7 +12,7 @@ from ..errors import CheckpointError
 from ..findings import ADVISORY, NOTE, UNVERIFIED, Finding
 from ..record import FILE_NAME, Record, RecordCopy, SavedWeights
 from ..rules.remedies import model_folder_of
-from .folder import Fold, read_bounded
+from .folder import Fold, fingerprint_in, read_bounded
 
 
 class KeptRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,21 +45,12 @@ def record_kept_for(path: Path, fingerprint: Any = msgspec.UNSET) -> KeptRecord 
     except CheckpointError:
         return None
     if fingerprint is msgspec.UNSET:
-        fingerprint = _fingerprint_of(path)
+        fingerprint = fingerprint_in(path)
     saved = copy.weights.get(path.name)
     problem = _problem_between(copy, saved, path.name, fingerprint)
     if problem is not None or saved is None:
         return KeptRecord(problem=problem)
     return KeptRecord(text=_as_saved_with(saved, copy, text))
-
-
-def _fingerprint_of(path: Path) -> str | None:
-    from ..checkpoint import weights_fingerprint
-
-    try:
-        return weights_fingerprint(path)
-    except CheckpointError:
-        return None
 
 
 def _problem_between(copy: RecordCopy, saved: SavedWeights | None, name: str, fingerprint: str | None) -> str | None:
@@ -95,7 +86,7 @@ def with_kept_record(fold: Fold) -> Fold:
     """The same fold, with the record that ``nnguard.json`` kept for it, where its weights prove that it is theirs."""
     if fold.checkpoint is None or fold.checkpoint.has_record or fold.archive is not None:
         return fold
-    kept = record_kept_for(fold.path, fold.checkpoint.weights_fingerprint)
+    kept = record_kept_for(fold.path, fold.fingerprint())
     if kept is None or kept.text is None:
         return fold
     return msgspec.structs.replace(fold, record=Record.from_json(kept.text), record_text=kept.text, copied=True)
@@ -105,7 +96,7 @@ def why_the_copy_is_not_used(fold: Fold) -> str | None:
     """In words, where a copy lies beside a checkpoint without a record; ``None`` where there is none, or it is used."""
     if fold.checkpoint is None or fold.copied or fold.archive is not None:
         return None
-    kept = record_kept_for(fold.path, fold.checkpoint.weights_fingerprint)
+    kept = record_kept_for(fold.path, fold.fingerprint())
     return kept.problem if kept is not None else None
 
 
@@ -115,11 +106,9 @@ def weights_belong(fold: Fold) -> bool | None:
     ``None`` where that cannot be told: no copy beside the checkpoint or none of this very record, a file of
     another name, PyTorch told to compute no checksums, an exported zip (which loses the copy).
     """
-    checkpoint, record = fold.checkpoint, fold.record
-    if checkpoint is None or record is None or checkpoint.weights_fingerprint is None or fold.archive is not None:
-        return None
-    text = read_bounded(fold.folder / FILE_NAME)
-    if text is None:
+    record = fold.record
+    text = read_bounded(fold.folder / FILE_NAME) if record is not None and fold.archive is None else None
+    if text is None or record is None:
         return None
     try:
         saved = RecordCopy.from_json(text).weights.get(fold.path.name)
@@ -127,7 +116,8 @@ def weights_belong(fold: Fold) -> bool | None:
         return None
     if saved is None or saved.written_at != record.written_at:
         return None  # killed between saving the checkpoint and its copy: says nothing of the weights
-    return saved.fingerprint == checkpoint.weights_fingerprint
+    fingerprint = fold.fingerprint()
+    return saved.fingerprint == fingerprint if fingerprint is not None else None
 
 
 def copy_following(fold: Fold, text: str) -> str | None:
@@ -160,7 +150,7 @@ def check_belonging(fold: Fold) -> list[Finding]:
         return [lost_record(fold.subject)]
     if weights_belong(fold) is not False:
         return _of_another_training(fold)
-    assert fold.checkpoint is not None
+    fingerprint = fold.fingerprint()
     return [
         Finding(
             UNVERIFIED,
@@ -168,14 +158,14 @@ def check_belonging(fold: Fold) -> list[Finding]:
             "The weights are not those that the record was written with: they were changed after training.",
             seen=(
                 f"{FILE_NAME} beside the checkpoint has another fingerprint of the weights than the file now has "
-                f"({fold.checkpoint.weights_fingerprint})"
+                f"({fingerprint})"
             ),
             effect="what the record says of the training may not be true of these weights.",
             remedy=(
                 "Find out what wrote the file (averaging, fine-tuning, conversion), or take the original again.\n"
                 f"To measure what these weights read: nnguard fliptest {model_folder_of(fold.subject)} -i IMAGES"
             ),
-            evidence={"weights_fingerprint": fold.checkpoint.weights_fingerprint},
+            evidence={"weights_fingerprint": fingerprint},
             severity=ADVISORY,
             setting="weights",
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..checkpoint import Checkpoint, exported_checkpoints, read_checkpoint, read_exported
+from ..checkpoint import Checkpoint, exported_checkpoints, read_checkpoint, read_exported, weights_fingerprint
 from ..errors import CheckpointError
 from ..record import CHECKPOINT_KEY, Record
 
@@ -47,6 +47,7 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
         copied: whether the checkpoint has lost its record, and this is the copy beside it (see ``belonging``).
         archive: the zip of ``nnUNetv2_export_model_to_zip`` that it lies in, or its URL; ``path`` is then its name
             inside.
+        loaded: whether PyTorch has loaded it in this process; its file is then read for what PyTorch does not tell.
     """
 
     fold: int | str
@@ -58,11 +59,18 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     record_text: str | None = None
     copied: bool = False
     archive: Path | str | None = None
+    loaded: bool = False
     today: Reobserved | None = None
 
     @property
     def folder(self) -> Path:
         return self.path.parent
+
+    def fingerprint(self) -> str | None:
+        """Of the weights: as it was read, or read now where PyTorch has loaded the checkpoint; ``None`` as there."""
+        if self.loaded:
+            return fingerprint_in(self.path)
+        return self.checkpoint.weights_fingerprint if self.checkpoint is not None else None
 
     @property
     def lacks(self) -> tuple[str, ...]:
@@ -242,6 +250,14 @@ def detect_folds(folder: Path, checkpoint_name: str = CHECKPOINT_NAME) -> list[i
         if matched and name != "fold_all" and (folder / name / checkpoint_name).is_file():
             found.append(int(matched.group(1)))
     return found
+
+
+def fingerprint_in(path: Path) -> str | None:
+    """The fingerprint of a file's weights; ``None`` where it has none, or another format than a zip."""
+    try:
+        return weights_fingerprint(path)
+    except CheckpointError:
+        return None
 
 
 def fold_number(fold: int | str) -> int | str:

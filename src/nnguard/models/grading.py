@@ -6,50 +6,57 @@ import msgspec
 
 from ..axes import normalise, problem_with, same_axes, written
 from ..findings import ADVISORY, HARMFUL, NOTE, UNVERIFIED, Finding
-from ..flips import flips_of, safe_axes
+from ..flips import flips_of
 from ..rules import remedies
 from ..rules.prediction import check_prediction
 from ..rules.subjects import Prediction
-from ..rules.verdicts import evidence_of
-from .older import TODAY, Evidence
+from .older import Evidence
 
-#: What a class of today can tell of a training of the past; its versions and declared axes are no news.
-OF_TRAINING = ("NNG101", "NNG106", "NNG112", "NNG113")
-NOT_OBSERVED = "There is no record of the training; weaker evidence speaks against the mirroring in use."
-SPEAKS_BELOW = "nothing was observed; what the weaker evidence says is a finding of its own."
+#: These say nothing against the mirroring in use.
+BESIDE_THE_POINT = ("NNG102", "NNG109")
 
 
 def without_record(prediction: Prediction, evidence: Evidence | None) -> list[Finding]:
-    """Judges a checkpoint that carries no record.
+    """Checks a fold of which there is no record.
 
     Args:
         prediction: what the predictor uses.
         evidence: what else there is; ``None`` for nothing.
 
     Returns:
-        NNG108 in any case, as a note where the evidence tells enough; NNG101 or NNG112, advisory, where it
-        speaks against the axes in use; what can be said without knowing the training at all (NNG105).
+        NNG108 in any case, as a note where the evidence speaks against the axes in use, which is then a finding of its
+        own and advisory; what can be said without knowing the training at all (NNG105).
     """
     if evidence is not None:
         prediction = msgspec.structs.replace(prediction, weaker=evidence.sentence)
     findings = check_prediction(None, prediction)
-    if evidence is None:
+    used = prediction.axes if prediction.use_mirroring else None
+    if evidence is None or problem_with(used, prediction.spatial_dims):
         return findings
+    axes = normalise(used)
+    told = _by_the_copy(evidence, prediction) if evidence.record else _by_the_text(evidence, prediction, axes)
+    against = any(finding.code not in BESIDE_THE_POINT for finding in told)
     for finding in findings:
         if finding.code == UNVERIFIED:
             finding.evidence["grade"] = evidence.grade
-            if evidence.failure:
-                finding.message += f" {evidence.failure}."
-    used = prediction.axes if prediction.use_mirroring else None
-    if problem_with(used, prediction.spatial_dims):
-        return findings
-    if evidence.record is not None and evidence.grade == TODAY:
-        return _by_the_class(findings, evidence, prediction, normalise(used))
-    if evidence.record is not None:
-        return [*_as_note(findings, NOT_OBSERVED, SPEAKS_BELOW), *_by_the_copy(evidence, prediction)]
-    if evidence.mirroring is None:
-        return findings
-    return _by_the_text(findings, evidence, prediction, normalise(used))
+            _mention(finding, evidence, axes, against)
+    return [*findings, *told]
+
+
+def _mention(unverified: Finding, evidence: Evidence, used: tuple[int, ...], against: bool) -> None:
+    """Says in NNG108 what the evidence comes to."""
+    described = evidence.mirroring
+    if against:
+        unverified.severity = NOTE
+        unverified.message = "There is no record of the training; weaker evidence speaks against the mirroring in use."
+        unverified.effect = "nothing was observed; what the weaker evidence says is a finding of its own."
+    elif described is not None and set(used) <= set(described.axes):
+        uses = f"mirroring along {written(used)}" if used else "predicting without mirroring"
+        unverified.message = f"There is no record of the training; what {evidence.grade} says fits {uses}."
+        unverified.effect = "nothing was observed: a text says what was asked for, not what happened."
+    else:
+        return
+    unverified.remedy = "To be sure, measure it on a few images: nnguard fliptest MODEL_FOLDER -i IMAGES"
 
 
 def _by_the_copy(evidence: Evidence, prediction: Prediction) -> list[Finding]:
@@ -58,37 +65,13 @@ def _by_the_copy(evidence: Evidence, prediction: Prediction) -> list[Finding]:
     return [_lowered(finding, evidence) for finding in judged if finding.code not in (UNVERIFIED, "NNG105")]
 
 
-def _by_the_class(
-    findings: list[Finding], evidence: Evidence, prediction: Prediction, used: tuple[int, ...]
-) -> list[Finding]:
-    """The class was observed, but today, and on what is preprocessed today."""
-    judged = [one for one in check_prediction(evidence.record, prediction) if one.code in OF_TRAINING]
-    if not judged:
-        uses, _ = _fits(used, evidence)
-        return _as_note(findings, uses, "none, if the trainer's code was then what it is now.")
-    kept = safe_axes(evidence_of(evidence.record), used) if evidence.record is not None else ()
-    for finding in judged:
-        finding.message = f"{finding.message.rstrip('.')} (evidence: {evidence.grade}, as it is now)."
-        finding.remedy = _to_be_sure(prediction, kept)
-    return [*_as_note(findings, NOT_OBSERVED, SPEAKS_BELOW), *(_lowered(finding, evidence) for finding in judged)]
-
-
-def _by_the_text(
-    findings: list[Finding], evidence: Evidence, prediction: Prediction, used: tuple[int, ...]
-) -> list[Finding]:
-    assert evidence.mirroring is not None
+def _by_the_text(evidence: Evidence, prediction: Prediction, used: tuple[int, ...]) -> list[Finding]:
     described = evidence.mirroring
-    absent = tuple(axis for axis in used if axis not in described.axes)
-    if not absent:
-        return [*_as_note(findings, *_fits(used, evidence)), *_edited(evidence, prediction)]
-    if not described.complete:
-        return [*findings, *_edited(evidence, prediction)]
+    absent = tuple(axis for axis in used if described is not None and axis not in described.axes)
+    if described is None or not absent or not described.complete:
+        return _edited(evidence, prediction)
     rare = all(axis in described.rarely for axis in absent)
-    return [
-        *_as_note(findings, NOT_OBSERVED, SPEAKS_BELOW),
-        _untrained(evidence, prediction, used, absent, rare),
-        *_edited(evidence, prediction),
-    ]
+    return [_untrained(evidence, prediction, used, absent, rare), *_edited(evidence, prediction)]
 
 
 def _untrained(
@@ -147,25 +130,6 @@ def _edited(evidence: Evidence, prediction: Prediction) -> list[Finding]:
             setting=written(axes),
         )
     ]
-
-
-def _as_note(findings: list[Finding], message: str, effect: str) -> list[Finding]:
-    """Where weaker evidence speaks, that nothing was observed is for information."""
-    for finding in findings:
-        if finding.code == UNVERIFIED:
-            finding.severity = NOTE
-            finding.message = message
-            finding.effect = effect
-            finding.remedy = "To be sure, measure it on a few images: nnguard fliptest MODEL_FOLDER -i IMAGES"
-    return findings
-
-
-def _fits(used: tuple[int, ...], evidence: Evidence) -> tuple[str, str]:
-    uses = f"mirroring along {written(used)}" if used else "predicting without mirroring"
-    return (
-        f"There is no record of the training; what {evidence.grade} says fits {uses}.",
-        "none, as far as a text can tell: it says what was asked for, not what happened.",
-    )
 
 
 def _lowered(finding: Finding, evidence: Evidence) -> Finding:

@@ -12,7 +12,7 @@ from ..findings import ADVISORY, NOTE, UNVERIFIED, Finding
 from ..flips import flips_of
 from ..rules.measured import FEWEST_CASES
 from ..rules.subjects import MeasuredFlip, Measurement
-from .folder import FLIPTEST_FILE, FOLD_FOLDER, Fold, read_bounded
+from .folder import FLIPTEST_FILE, Fold, read_bounded
 from .predicting import configuration_of, has_fliptest, spatial_dims_of
 
 #: Of the document that this reads.
@@ -36,25 +36,6 @@ class TestedModel(msgspec.Struct, frozen=True, kw_only=True):
     folds: list[TestedFold]
     trainer: str | None = None
     configuration: str | None = None
-
-
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkpoint that evidence may be about, as a file tells of it or a predictor that loaded it.
-
-    Args:
-        path: the file.
-        fold: 0, 1, ... or ``"all"``.
-        trainer, configuration, epoch, spatial_dims: ``None`` where not known.
-        weights: the fingerprint of its weights; ``None`` where PyTorch was told to store no checksums.
-    """
-
-    path: Path
-    fold: int | str
-    trainer: str | None = None
-    configuration: str | None = None
-    epoch: int | None = None
-    spatial_dims: int | None = None
-    weights: str | None = None
 
 
 class _Plain(msgspec.Struct, frozen=True):
@@ -161,43 +142,30 @@ def _problem_in(document: _Document) -> str | None:
     return None
 
 
-def problem_between(measured: Measured, candidate: Candidate) -> str | None:
+def problem_between(measured: Measured, fold: Fold) -> str | None:
     """Why this evidence is not about this checkpoint, in words; ``None`` where it is."""
-    model, fold = measured.model, candidate.fold
-    tested = next((one for one in model.folds if str(one.fold) == str(fold)), None)
+    model, checkpoint = measured.model, fold.checkpoint
+    if checkpoint is None:
+        return fold.error or "it cannot be read"
+    tested = next((one for one in model.folds if str(one.fold) == str(fold.fold)), None)
     if tested is None:
-        return f"fold {fold} was not tested (tested: {', '.join(str(one.fold) for one in model.folds) or 'none'})"
-    if tested.checkpoint != candidate.path.name:
-        return f"{tested.checkpoint} was tested, not {candidate.path.name}"
+        return f"fold {fold.fold} was not tested (tested: {', '.join(str(one.fold) for one in model.folds) or 'none'})"
+    if tested.checkpoint != fold.path.name:
+        return f"{tested.checkpoint} was tested, not {fold.path.name}"
     for what, then, now in (
-        ("trainer", model.trainer, candidate.trainer),
-        ("configuration", model.configuration, candidate.configuration),
-        ("epoch", tested.epoch, candidate.epoch),
-        ("number of spatial dimensions", measured.spatial_dims, candidate.spatial_dims),
+        ("trainer", model.trainer, checkpoint.trainer_name),
+        ("configuration", model.configuration, configuration_of(fold)),
+        ("epoch", tested.epoch, checkpoint.epoch),
+        ("number of spatial dimensions", measured.spatial_dims, spatial_dims_of(None, fold)),
     ):
         if then is not None and now is not None and then != now:
             return f"the tested {what} is {then}, the checkpoint's {now}"
-    if candidate.weights is None or tested.weights is None:
+    weights = fold.fingerprint()
+    if weights is None or tested.weights is None:
         return "nothing proves that these weights were tested: PyTorch was told to store no checksums"
-    if tested.weights != candidate.weights:
+    if tested.weights != weights:
         return "its weights are not those that were tested"
     return None
-
-
-def candidate_in(fold: Fold) -> Candidate | None:
-    """As its file tells of it; ``None`` where that cannot be read."""
-    checkpoint = fold.checkpoint
-    if checkpoint is None:
-        return None
-    return Candidate(
-        path=fold.path,
-        fold=fold.fold,
-        trainer=checkpoint.trainer_name,
-        configuration=configuration_of(fold),
-        epoch=checkpoint.epoch,
-        spatial_dims=spatial_dims_of(None, fold),
-        weights=checkpoint.weights_fingerprint,
-    )
 
 
 def demand_about(measured: Measured, fold: Fold) -> None:
@@ -206,34 +174,27 @@ def demand_about(measured: Measured, fold: Fold) -> None:
     Raises:
         CheckpointError: it is not about this checkpoint.
     """
-    candidate = candidate_in(fold)
-    problem = (fold.error or "it cannot be read") if candidate is None else problem_between(measured, candidate)
+    problem = problem_between(measured, fold)
     if problem is not None:
         raise CheckpointError(f"{measured.path}: is not evidence about {fold.path}: {problem}")
 
 
 def measured_beside(fold: Fold) -> tuple[Measured | None, list[Finding]]:
-    """The fliptest in the model folder, if it is about this checkpoint; a finding (NNG108) where it is not used."""
-    candidate = candidate_in(fold) if has_fliptest(fold) else None
-    return evidence_for(candidate) if candidate is not None else (None, [])
+    """The fliptest in the model folder, if it is about this checkpoint; a finding (NNG108) where it is not used.
 
-
-def fliptest_for(path: Path) -> Path | None:
-    """The fliptest in the model folder of a checkpoint's file, about whichever weights: a look, nothing is read."""
-    file = path.parent.parent / FLIPTEST_FILE
-    return file if FOLD_FOLDER.fullmatch(path.parent.name) and file.is_file() else None
-
-
-def evidence_for(candidate: Candidate) -> tuple[Measured | None, list[Finding]]:
-    """As ``measured_beside``, for a checkpoint of which ``fliptest_for`` found one."""
-    file = candidate.path.parent.parent / FLIPTEST_FILE
+    Costs a look at the folder where there is none.
+    """
+    if fold.checkpoint is None or not has_fliptest(fold):
+        return None, []
     try:
-        measured = read_measured(file)
+        measured = read_measured(fold.folder.parent / FLIPTEST_FILE)
     except CheckpointError as error:
-        return None, [_unused(candidate.path, f"is no evidence: {error}", ADVISORY)]
-    problem = problem_between(measured, candidate)
+        return None, [_unused(fold.path, f"is no evidence: {error}", ADVISORY)]
+    problem = problem_between(measured, fold)
     if problem is not None:
-        return None, [_unused(candidate.path, f"is not about this checkpoint: {problem}", NOTE)]
+        # Without a record the file was all that could have told.
+        severity = NOTE if fold.record is not None else ADVISORY
+        return None, [_unused(fold.path, f"is not about this checkpoint: {problem}", severity)]
     return measured, []
 
 

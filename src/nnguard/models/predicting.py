@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..findings import Finding
+from ..record import Record
 from ..rules.prediction import check_prediction
 from ..rules.subjects import Prediction
 from .folder import FLIPTEST_FILE, FOLD_FOLDER, Fold, Model
+
+if TYPE_CHECKING:
+    from .older import Evidence
 
 
 class _FromCheckpoint:
@@ -32,33 +36,58 @@ def judge_alone(fold: Fold) -> list[Finding]:
     return judge_mirroring(fold, prediction_of(None, fold, fold, True, FROM_CHECKPOINT))
 
 
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is known of the training of one fold, and of how it will be used.
+
+    Args:
+        prediction: what the predictor uses, with what a fliptest measured of these weights.
+        weaker: what else speaks of the training; asked for only where there is neither record nor measurement.
+        beside: what is wrong with the evidence itself (NNG108).
+    """
+
+    prediction: Prediction
+    weaker: Evidence | None = None
+    beside: list[Finding] = []
+
+
 def judge_mirroring(fold: Fold, prediction: Prediction) -> list[Finding]:
-    """The mirroring rules; where there is no record, weaker evidence graded as such. A fliptest in the model folder
-    counts as measured, if it is about these weights."""
+    """The mirroring rules, by all that is known of a fold."""
+    findings = judge_by(fold.record, known_of(fold, prediction))
     if fold.archive is None:
-        return _judged(fold, prediction)
+        return findings
     from .exported import installed_first
 
-    return installed_first(_judged(fold, prediction), fold)
+    return installed_first(findings, fold)
 
 
-def _judged(fold: Fold, prediction: Prediction) -> list[Finding]:
-    not_used: list[Finding] = []
-    if has_fliptest(fold) and fold.record_error is None:
+def known_of(fold: Fold, prediction: Prediction) -> Known:
+    """Gathers the evidence about a fold, in the one order that commands and live predictors share: the record (in the
+    checkpoint, or the copy beside it that its weights prove), a fliptest of these weights, ``debug.json``, the log."""
+    beside: list[Finding] = []
+    if fold.record_error is None and has_fliptest(fold):
         from .measured import measured_beside
 
-        measured, not_used = measured_beside(fold)
+        measured, beside = measured_beside(fold)
         if measured is not None:
             prediction = msgspec.structs.replace(prediction, measured=measured.measurement, measured_file=measured.path)
     if fold.record is not None:
         from .belonging import check_belonging
 
-        return [*check_prediction(fold.record, prediction), *check_belonging(fold), *not_used]
-    if prediction.measured is not None:
-        return check_prediction(None, prediction)
+        return Known(prediction=prediction, beside=[*check_belonging(fold), *beside])
+    weaker = fold.weaker() if prediction.measured is None else None
+    if fold.record_error is not None and weaker is not None:
+        # A record that cannot be read is never "no record": nothing takes its place.
+        prediction, weaker = msgspec.structs.replace(prediction, weaker=weaker.sentence), None
+    return Known(prediction=prediction, weaker=weaker, beside=beside)
+
+
+def judge_by(record: Record | None, known: Known) -> list[Finding]:
+    """The findings about one fold: by its record, or by a measurement, or by weaker evidence graded as such."""
+    if record is not None or known.prediction.measured is not None:
+        return [*check_prediction(record, known.prediction), *known.beside]
     from .grading import without_record
 
-    return [*without_record(prediction, fold.weaker()), *not_used]
+    return [*without_record(known.prediction, known.weaker), *known.beside]
 
 
 def has_fliptest(fold: Fold) -> bool:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from fliptests import document, written
-from nnguard import MirroringError
+from nnguard import MirroringError, check_model
 from nnguard.checkpoint import read_checkpoint
-from nnguard.hooks import checkpoints, neighbours, patching
+from nnguard.hooks import checkpoints, patching
+from nnguard.models import measured
 from nnguard.models.folder import FLIPTEST_FILE
 
 CHECKPOINT = "checkpoint_final.pth"
@@ -79,7 +80,8 @@ def test_a_copy_of_other_weights_is_unverified_and_the_message_says_why_it_was_n
     folder = saved_again(folder_of("unmirrored"), other_weights)
     guard("strict")
     load(new_predictor(), folder)
-    assert told.codes == ["NNG108"]
+    assert told.codes == ["NNG101"]
+    assert "(advisory: worth a look)" in told.texts[0]
     assert "nnguard.json beside the checkpoint" in " ".join(told.texts[0].split())
     assert "its fingerprint is not that of what the checkpoint now holds" in " ".join(told.texts[0].split())
     assert "nnguard repair" not in told.texts[0]
@@ -183,8 +185,8 @@ def test_a_fliptest_of_other_weights_or_another_epoch_is_not_used_and_that_is_sa
     saved_again(folder, change)
     guard("strict")
     load(new_predictor(), folder)
-    assert told.codes == ["NNG108"]
-    assert f"{FLIPTEST_FILE} is not about this checkpoint: {why}" in " ".join(told.texts[0].split())
+    assert told.codes == ["NNG101", "NNG108"]
+    assert f"{FLIPTEST_FILE} is not about this checkpoint: {why}" in " ".join(told.texts[1].split())
 
 
 def test_where_the_record_decides_an_old_fliptest_is_a_note_for_the_log(
@@ -216,14 +218,14 @@ def test_a_fliptest_that_cannot_be_read_is_told_and_hides_no_finding(guard, new_
 
 
 def test_without_a_fliptest_nothing_is_read_for_one(guard, new_predictor, folder_of, told, monkeypatch):
-    monkeypatch.setattr(neighbours, "evidence_for", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr(measured, "read_measured", lambda *_: pytest.fail("it was read"))
     guard("warn")
     load(new_predictor(), folder_of("unmirrored"))
     assert told.codes == ["NNG101"]
 
 
 @pytest.mark.expects_internal_error
-@pytest.mark.parametrize("place", ["fliptest_for", "evidence_for"])
+@pytest.mark.parametrize("place", ["read_measured", "problem_between"])
 def test_a_fault_in_reading_it_is_one_event_and_leaves_the_record_judged(
     guard, new_predictor, folder_of, monkeypatch, place
 ):
@@ -232,12 +234,14 @@ def test_a_fault_in_reading_it_is_one_event_and_leaves_the_record_judged(
 
     folder = folder_of("unmirrored")
     harmful_along_1(folder)
-    monkeypatch.setattr(neighbours, place, fail)
+    monkeypatch.setattr(measured, place, fail)
     guard("strict")
     with pytest.raises(MirroringError) as raised:
         load(new_predictor(), folder)
     assert [finding.code for finding in raised.value.findings] == ["NNG101"]
-    assert [(error.place, error.count) for error in patching.swallowed] == [("reading a fliptest", 1)]
+    assert [(error.place, error.count) for error in patching.swallowed] == [
+        ("reading what lies beside a checkpoint", 1)
+    ]
 
 
 def test_folds_share_one_finding_and_only_the_tested_ones_are_judged_by_it(guard, new_predictor, folder_of, told):
@@ -248,3 +252,38 @@ def test_folds_share_one_finding_and_only_the_tested_ones_are_judged_by_it(guard
     load(new_predictor(), folder, (0, 1))
     assert told.codes == ["NNG116"]
     assert "fold_1" in told.texts[0]
+
+
+# ---------------------------------------------------------------- the same evidence, the same words
+
+
+CHANGES = {
+    "as it was": lambda folder: None,
+    "lost record": saved_again,
+    "other weights": lambda folder: saved_again(folder, other_weights),
+    "fliptest": harmful_along_1,
+    "broken fliptest": lambda folder: written(folder, "{"),
+    "other weights under the record": lambda folder: saved_again(folder, heavier),
+}
+
+
+def heavier(checkpoint):
+    for value in checkpoint["network_weights"].values():
+        value += 1
+
+
+@pytest.mark.parametrize("name", ["sound", "unmirrored", "unguarded"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_starting_predictor_finds_what_check_finds(guard, new_predictor, folder_of, name, change, monkeypatch):
+    folder = folder_of(name)
+    CHANGES[change](folder)
+    found = []
+    monkeypatch.setattr("nnguard.hooks.verdicts.act", lambda findings, **_: found.extend(findings))
+    guard("warn")
+    load(new_predictor(), folder)
+    checked = check_model(folder)
+    assert sorted(map(of_one_fold, found)) == sorted(map(of_one_fold, checked))
+
+
+def of_one_fold(finding):
+    return (finding.code, finding.severity, finding.message, finding.setting)
