@@ -6,7 +6,7 @@ from checkpoints import DATASET, PLANS
 from nnguard.findings import ADVISORY, HARMFUL
 from nnguard.rules.ensemble import check_ensemble
 from nnguard.rules.subjects import Member
-from records import EVERY_FLIP, NO_FLIP, record_of, stated_record
+from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, EVERY_FLIP, NO_FLIP, record_of, stated_record
 
 
 def member(fold, counts=EVERY_FLIP, **changes):
@@ -35,6 +35,13 @@ def test_folds_of_one_training_are_silent():
 def test_a_sound_fold_in_front_does_not_hide_an_unsound_one():
     assert codes([member(0), member(1, NO_FLIP)]) == [("NNG301", HARMFUL)]
     assert codes([member(0, NO_FLIP), member(1)]) == [("NNG301", HARMFUL)]
+
+
+def test_a_fold_that_is_unsound_by_estimate_is_worth_a_look():
+    estimate = record_of(AXIS_1_BY_ESTIMATE_RARE, clean=256)
+    assert codes([member(0), member(1, record=estimate)]) == [("NNG301", ADVISORY)]
+    settled = record_of(AXIS_0_AND_HALF_TURNS, clean=256)
+    assert codes([member(0), member(1, record=settled)]) == [("NNG301", HARMFUL)]
 
 
 def test_different_folds_under_axes_that_are_safe_for_all_are_worth_a_look():

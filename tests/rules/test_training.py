@@ -136,11 +136,15 @@ def test_three_coins_that_happen_to_miss_the_plain_view_are_no_finding():
     assert judged(record_of({**by_chance, (0,): 4, (1,): 14}, declared=(0, 1, 2), dims=3)) == []
 
 
-def test_a_verdict_that_is_only_an_estimate_says_so():
+def test_a_verdict_that_is_only_an_estimate_says_so_and_is_advisory():
     (finding,) = judged(record_of({(0,): 28, (1,): 1, (0, 1): 1}))
     assert "judged by its estimate" in finding.seen
+    assert (finding.code, finding.severity) == ("NNG103", ADVISORY)
+    assert "NNGUARD=correct" not in finding.remedy
     (finding,) = judged(record_of({(0,): 120}, clean=256))
     assert "judged by its estimate" not in finding.seen
+    assert (finding.code, finding.severity) == ("NNG103", HARMFUL)
+    assert "NNGUARD=correct" in finding.remedy
 
 
 def test_every_finding_says_what_was_seen_what_it_does_and_what_to_do():

@@ -27,7 +27,7 @@ def without_record(prediction: Prediction, evidence: Evidence | None) -> list[Fi
         evidence: what else there is; ``None`` for nothing.
 
     Returns:
-        NNG108 in any case, as a note where the evidence tells enough; NNG101 or NNG112, advisory, where it
+        NNG108 in any case, as a note where the evidence tells enough; NNG101, advisory, where it
         speaks against the axes in use; what can be said without knowing the training at all (NNG105).
     """
     if evidence is not None:
@@ -98,7 +98,7 @@ def _untrained(
     flips = [flip for flip in flips_of(used) if set(flip) & set(absent)]
     showed = "hardly ever showed" if rare else "did not show"
     return Finding(
-        "NNG112" if rare else "NNG101",
+        "NNG101",
         prediction.subject,
         f"The predictor mirrors along {written(used)}, and training seemingly {showed} flips of {written(absent)} "
         f"(evidence: {evidence.grade}).",

@@ -13,12 +13,11 @@ import msgspec
 
 from ..axes import normalise, problem_with, written
 from ..findings import ADVISORY, HARMFUL, Finding
-from ..flips import safe_axes
-from ..record import Axes, Record
+from ..record import Axes
 from .remedies import same_axes
 from .settings import differences, settings
 from .subjects import Member
-from .verdicts import JUDGED, SETTLED, all_safe_axes, dimensions, evidence_of
+from .verdicts import JUDGED, all_safe_axes, dimensions, narrowed_axes
 from .wording import joined
 
 #: ``checkpoint_best.pth`` is from another epoch in every fold, as it should be.
@@ -62,11 +61,7 @@ def mirroring(subject: str, members: Sequence[Member], use_mirroring: bool, axes
     if len(set(trained.values())) < 2 and all(same_axes(member.axes, first.axes) for member in members):
         return []
     used = used_axes(first, use_mirroring, axes)
-    harmed = [
-        member.fold
-        for member in judged
-        if _state(member) in SETTLED and member.record is not None and not all_sound(member.record, used)
-    ]
+    harmed = [member.fold for member in judged if (narrowed_axes(member.record, used) or ()) != used]
     shown = [f"fold {fold} trained with mirroring along {written(safe or None)}" for fold, safe in trained.items()]
     shown += [f"fold {member.fold} declares {written(member.axes)}" for member in members]
     effect = f"{_whose(first, axes)}, {written(used or None)}, for all of them"
@@ -109,11 +104,6 @@ def used_axes(first: Member, use_mirroring: bool, axes: Any = msgspec.UNSET) -> 
 def _whose(first: Member, axes: Any) -> str:
     theirs = axes is not msgspec.UNSET and not same_axes(axes, first.axes)
     return "the predictor uses the axes it was given" if theirs else "nnU-Net uses the first fold's axes"
-
-
-def all_sound(record: Record, axes: Axes) -> bool:
-    """Whether every flip of ``axes`` was trained by this fold."""
-    return safe_axes(evidence_of(record), axes) == axes
 
 
 def trainers(subject: str, members: Sequence[Member]) -> list[Finding]:

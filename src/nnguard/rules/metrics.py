@@ -41,7 +41,6 @@ EXPLAINS_A_GAP = (
     "NNG103",
     "NNG105",
     "NNG106",
-    "NNG112",
     "NNG113",
     "NNG116",
     "NNG201",

@@ -10,16 +10,18 @@ from ..findings import ADVISORY, HARMFUL, Finding
 from ..flips import flips_of, safe_axes
 from ..record import Axes, Record
 from . import remedies
-from .shared import image_apart, plain_view, seen_words, swapped
+from .shared import grade_words, image_apart, plain_view, seen_words, swapped
 from .subjects import Training
 from .verdicts import (
     JUDGED,
     all_safe_axes,
     axes_beyond,
     axes_named_by,
+    correctable,
     dimensions,
     evidence_data,
     evidence_of,
+    in_order,
     severity_of,
     unsound_flips,
 )
@@ -168,7 +170,8 @@ def declared_axes(record: Record, training: Training, axes: Axes) -> list[Findin
         findings.append(trap(record, training, axes, unsound, safe))
     if unsound["swapped"]:
         declares = f"the trainer declares {written(axes)}"
-        remedy = remedies.for_training(safe, all_safe_axes(record), exchanges=True)
+        can = correctable(record, unsound["swapped"])
+        remedy = remedies.for_training(safe, all_safe_axes(record), can, exchanges=True)
         findings.append(swapped(record, training.subject, axes, unsound["swapped"], safe, declares, remedy))
     if not findings and set(axes) < set(all_safe_axes(record)):
         findings.append(withheld(record, training, axes))
@@ -177,7 +180,7 @@ def declared_axes(record: Record, training: Training, axes: Axes) -> list[Findin
 
 def trap(record: Record, training: Training, axes: Axes, unsound: Mapping[str, list[Axes]], safe: Axes) -> Finding:
     """NNG103."""
-    flips = sorted((*unsound["unseen"], *unsound["rare"]), key=lambda flip: (len(flip), flip))
+    flips = in_order(*unsound["unseen"], *unsound["rare"])
     kinds = []
     if unsound["unseen"]:
         kinds.append(f"never shows {flip_names(unsound['unseen'], record)}")
@@ -186,15 +189,16 @@ def trap(record: Record, training: Training, axes: Axes, unsound: Mapping[str, l
     return Finding(
         "NNG103",
         training.subject,
-        f"The trainer allows test-time mirroring along {written(axes)}, but its training {', and '.join(kinds)}.",
+        f"The trainer allows test-time mirroring along {written(axes)}, but its training "
+        f"{', and '.join(kinds)}{grade_words(record, flips)}.",
         seen=seen_words(record, flips_of(axes), f"the trainer declares {written(axes)}"),
         effect=(
             "the loss and the pseudo Dice look perfect; validation and every prediction average in views that the "
             "network cannot read, and are ruined where left and right carry different labels."
         ),
-        remedy=remedies.for_training(safe, all_safe_axes(record)),
+        remedy=remedies.for_training(safe, all_safe_axes(record), correctable(record, flips)),
         evidence=evidence_data(record, flips, axes, safe),
-        severity=severity_of(record),
+        severity=severity_of(record, flips),
         setting=written(axes),
     )
 
