@@ -39,7 +39,13 @@ def _catalogue(*rows):
 UNVERIFIED = "NNG108"
 
 RULES = _catalogue(
-    ("NNG101", "unseen-flip", HARMFUL, "The predictor uses a flip that training never showed.", True),
+    (
+        "NNG101",
+        "unseen-flip",
+        HARMFUL,
+        "The predictor uses a flip that training never showed, or too rarely to be learnt.",
+        True,
+    ),
     (
         "NNG102",
         "unused-mirroring",
@@ -88,9 +94,9 @@ RULES = _catalogue(
     ("NNG111", "ranks-disagree", HARMFUL, "The ranks of a distributed training augment differently.", True),
     (
         "NNG112",
-        "rare-flip",
-        HARMFUL,
-        "The predictor uses a flip that training showed, but too rarely to be learnt.",
+        "thin-flip",
+        ADVISORY,
+        "Training shows a flip in use, but seldom: the network may not have learnt it.",
         True,
     ),
     (

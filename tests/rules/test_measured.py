@@ -239,3 +239,10 @@ def test_each_flip_in_use_belongs_to_one_rule_at_most(found, shown, axes):
     assert set(told) <= set(flips_of(axes or ()))
     harmful = {flip for flip in flips_of(axes or ()) if found.verdict(flip) == "harmful"}
     assert harmful <= set(told)
+
+
+def test_a_thin_flip_that_was_measured_needs_no_advice():
+    thin = record_of({(0,): 205, (1,): 51, (0, 1): 51}, clean=512)
+    assert judged(thin, SAFE) == []
+    assert codes(judged(thin, OPEN)) == ["NNG112"]
+    assert codes(judged(thin, AXIS_0)) == ["NNG116"]

@@ -302,3 +302,37 @@ def test_a_flip_that_exchanges_labels_does_harm_on_either_side_of_the_threshold(
     (finding,) = judged(record)
     assert (finding.code, finding.severity) == ("NNG106", HARMFUL)
     assert narrowed_axes(record, (0, 1)) == (0,)
+
+
+# ---------------------------------------------------------------- thin flips
+
+#: Axis 1 a quarter as often as the plain view, and enough draws to tell that from a tenth and from an ordinary mirror.
+AXIS_1_THIN = {(0,): 205, (1,): 51, (0, 1): 51}
+
+
+def test_a_flip_that_is_trained_and_seldom_shown_advises_and_narrows_nothing():
+    record = record_of(AXIS_1_THIN, clean=512)
+    (finding,) = judged(record)
+    assert (finding.code, finding.severity) == ("NNG112", ADVISORY)
+    assert [flip["axes"] for flip in finding.evidence["flips"]] == [[1]]
+    assert "nnguard fliptest" in finding.remedy
+    assert narrowed_axes(record, (0, 1)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("counts", "clean"),
+    [
+        (EVERY_FLIP, 64),
+        ({(0,): 128, (1,): 128, (0, 1): 128}, 512),
+        ({(0,): 180, (1,): 76, (0, 1): 76}, 512),  # three tenths and more
+        ({(0,): 16, (1,): 5, (0, 1): 16}, 64),  # an ordinary mirror shows so few now and then
+    ],
+)
+def test_an_ordinary_mirror_is_not_thin(counts, clean):
+    assert judged(record_of(counts, clean=clean)) == []
+
+
+def test_a_thin_flip_that_is_not_in_use_or_only_an_estimate_is_silent():
+    assert codes(judged(record_of(AXIS_1_THIN, clean=512), axes=(0,), checkpoint_axes=(0, 1))) == ["NNG102"]
+    near_the_threshold = {(0,): 230, (1,): 30, (0, 1): 30}
+    assert judged(record_of(near_the_threshold, clean=512)) == []

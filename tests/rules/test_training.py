@@ -221,3 +221,9 @@ def test_nothing_more_is_told_where_nothing_more_is_shown():
     (finding,) = judged(record_of(AXIS_0_AND_HALF_TURNS, clean=256))
     assert "In your trainer, declare what training shows:" in finding.remedy
     assert "in all" not in finding.remedy
+
+
+def test_a_declared_axis_that_training_seldom_mirrors_is_advised_to_be_measured():
+    (finding,) = judged(record_of({(0,): 205, (1,): 51, (0, 1): 51}, clean=512))
+    assert (finding.code, finding.severity) == ("NNG112", ADVISORY)
+    assert judged(record_of({(0,): 205, (1,): 51, (0, 1): 51}, declared=(0,), clean=512))[0].code == "NNG104"

@@ -12,7 +12,7 @@ from ..flips import flips_of, safe_axes
 from ..record import Axes, Record
 from . import remedies
 from .measured import check_measured, measurement_of
-from .shared import apart_in_training, grade_words, plain_view, seen_words, swapped
+from .shared import apart_in_training, grade_words, plain_view, seen_words, swapped, thin
 from .subjects import Measurement, Prediction
 from .verdicts import (
     JUDGED,
@@ -25,6 +25,7 @@ from .verdicts import (
     evidence_of,
     in_order,
     severity_of,
+    thin_flips,
     unsettled_flips,
     unsound_flips,
 )
@@ -148,7 +149,7 @@ def unverified_prediction(record: Record | None, prediction: Prediction) -> Find
 
 
 def used_axes(record: Record, prediction: Prediction, axes: Axes, measured: Measurement | None) -> list[Finding]:
-    """NNG101 and NNG106 for the flips in use, and NNG102 for those left out."""
+    """NNG101, NNG106 and NNG112 for the flips in use, and NNG102 for those left out."""
     unsound = unsound_flips(record, axes)
     safe = safe_axes(evidence_of(record), axes)
     absent = [*unsound["unseen"], *unsound["rare"]]
@@ -161,6 +162,9 @@ def used_axes(record: Record, prediction: Prediction, axes: Axes, measured: Meas
     if unsound["swapped"]:
         remedy = remedies.for_prediction(prediction, safe, correctable(record, unsound["swapped"]))
         findings.append(swapped(record, prediction.subject, axes, unsound["swapped"], safe, _uses(prediction), remedy))
+    flips = [flip for flip in thin_flips(record, axes) if measured is None or measured.verdict(flip) == "unsettled"]
+    if flips:
+        findings.append(thin(record, prediction.subject, axes, flips, _uses(prediction), _measuring(prediction)))
     return findings + unused(record, prediction, axes)
 
 
@@ -218,6 +222,12 @@ def _uses(prediction: Prediction) -> str:
     if not prediction.use_mirroring:
         return "predictor uses no mirroring (--disable_tta or use_mirroring=False)"
     return f"predictor uses axes {written(prediction.axes)}, from {prediction.axes_from}"
+
+
+def _measuring(prediction: Prediction) -> str:
+    known = prediction.checkpoint_axes is not msgspec.UNSET
+    folder = remedies.model_folder_of(prediction.subject) if known else "MODEL_FOLDER"
+    return f"Measure what mirroring costs:\n    nnguard fliptest {folder} -i IMAGES -l LABELS"
 
 
 def _settling(prediction: Prediction) -> str:

@@ -43,6 +43,23 @@ def swapped(record: Record, subject: str, axes: Axes, flips: list[Axes], safe: A
     )
 
 
+def thin(record: Record, subject: str, axes: Axes, flips: list[Axes], uses: str, remedy: str) -> Finding:
+    """NNG112, for the axes that a trainer declares or a predictor uses."""
+    return Finding(
+        "NNG112",
+        subject,
+        f"Training seldom shows {flip_names(flips, record)}: the network may not have learnt it.",
+        seen=seen_words(record, flips, uses),
+        effect=(
+            "none, if the network can tell from the image which way round it lies; if it cannot, mirroring costs up to "
+            "half of Dice."
+        ),
+        remedy=remedy,
+        evidence=evidence_data(record, flips, axes, axes),
+        setting=written(axes),
+    )
+
+
 def plain_view(record: Record, subject: str) -> list[Finding]:
     """NNG113: training always flips, beyond chance."""
     mirroring = record.mirroring

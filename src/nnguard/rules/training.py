@@ -10,7 +10,7 @@ from ..findings import ADVISORY, HARMFUL, Finding
 from ..flips import flips_of, safe_axes
 from ..record import Axes, Record
 from . import remedies
-from .shared import grade_words, image_apart, plain_view, seen_words, swapped
+from .shared import grade_words, image_apart, plain_view, seen_words, swapped, thin
 from .subjects import Training
 from .verdicts import (
     JUDGED,
@@ -23,6 +23,7 @@ from .verdicts import (
     evidence_of,
     in_order,
     severity_of,
+    thin_flips,
     unsound_flips,
 )
 from .wording import flip_names
@@ -162,7 +163,7 @@ def unverified_training(record: Record, training: Training) -> Finding:
 
 
 def declared_axes(record: Record, training: Training, axes: Axes) -> list[Finding]:
-    """NNG103, NNG106, NNG104 for well-formed declared axes."""
+    """NNG103, NNG106, NNG104, NNG112 for well-formed declared axes."""
     unsound = unsound_flips(record, axes)
     safe = safe_axes(evidence_of(record), axes)
     findings = []
@@ -175,6 +176,13 @@ def declared_axes(record: Record, training: Training, axes: Axes) -> list[Findin
         findings.append(swapped(record, training.subject, axes, unsound["swapped"], safe, declares, remedy))
     if not findings and set(axes) < set(all_safe_axes(record)):
         findings.append(withheld(record, training, axes))
+    if flips := thin_flips(record, axes):
+        declares = f"the trainer declares {written(axes)}"
+        remedy = (
+            "Mirror each axis with probability 0.5, as nnU-Net's MirrorTransform does, or measure the trained model:\n"
+            "    nnguard fliptest MODEL_FOLDER -i IMAGES -l LABELS"
+        )
+        findings.append(thin(record, training.subject, axes, flips, declares, remedy))
     return findings
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ..findings import ADVISORY
-from ..flips import alpha_at, flips_of, safe_axes, settled
+from ..flips import alpha_at, at_least, flips_of, safe_axes, settled
 from ..record import Axes, FlipEvidence, Record
 from .subjects import Measurement
 from .wording import flip_data
@@ -21,6 +21,13 @@ JUDGED = (*SETTLED, "declared")
 
 #: The entry of ``Record.measured`` that holds a ``Measurement``.
 FLIPTEST = "fliptest"
+
+#: A trained flip of one axis that is shown less often than this, relative to the plain view, may be unlearnt all the
+#: same: where nothing in the image tells how it lies, mirroring with probability 0.1 or 0.3 cost half of Dice
+#: (docs/calibration.md). An ordinary mirror is as frequent as the plain view.
+THIN_RATIO = 0.3
+#: How improbable so few must be for an ordinary mirror: three axes of an ordinary training are looked at each time.
+THIN_CHANCE = 0.001
 
 #: nnU-Net has 2D and 3D data. A hostile record or checkpoint may claim a thousand axes, and flips double with each.
 MOST_AXES = 3
@@ -128,6 +135,22 @@ def unsettled_flips(record: Record, flips: Iterable[Axes]) -> list[Axes]:
     counts = {flip.axes: flip.count for flip in mirroring.flips} | {(): round(mirroring.plain_rate * mirroring.clean)}
     alpha = alpha_at(mirroring.draws)
     return [flip for flip in flips if not settled(flip, counts, mirroring.clean, alpha)]
+
+
+def thin_flips(record: Record, axes: Axes) -> list[Axes]:
+    """The flips of one axis of ``axes`` that are trained beyond chance, keep labels, and are shown seldom."""
+    mirroring = record.mirroring
+    if mirroring.state != "observed" or mirroring.plain_rate is None:
+        return []
+    plain = round(mirroring.plain_rate * mirroring.clean)
+
+    def is_thin(seen: FlipEvidence | None) -> bool:
+        if seen is None or seen.verdict != "trained" or seen.labels in ("swapped", "mixed"):
+            return False
+        as_few = 1 - at_least(seen.count + 1, seen.count + plain, 0.5)
+        return seen.count < THIN_RATIO * plain and as_few < THIN_CHANCE and not unsettled_flips(record, [seen.axes])
+
+    return [(axis,) for axis in axes if is_thin(mirroring.flip((axis,)))]
 
 
 def settled_against(record: Record, axes: Axes) -> list[Axes]:
