@@ -105,8 +105,14 @@ def test_an_owners_word_is_never_harmful():
 
 
 def test_disagreeing_evidence_is_told_and_agreement_is_not():
-    assert codes(judged(record_of(EVERY_FLIP), disagreement="a mirror is listed and nothing is flipped")) == ["NNG110"]
+    (finding,) = judged(record_of(EVERY_FLIP), disagreement="a mirror is listed and nothing is flipped")
+    assert (finding.code, finding.seen) == ("NNG108", "a mirror is listed and nothing is flipped")
     assert codes(judged(record_of(EVERY_FLIP), disagreement=None)) == []
+
+
+def test_disagreeing_evidence_is_one_reason_of_several_for_what_is_not_known():
+    (finding,) = judged(record_of(NO_FLIP, state="unknown", reasons=["the loader is Mine"]), disagreement="a mirror")
+    assert finding.evidence["reasons"] == ["the loader is Mine", "a mirror"]
 
 
 def test_image_flipped_without_its_segmentation_is_told():
@@ -156,7 +162,7 @@ def test_every_finding_says_what_was_seen_what_it_does_and_what_to_do():
         *judged(record_of({(0,): 64}, declared=None)),
         *judged(record_of(EVERY_FLIP, labels={(1,): "mixed"})),
     ]
-    assert len({finding.code for finding in found}) == 9
+    assert len({finding.code for finding in found}) == 8
     for finding in found:
         assert finding.message.endswith("."), finding
         assert finding.message.count("\n") == 0

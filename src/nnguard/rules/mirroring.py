@@ -1,4 +1,4 @@
-"""NNG101-106, 108-110, 112-116: mirroring in training against mirroring at test time.
+"""NNG101-106, 108, 109, 112-116: mirroring in training against mirroring at test time.
 
 How much a verdict may do depends on how it is known:
 
