@@ -106,38 +106,18 @@ RULES = _catalogue(
         HARMFUL,
         "The predictor uses a flip under which the trained network was measured to lose Dice.",
     ),
-    ("NNG201", "spacing-changed", HARMFUL, "The folder's plans resample to another spacing than training used."),
     (
-        "NNG202",
-        "normalisation-changed",
+        "NNG201",
+        "folder-differs-from-training",
         HARMFUL,
-        "The folder's plans normalise intensities otherwise than training did.",
+        "The folder's plans or dataset are not what training used, in what prediction reads.",
     ),
     (
-        "NNG203",
-        "geometry-changed",
+        "NNG301",
+        "folds-differ",
         HARMFUL,
-        "The folder's plans have another patch size or other transposes than training used.",
+        "Folds of one ensemble do not belong together: their mirroring, trainers, plans or epochs differ.",
     ),
-    ("NNG204", "labels-changed", HARMFUL, "The folder's labels or regions are not those of training."),
-    ("NNG205", "channels-changed", HARMFUL, "The folder's input channels are not those of training."),
-    ("NNG206", "resampling-changed", ADVISORY, "The folder's plans resample with other functions than training."),
-    ("NNG207", "reader-changed", ADVISORY, "The folder names another image reader than training used."),
-    (
-        "NNG208",
-        "architecture-changed",
-        HARMFUL,
-        "The folder's plans build another network than the weights were trained in.",
-    ),
-    ("NNG301", "folds-mirror-differently", HARMFUL, "Folds of one ensemble were trained with different mirroring."),
-    (
-        "NNG302",
-        "folds-trained-differently",
-        ADVISORY,
-        "Folds of one ensemble come from different trainers or configurations.",
-    ),
-    ("NNG303", "folds-planned-differently", ADVISORY, "Folds of one ensemble were trained with different plans."),
-    ("NNG304", "fold-missing", ADVISORY, "A fold of the ensemble is missing, or stands at another epoch."),
     (
         "NNG401",
         "metric-gap",
@@ -150,15 +130,16 @@ RULES = _catalogue(
         ADVISORY,
         "Validation results were made with other mirroring axes than the checkpoint has now.",
     ),
-    ("NNG501", "nnunetv2-version", NOTE, "Trained with another version of nnunetv2."),
-    ("NNG502", "batchgenerators-version", NOTE, "Trained with another version of batchgenerators(v2)."),
-    ("NNG503", "torch-version", NOTE, "Trained with another version of torch."),
+    ("NNG501", "versions-differ", NOTE, "Trained with another version of nnunetv2, batchgenerators(v2) or torch."),
 )
 
 #: A rule that went -> the rule that took its place; ``None`` where none did.
 HEIRS = {
     "NNG110": "NNG108",
     "NNG111": None,
+    **dict.fromkeys(("NNG202", "NNG203", "NNG204", "NNG205", "NNG206", "NNG207", "NNG208"), "NNG201"),
+    **dict.fromkeys(("NNG302", "NNG303", "NNG304"), "NNG301"),
+    **dict.fromkeys(("NNG502", "NNG503"), "NNG501"),
 }
 
 

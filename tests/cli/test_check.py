@@ -96,7 +96,7 @@ def test_other_versions_than_in_training_are_a_note(nnguard, tmp_path, monkeypat
     environment = Environment(nnunetv2="2.2.1", torch="1.0")
     folder = save_model(tmp_path / "model", (0, 1), record=make_record(environment=environment))
     findings = json.loads(nnguard("check", folder, "--format", "json").out)["findings"]
-    assert [(one["code"], one["severity"]) for one in findings] == [("NNG501", "note"), ("NNG503", "note")]
+    assert [(one["code"], one["severity"]) for one in findings] == [("NNG501", "note")]
 
 
 def test_missing_plans_are_exit_2(nnguard, sound):

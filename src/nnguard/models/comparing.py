@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from ..difference import Change
 from ..errors import CheckpointError
 from ..rules.subjects import Scores
-from .differing import Change
 from .folder import CHECKPOINT_NAME, Fold, detect_folds, open_fold
 from .predicting import configuration_of
 from .scores import scores_of

@@ -44,8 +44,6 @@ EXPLAINS_A_GAP = (
     "NNG113",
     "NNG116",
     "NNG201",
-    "NNG202",
-    "NNG203",
     "NNG402",
 )
 
