@@ -274,7 +274,6 @@ def mean_scores(scores: Sequence[Scores]) -> Scores:
         validation=mean([one.validation for one in scores]),
         pseudo_labels=means([one.pseudo_labels for one in scores]),
         validation_labels=means([one.validation_labels for one in scores]),
-        pooled_labels=means([one.pooled_labels for one in scores]),
     )
 
 

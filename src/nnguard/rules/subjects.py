@@ -146,14 +146,12 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
         pseudo: mean over the foreground at the last epoch, of patches; ``None`` where not known, as for the next.
         validation: nnU-Net's "Mean Validation Dice", a mean over images.
         pseudo_labels, validation_labels: the same for each label.
-        pooled_labels: of all validation images' voxels together, as the pseudo Dice is of a batch's.
     """
 
     pseudo: float | None = None
     validation: float | None = None
     pseudo_labels: dict[str, float] = {}
     validation_labels: dict[str, float] = {}
-    pooled_labels: dict[str, float] = {}
 
     @property
     def gap(self) -> float | None:
