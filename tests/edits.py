@@ -1,4 +1,4 @@
-"""One field of ``plans.json`` or ``dataset.json`` edited after training, and the rule that must say so."""
+"""One field of ``plans.json`` or ``dataset.json`` edited after training, and NNG201 must say so."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-IN_PLANS = ("NNG201", "NNG202", "NNG203", "NNG204", "NNG205", "NNG206", "NNG207", "NNG208")
-AMONG_FOLDS = ("NNG301", "NNG302", "NNG303", "NNG304")
+IN_PLANS = ("NNG201",)
+AMONG_FOLDS = ("NNG301",)
 #: Whatever these rules find, notes included, reaches the user as a warning, and nothing is refused.
 ALL_TOLD = ",".join(["warn", *(f"{code}=warn" for code in (*IN_PLANS, *AMONG_FOLDS))])
 
 Change = Callable[[dict[str, Any]], Any]
-#: The file, less its ending, the edit and the rule.
-Edit = tuple[str, Change, str]
+#: The file, less its ending, and the edit.
+Edit = tuple[str, Change]
 
 
 def rewritten(path: Path, change: Change, **how: Any) -> None:
@@ -39,45 +39,44 @@ def statistics(plans: dict[str, Any]) -> None:
     plans["foreground_intensity_properties_per_channel"]["0"]["mean"] += 1
 
 
-#: Name of the case: file, edit, rule. After each of them nnU-Net still loads the model.
+#: Name of the case: file, edit. After each of them nnU-Net still loads the model.
 EDITS = {
-    "spacing": ("plans", configured(spacing=[1.0, 2.0]), "NNG201"),
-    "normalization_schemes": ("plans", configured(normalization_schemes=["NoNormalization"]), "NNG202"),
-    "use_mask_for_norm": ("plans", configured(use_mask_for_norm=[True]), "NNG202"),
-    "preprocessor_name": ("plans", configured(preprocessor_name="MyPreprocessor"), "NNG202"),
-    "intensities": ("plans", statistics, "NNG202"),
-    "patch_size": ("plans", configured(patch_size=[32, 32]), "NNG203"),
-    "transpose_forward": ("plans", top(transpose_forward=[0, 2, 1]), "NNG203"),
-    "transpose_backward": ("plans", top(transpose_backward=[0, 2, 1]), "NNG203"),
-    "labels exchanged": ("dataset", top(labels={"background": 0, "left": 2, "right": 1}), "NNG204"),
-    "labels renamed": ("dataset", top(labels={"background": 0, "L": 1, "R": 2}), "NNG204"),
-    "channel_names": ("dataset", top(channel_names={"0": "CT"}), "NNG205"),
-    "resampling_fn_data": ("plans", configured(resampling_fn_data="resample_torch_fornnunet"), "NNG206"),
-    "resampling_fn_data_kwargs": ("plans", configured(resampling_fn_data_kwargs={"order": 0}), "NNG206"),
-    "resampling_fn_seg": ("plans", configured(resampling_fn_seg="resample_torch_fornnunet"), "NNG206"),
-    "resampling_fn_seg_kwargs": ("plans", configured(resampling_fn_seg_kwargs={"order": 0}), "NNG206"),
-    "resampling_fn_probabilities": ("plans", configured(resampling_fn_probabilities="no_resampling_hack"), "NNG206"),
+    "spacing": ("plans", configured(spacing=[1.0, 2.0])),
+    "normalization_schemes": ("plans", configured(normalization_schemes=["NoNormalization"])),
+    "use_mask_for_norm": ("plans", configured(use_mask_for_norm=[True])),
+    "preprocessor_name": ("plans", configured(preprocessor_name="MyPreprocessor")),
+    "intensities": ("plans", statistics),
+    "patch_size": ("plans", configured(patch_size=[32, 32])),
+    "transpose_forward": ("plans", top(transpose_forward=[0, 2, 1])),
+    "transpose_backward": ("plans", top(transpose_backward=[0, 2, 1])),
+    "labels exchanged": ("dataset", top(labels={"background": 0, "left": 2, "right": 1})),
+    "labels renamed": ("dataset", top(labels={"background": 0, "L": 1, "R": 2})),
+    "channel_names": ("dataset", top(channel_names={"0": "CT"})),
+    "resampling_fn_data": ("plans", configured(resampling_fn_data="resample_torch_fornnunet")),
+    "resampling_fn_data_kwargs": ("plans", configured(resampling_fn_data_kwargs={"order": 0})),
+    "resampling_fn_seg": ("plans", configured(resampling_fn_seg="resample_torch_fornnunet")),
+    "resampling_fn_seg_kwargs": ("plans", configured(resampling_fn_seg_kwargs={"order": 0})),
+    "resampling_fn_probabilities": ("plans", configured(resampling_fn_probabilities="no_resampling_hack")),
     "resampling_fn_probabilities_kwargs": (
         "plans",
         configured(resampling_fn_probabilities_kwargs={"order": 0}),
-        "NNG206",
     ),
-    "image_reader_writer": ("plans", top(image_reader_writer="SimpleITKIO"), "NNG207"),
-    "file_ending": ("dataset", top(file_ending=".nii.gz"), "NNG207"),
-    "nonlinearity": ("plans", architecture(nonlin="torch.nn.ReLU"), "NNG208"),
+    "image_reader_writer": ("plans", top(image_reader_writer="SimpleITKIO")),
+    "file_ending": ("dataset", top(file_ending=".nii.gz")),
+    "nonlinearity": ("plans", architecture(nonlin="torch.nn.ReLU")),
 }
 
 #: After these nnU-Net fails by itself, and its own error is what the user gets; ``check`` says why beforehand.
 FATAL = {
-    "label_manager": ("plans", top(label_manager="MyLabelManager"), "NNG204"),
-    "another label": ("dataset", top(labels={"background": 0, "left": 1, "right": 2, "more": 3}), "NNG204"),
-    "another channel": ("dataset", top(channel_names={"0": "grey", "1": "CT"}), "NNG205"),
-    "previous_stage": ("plans", configured(previous_stage="3d_lowres"), "NNG205"),
-    "features": ("plans", architecture(features_per_stage=[8] * 4), "NNG208"),
+    "label_manager": ("plans", top(label_manager="MyLabelManager")),
+    "another label": ("dataset", top(labels={"background": 0, "left": 1, "right": 2, "more": 3})),
+    "another channel": ("dataset", top(channel_names={"0": "grey", "1": "CT"})),
+    "previous_stage": ("plans", configured(previous_stage="3d_lowres")),
+    "features": ("plans", architecture(features_per_stage=[8] * 4)),
 }
 
 #: Plans of nnU-Net before 2.5 spell the network out in the configuration; weights of another shape stop nnU-Net.
-OLD_ARCHITECTURE = {"features, in old plans": ("plans", configured(UNet_base_num_features=8), "NNG208")}
+OLD_ARCHITECTURE = {"features, in old plans": ("plans", configured(UNet_base_num_features=8))}
 
 
 def edits_of(plans: Mapping[str, Any]) -> dict[str, Edit]:
@@ -85,5 +84,5 @@ def edits_of(plans: Mapping[str, Any]) -> dict[str, Edit]:
     edits = EDITS | FATAL
     if "architecture" in plans["configurations"]["2d"]:
         return edits
-    edits = {name: edit for name, edit in edits.items() if edit[2] != "NNG208"}
+    edits = {name: edit for name, edit in edits.items() if name not in ("nonlinearity", "features")}
     return edits | OLD_ARCHITECTURE

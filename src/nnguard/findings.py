@@ -18,15 +18,18 @@ def at_least(severity, level):
 class Rule:
     """One line of the catalogue. The long explanation is the rule's page (``nnguard rule CODE``)."""
 
-    __slots__ = ("code", "mirroring", "name", "severity", "summary")
+    __slots__ = ("code", "name", "severity", "summary")
 
-    def __init__(self, code, name, severity, summary, mirroring=False):
+    def __init__(self, code, name, severity, summary):
         self.code = code
         self.name = name
         self.severity = severity
         self.summary = summary
-        #: whether raising it is a ``MirroringError``
-        self.mirroring = mirroring
+
+    @property
+    def mirroring(self):
+        """Whether raising it is a ``MirroringError``."""
+        return self.code.startswith("NNG1")
 
     def __repr__(self):
         return f"Rule({self.code} {self.name}, {self.severity})"
@@ -39,114 +42,82 @@ def _catalogue(*rows):
 UNVERIFIED = "NNG108"
 
 RULES = _catalogue(
-    ("NNG101", "unseen-flip", HARMFUL, "The predictor uses a flip that training never showed.", True),
+    (
+        "NNG101",
+        "unseen-flip",
+        HARMFUL,
+        "The predictor uses a flip that training never showed, or too rarely to be learnt.",
+    ),
     (
         "NNG102",
         "unused-mirroring",
         ADVISORY,
         "Training mirrored and the predictor does not, or on fewer axes: safe, but not what validation measured.",
-        True,
     ),
     (
         "NNG103",
         "trainer-allows-untrained-flip",
         HARMFUL,
         "The trainer declares axes with a flip that its training does not show: the checkpoint would carry the trap.",
-        True,
     ),
-    ("NNG104", "trainer-withholds-mirroring", NOTE, "Training mirrors, and the trainer forbids it at test time.", True),
+    ("NNG104", "trainer-withholds-mirroring", NOTE, "Training mirrors, and the trainer forbids it at test time."),
     (
         "NNG105",
         "malformed-axes",
         HARMFUL,
         "Mirroring axes that nnU-Net crashes on, or that flip the channels.",
-        True,
     ),
     (
         "NNG106",
         "label-swapping-flip",
         HARMFUL,
         "Test-time mirroring uses a flip under which training swapped labels.",
-        True,
     ),
-    ("NNG107", "augmentation-changed", ADVISORY, "A resumed training augments differently, beyond chance.", True),
+    ("NNG107", "augmentation-changed", ADVISORY, "A resumed training augments differently, beyond chance."),
     (
         UNVERIFIED,
         "unverified",
         ADVISORY,
         "There is no record, or it could not be observed: nothing is known, which is not the same as nothing wrong.",
-        True,
     ),
-    ("NNG109", "axes-edited", ADVISORY, "The checkpoint's axes are not those that its record says.", True),
-    (
-        "NNG110",
-        "evidence-disagrees",
-        ADVISORY,
-        "What the transforms say of themselves and what they do to data differ.",
-        True,
-    ),
-    ("NNG111", "ranks-disagree", HARMFUL, "The ranks of a distributed training augment differently.", True),
+    ("NNG109", "axes-edited", ADVISORY, "The checkpoint's axes are not those that its record says."),
     (
         "NNG112",
-        "rare-flip",
-        HARMFUL,
-        "The predictor uses a flip that training showed, but too rarely to be learnt.",
-        True,
+        "thin-flip",
+        ADVISORY,
+        "Training shows a flip in use, but seldom: the network may not have learnt it.",
     ),
     (
         "NNG113",
         "plain-view-unseen",
         HARMFUL,
         "Training always flips: the un-flipped view that every prediction starts from was never shown.",
-        True,
     ),
-    ("NNG114", "image-label-apart", HARMFUL, "Image and segmentation are flipped differently.", True),
+    ("NNG114", "image-label-apart", HARMFUL, "Image and segmentation are flipped differently."),
     (
         "NNG115",
         "edit-after-start",
         HARMFUL,
         "The pipeline was changed after the workers had copied it: the change has no effect.",
-        True,
     ),
     (
         "NNG116",
         "unread-flip",
         HARMFUL,
         "The predictor uses a flip under which the trained network was measured to lose Dice.",
-        True,
     ),
-    ("NNG201", "spacing-changed", HARMFUL, "The folder's plans resample to another spacing than training used."),
     (
-        "NNG202",
-        "normalisation-changed",
+        "NNG201",
+        "folder-differs-from-training",
         HARMFUL,
-        "The folder's plans normalise intensities otherwise than training did.",
+        "The folder's plans or dataset are not what training used, in what prediction reads.",
     ),
     (
-        "NNG203",
-        "geometry-changed",
+        "NNG301",
+        "folds-differ",
         HARMFUL,
-        "The folder's plans have another patch size or other transposes than training used.",
+        "Folds of one ensemble do not belong together: their mirroring, trainers, plans or epochs differ.",
     ),
-    ("NNG204", "labels-changed", HARMFUL, "The folder's labels or regions are not those of training."),
-    ("NNG205", "channels-changed", HARMFUL, "The folder's input channels are not those of training."),
-    ("NNG206", "resampling-changed", ADVISORY, "The folder's plans resample with other functions than training."),
-    ("NNG207", "reader-changed", ADVISORY, "The folder names another image reader than training used."),
-    (
-        "NNG208",
-        "architecture-changed",
-        HARMFUL,
-        "The folder's plans build another network than the weights were trained in.",
-    ),
-    ("NNG301", "folds-mirror-differently", HARMFUL, "Folds of one ensemble were trained with different mirroring."),
-    (
-        "NNG302",
-        "folds-trained-differently",
-        ADVISORY,
-        "Folds of one ensemble come from different trainers or configurations.",
-    ),
-    ("NNG303", "folds-planned-differently", ADVISORY, "Folds of one ensemble were trained with different plans."),
-    ("NNG304", "fold-missing", ADVISORY, "A fold of the ensemble is missing, or stands at another epoch."),
     (
         "NNG401",
         "metric-gap",
@@ -159,10 +130,36 @@ RULES = _catalogue(
         ADVISORY,
         "Validation results were made with other mirroring axes than the checkpoint has now.",
     ),
-    ("NNG501", "nnunetv2-version", NOTE, "Trained with another version of nnunetv2."),
-    ("NNG502", "batchgenerators-version", NOTE, "Trained with another version of batchgenerators(v2)."),
-    ("NNG503", "torch-version", NOTE, "Trained with another version of torch."),
+    ("NNG501", "versions-differ", NOTE, "Trained with another version of nnunetv2, batchgenerators(v2) or torch."),
 )
+
+#: A rule that went -> the rule that took its place; ``None`` where none did.
+HEIRS = {
+    "NNG110": "NNG108",
+    "NNG111": None,
+    **dict.fromkeys(("NNG202", "NNG203", "NNG204", "NNG205", "NNG206", "NNG207", "NNG208"), "NNG201"),
+    **dict.fromkeys(("NNG302", "NNG303", "NNG304"), "NNG301"),
+    **dict.fromkeys(("NNG502", "NNG503"), "NNG501"),
+}
+
+
+def codes_named(word):
+    """The rules that a user means by a code, a name or a family such as ``NNG4*``.
+
+    Returns:
+        Their codes, in the order of the catalogue. Nothing for a rule that went and has no heir; ``None`` where no
+        rule is called so.
+    """
+    code, name = word.strip().upper(), word.strip().lower()
+    if code in HEIRS:
+        return [HEIRS[code]] if HEIRS[code] else []
+    family = code[:-1] if code.startswith("NNG") and code.endswith("*") else None
+    found = [
+        rule.code
+        for rule in RULES.values()
+        if rule.code == code or rule.name == name or (family is not None and rule.code.startswith(family))
+    ]
+    return found or None
 
 
 class Finding:

@@ -14,6 +14,10 @@ TRAINED_RATIO = 0.1
 #: Draws whatever the clock says: a loaded node must not turn a verdict into "unknown". Then more, until all is settled.
 FEWEST_DRAWS, MOST_DRAWS, LOOK_EVERY = 64, 512, 32
 
+#: A flip of axes that are each trained, itself not seen, is believed to be absent only after this many clean draws.
+#: Of eight equally likely flips one stays unseen by chance in (7/8)^256, once in 10^15.
+ENOUGH_TO_MISS = 256
+
 #: Two-sided: verdicts and intervals hold in 95 of 100 trainings.
 ALPHA = 0.05
 #: What the first look may spend of it. Ordinary pipelines are settled there, an axis that is never mirrored too (64
@@ -107,6 +111,25 @@ def side_of_ratio(count, plain, ratio=TRAINED_RATIO, alpha=ALPHA):
     if at_least(count, total, share) < alpha / 2:
         return "above"
     return "unsettled"
+
+
+def settled(flip, counts, clean, alpha=ALPHA):
+    """Whether a flip's verdict is beyond chance: each axis's rate against the plain view, and seen or not.
+
+    The plain view, ``()``, is settled when it was seen, or missed often enough.
+
+    Args:
+        flip: the axes mirrored together.
+        counts: flip -> number of clean draws that showed it, the plain view under ``()``.
+        clean: the number of clean draws.
+        alpha: what this look may spend.
+    """
+    sides = [side_of_ratio(counts.get((axis,), 0), counts.get((), 0), alpha=alpha) for axis in flip]
+    if "below" in sides:
+        return True
+    if "unsettled" in sides:
+        return False
+    return counts.get(flip, 0) > 0 or clean >= ENOUGH_TO_MISS
 
 
 def verdict_of(flip, counts):

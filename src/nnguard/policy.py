@@ -1,7 +1,7 @@
 """``NNGUARD`` and what it makes of a finding. Standard library only, see ``findings``."""
 
 from .errors import ConfigurationError
-from .findings import ADVISORY, HARMFUL, NOTE, RULES, UNVERIFIED
+from .findings import ADVISORY, HARMFUL, NOTE, UNVERIFIED, codes_named
 
 ENVIRONMENT_VARIABLE = "NNGUARD"
 OFF = "off"
@@ -21,7 +21,8 @@ MODES = {
 
 GRAMMAR = (
     f"expected MODE[,RULE=ACTION]..., MODE one of {OFF}, {', '.join(MODES)}; "
-    f"RULE a code such as NNG102; ACTION one of {', '.join(ACTIONS)}"
+    "RULE a code (NNG102), a name (unused-mirroring) or a family (NNG4*); "
+    f"ACTION one of {', '.join(ACTIONS)}"
 )
 
 
@@ -41,7 +42,7 @@ class Policy:
 
     @classmethod
     def parse(cls, text):
-        """Reads ``MODE[,RULE=ACTION]...``.
+        """Reads ``MODE[,RULE=ACTION]...``. A rule that went means the one that took its place.
 
         Returns:
             The policy; ``None`` for ``off``; the default for an empty text or ``None``.
@@ -55,15 +56,15 @@ class Policy:
             raise ConfigurationError(f"{ENVIRONMENT_VARIABLE}={text!r}: unknown mode {mode!r}; {GRAMMAR}")
         overrides = {}
         for exception in exceptions:
-            code, equals, action = (part.strip() for part in exception.partition("="))
-            code, action = code.upper(), action.lower()
-            if code not in RULES:
-                raise ConfigurationError(f"{ENVIRONMENT_VARIABLE}={text!r}: unknown rule {code!r}; {GRAMMAR}")
+            rule, equals, action = (part.strip() for part in exception.partition("="))
+            codes, action = codes_named(rule), action.lower()
+            if codes is None:
+                raise ConfigurationError(f"{ENVIRONMENT_VARIABLE}={text!r}: unknown rule {rule!r}; {GRAMMAR}")
             if not equals or action not in ACTIONS:
                 raise ConfigurationError(
-                    f"{ENVIRONMENT_VARIABLE}={text!r}: unknown action {action!r} for {code}; {GRAMMAR}"
+                    f"{ENVIRONMENT_VARIABLE}={text!r}: unknown action {action!r} for {rule}; {GRAMMAR}"
                 )
-            overrides[code] = action
+            overrides.update(dict.fromkeys(codes, action))
         return None if mode == OFF else cls(mode, overrides)
 
     @property

@@ -88,13 +88,15 @@ class TrainerIdentity(msgspec.Struct, frozen=True, kw_only=True):
 class AxesHistory(msgspec.Struct, frozen=True, kw_only=True):
     """``declared`` by the trainer's code, ``effective`` in the checkpoint, and who made the difference.
 
-    Values are verbatim where they are malformed, so that a record can tell of an ``int`` or of ``()``.
+    ``validated`` is the SHA-256 of ``validation/summary.json`` as it was when ``repair`` changed them. Values are
+    verbatim where they are malformed, so that a record can tell of an ``int`` or of ``()``.
     """
 
     declared: Any = None
     effective: Any = None
     changed_by: Literal["correct", "repair", "annotate"] | None = None
     changed_at: str | None = None
+    validated: str | None = None
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,15 +21,8 @@ def test_check_and_audit_print_findings_documents(nnguard, trapped, sound):
         valid(json.loads(nnguard(*arguments, "--format", "json").out), "findings_document")
 
 
-def test_check_and_audit_print_sarif_with_zips_and_with_what_cannot_be_read(nnguard, trapped, sound, tmp_path):
-    jsonschema = pytest.importorskip("jsonschema")
-    sarif = json.loads((Path(__file__).parents[1] / "report/sarif-2.1.0.schema.json").read_text())
+def test_check_and_audit_print_findings_documents_of_zips(nnguard, trapped, sound):
     archive = export(sound.parent / "a zip.zip", trapped)
-    (sound / "fold_1/checkpoint_final.pth").write_bytes(b"")
-    for arguments, results in ((["check", archive], 2), (["check", sound], 1), (["audit", sound.parent], 5)):
-        log = json.loads(nnguard(*arguments, "--format", "sarif").out)
-        jsonschema.Draft202012Validator(sarif).validate(log)
-        assert len(log["runs"][0]["results"]) == results
     for arguments in (["check", archive], ["audit", archive]):
         valid(json.loads(nnguard(*arguments, "--format", "json").out), "findings_document")
 

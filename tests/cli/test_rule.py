@@ -26,3 +26,19 @@ def test_rules_as_json(nnguard):
     assert [rule["code"] for rule in data["rules"]] == list(RULES)
     assert "page" not in data["rules"][0]
     assert "page" in json.loads(nnguard("rule", "NNG101", "--format", "json").out)["rules"][0]
+
+
+def test_a_rule_that_went_names_the_one_that_took_its_place_and_shows_its_page(nnguard):
+    first, _, rest = nnguard("rule", "nng110").out.partition("\n")
+    assert first == "NNG110 went: NNG108 unverified took its place."
+    assert rest == nnguard("rule", "NNG108").out
+
+
+def test_a_rule_that_went_without_an_heir_is_one_line(nnguard):
+    done = nnguard("rule", "NNG111")
+    assert (done.status, len(done.out.splitlines())) == (0, 1)
+    assert "NNG111 went" in done.out
+
+
+def test_a_family_is_listed(nnguard):
+    assert [line.split()[0] for line in nnguard("rule", "NNG4*").out.splitlines()] == ["NNG401", "NNG402"]

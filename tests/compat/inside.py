@@ -73,14 +73,14 @@ def edited(model: str, copies: str) -> dict[str, dict[str, Any]]:
     from edits import edits_of, rewritten
 
     answer = {"untouched": {"code": None, **_said_of(Path(model))}}
-    for name, (file, change, code) in edits_of(json.loads((Path(model) / "plans.json").read_text())).items():
+    for name, (file, change) in edits_of(json.loads((Path(model) / "plans.json").read_text())).items():
         folder = Path(copies) / name.replace(" ", "_")
         folder.mkdir(parents=True)
         (folder / "fold_0").symlink_to(Path(model) / "fold_0")
         for other in ("plans.json", "dataset.json"):
             shutil.copy(Path(model) / other, folder / other)
         rewritten(folder / f"{file}.json", change)
-        answer[name] = {"code": code, **_said_of(folder)}
+        answer[name] = {"code": "NNG201", **_said_of(folder)}
     return answer
 
 

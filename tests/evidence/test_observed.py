@@ -216,7 +216,7 @@ def test_a_library_mirror_that_flips_nothing_disagrees_with_its_name(tmp_path):
 
     with trainer_on("2d", tmp_path, with_transforms(twice)) as trainer:
         observation = observe(trainer)
-    assert codes(observation) == ["NNG110", "NNG103"]
+    assert codes(observation) == ["NNG108", "NNG103"]
     assert "was never flipped alone" in observation.training.disagreement
 
 

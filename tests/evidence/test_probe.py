@@ -14,7 +14,8 @@ from batchgeneratorsv2.transforms.utils.random import OneOfTransform, RandomTran
 
 from nnguard.evidence import probe as probing
 from nnguard.evidence.located import Stage
-from nnguard.evidence.probe import FEWEST_DRAWS, probe, settled
+from nnguard.evidence.probe import FEWEST_DRAWS, probe
+from nnguard.flips import ENOUGH_TO_MISS, settled
 from pipelines import (
     CUBE,
     OBLONG,
@@ -125,14 +126,14 @@ def test_an_image_flipped_without_its_segmentation_is_apart_and_its_twin_is_not(
 def test_always_flipping_leaves_no_plain_view_after_enough_draws():
     seen = tally(composed(SQUARE, FlipBoth((0,), p=1.0)), (0,))
     assert seen.counts[()] == 0
-    assert seen.clean >= probing.ENOUGH_TO_MISS
+    assert seen.clean >= ENOUGH_TO_MISS
     assert verdicts(seen, 2) == {(0,): "trained"}
 
 
 def test_one_axis_at_a_time_never_shows_both():
     seen = tally(composed(SQUARE, OneOfTransform([mirror(0), mirror(1)])), (0, 1))
     assert verdicts(seen, 2) == {(0,): "trained", (1,): "trained"}
-    assert seen.clean >= probing.ENOUGH_TO_MISS
+    assert seen.clean >= ENOUGH_TO_MISS
 
 
 def test_removing_intensity_transforms_keeps_what_a_one_of_chooses():
@@ -299,6 +300,6 @@ def test_an_unseen_combination_of_trained_axes_waits_for_more_draws():
 
     counts = Counter({(): 20, (0,): 20, (1,): 20})
     assert not settled((0, 1), counts, 60)
-    assert settled((0, 1), counts, probing.ENOUGH_TO_MISS)
+    assert settled((0, 1), counts, ENOUGH_TO_MISS)
     assert settled((0, 1), counts + Counter({(0, 1): 1}), 61)
     assert not settled((), Counter({(0,): 60}), 60)

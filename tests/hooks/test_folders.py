@@ -53,20 +53,20 @@ def codes_of_check(folder):
 
 
 @pytest.mark.parametrize("case", EDITS)
-def test_one_field_edited_after_training_is_exactly_its_rule_at_predictor_start_and_in_check(
+def test_one_field_edited_after_training_is_told_at_predictor_start_and_in_check(
     guard, new_predictor, folder, told, case
 ):
-    file, edit, code = EDITS[case]
+    file, edit = EDITS[case]
     rewritten(folder / f"{file}.json", edit)
     guard(ALL_TOLD)
     load(new_predictor(), folder)
-    assert told.codes == [code]
-    assert codes_of_check(folder) == [code]
+    assert told.codes == ["NNG201"]
+    assert codes_of_check(folder) == ["NNG201"]
 
 
 @pytest.mark.parametrize("case", FATAL)
 def test_what_nnunet_cannot_load_fails_with_its_own_error_and_check_knows_why(guard, new_predictor, folder, told, case):
-    file, edit, code = FATAL[case]
+    file, edit = FATAL[case]
     rewritten(folder / f"{file}.json", edit)
     errors = []
     for mode in ("off", ALL_TOLD):
@@ -76,7 +76,7 @@ def test_what_nnunet_cannot_load_fails_with_its_own_error_and_check_knows_why(gu
         errors.append((type(raised.value), str(raised.value)))
     assert errors[0] == errors[1]
     assert told.codes == []
-    assert code in codes_of_check(folder)
+    assert "NNG201" in codes_of_check(folder)
 
 
 def whole_numbers_as_integers(value):
@@ -204,9 +204,9 @@ def other_names(checkpoint):
 @pytest.mark.parametrize(
     ("change", "codes"),
     [
-        (another_trainer, ["NNG302"]),
-        (other_plans, ["NNG201", "NNG303"]),
-        (another_epoch, ["NNG304"]),
+        (another_trainer, ["NNG301"]),
+        (other_plans, ["NNG201", "NNG301"]),
+        (another_epoch, ["NNG301"]),
         (other_names, []),
     ],
 )
@@ -219,25 +219,22 @@ def test_folds_that_do_not_belong_together_are_told(guard, new_predictor, with_f
     assert codes_of_check(folder) == codes
 
 
-@pytest.mark.parametrize(
-    ("package", "code"),
-    [("nnunetv2", "NNG501"), ("batchgenerators", "NNG502"), ("batchgeneratorsv2", "NNG502"), ("torch", "NNG503")],
-)
-def test_other_versions_than_in_training_are_noted(guard, new_predictor, folder, told, package, code):
+@pytest.mark.parametrize("package", ["nnunetv2", "batchgenerators", "batchgeneratorsv2", "torch"])
+def test_other_versions_than_in_training_are_noted(guard, new_predictor, folder, told, package):
     def older(checkpoint):
         record = json.loads(checkpoint["nnguard"])
         record["environment"][package] = "0.0.1"
         checkpoint["nnguard"] = json.dumps(record)
 
-    guard("warn,NNG501=warn,NNG502=warn,NNG503=warn")
+    guard("warn,NNG501=warn")
     load(new_predictor(), folder)
     assert told.codes == []
     edited_checkpoint(folder / "fold_0" / CHECKPOINT, older)
     load(new_predictor(), folder)
-    assert told.codes == [code]
+    assert told.codes == ["NNG501"]
     guard("exact")
     load(new_predictor(), folder)
-    assert told.codes == [code]
+    assert told.codes == ["NNG501"]
 
 
 def test_edited_plans_are_refused_at_the_start_and_again_when_going_on(guard, new_predictor, folder):

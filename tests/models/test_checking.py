@@ -75,7 +75,7 @@ def test_an_unknown_transform_in_debug_json_condemns_nothing(tmp_path):
 def test_a_rare_mirror_in_debug_json_is_rare(tmp_path):
     mirror = "MirrorTransform( allowed_axes = (0, 1) )"
     text = DEBUG_MIRRORED.replace(mirror, f"RandomTransform(p=0.05, transform={mirror})")
-    assert found(check_model(save_model(tmp_path, debug=text)))["NNG112"] == "advisory"
+    assert found(check_model(save_model(tmp_path, debug=text)))["NNG101"] == "advisory"
 
 
 def test_axes_edited_since_debug_json_are_told(tmp_path):

@@ -66,6 +66,7 @@ def test_results_that_lie_where_one_stands_are_not_the_zips(tmp_path, monkeypatc
     repaired = AxesHistory(declared=[0, 1], changed_by="repair", changed_at="2099-01-01T00:00:00Z")
     folder = model(tmp_path, folds=(0,), axes=None, record=make_record(axes=repaired))
     (folder / "fold_0/validation").mkdir()
+    (folder / "fold_0/validation/summary.json").write_text("{}")
     monkeypatch.chdir(tmp_path / "results")
     assert "NNG402" in {code for code, _ in found(check_model(folder))}
     assert "NNG402" not in {code for code, _ in found(check_model(export(tmp_path / "a.zip", folder)))}

@@ -1,23 +1,16 @@
-"""Claims about results as JSON, GitHub commands, SARIF, tables and a page."""
+"""Claims about results as JSON, tables and a page."""
 
 import io
 import json
-import re
 from html.parser import HTMLParser
-from pathlib import Path
 
-import jsonschema
 import pytest
 
-from nnguard.findings import RULES, Finding
+from nnguard.findings import Finding
 from nnguard.report.console import make_console, print_rows, rows_table, summary_line
-from nnguard.report.github import workflow_commands
 from nnguard.report.html import audit_page
 from nnguard.report.json import findings_document, json_text
 from nnguard.report.rows import gravest_first, row
-from nnguard.report.sarif import sarif_log
-
-SARIF_SCHEMA = json.loads((Path(__file__).parent / "sarif-2.1.0.schema.json").read_text())
 
 HOSTILE = "x\x1b[31m\n::error::owned\r\u202e<script>alert(1)</script>[bold]:smile:,100%"
 
@@ -26,7 +19,6 @@ def finding(code="NNG101", subject="models/fold_0/checkpoint_final.pth", message
     return Finding(code, subject, message, **{"seen": "Seen.", "effect": "Effect.", "remedy": "Do\n    this", **more})
 
 
-EVERYTHING = [finding(code) for code in RULES]
 NASTY = Finding("NNG101", HOSTILE, HOSTILE, seen=HOSTILE, effect=HOSTILE, remedy=HOSTILE, evidence={HOSTILE: HOSTILE})
 
 
@@ -63,93 +55,6 @@ def test_evidence_of_a_thousand_levels_is_cut():
     for _ in range(900):
         value = [value]
     assert "nested too deeply" in json_text(findings_document([finding(evidence={"deep": value})]))
-
-
-# GitHub
-
-
-def test_each_finding_is_one_command_of_its_level():
-    text = workflow_commands([finding("NNG101"), finding("NNG102"), finding("NNG104")], ["m: broken"])
-    levels = [line.split(" ")[0] for line in text.split("\n")]
-    assert levels == ["::error", "::warning", "::notice", "::error"]
-
-
-def test_a_file_cannot_start_a_command_of_its_own():
-    text = workflow_commands([NASTY], [HOSTILE])
-    assert len(text.splitlines()) == 2
-    assert all(re.fullmatch(r"::error title=[^:,]*::.*", line) for line in text.splitlines())
-    assert "\x1b" not in text
-
-
-def test_percent_and_line_breaks_are_encoded():
-    line = workflow_commands([finding(message="100% sure.", remedy="a\nb")])
-    assert "100%25 sure." in line
-    assert line.endswith("a%0Ab")
-
-
-# SARIF
-
-
-def validated(log):
-    jsonschema.Draft202012Validator(SARIF_SCHEMA).validate(log)
-    return json.loads(json.dumps(log, allow_nan=False))
-
-
-def test_every_rule_makes_valid_sarif():
-    log = validated(sarif_log(EVERYTHING, "0.1.0"))
-    (run,) = log["runs"]
-    assert len(run["results"]) == len(RULES)
-    for result in run["results"]:
-        assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
-
-
-def test_no_findings_are_valid_sarif_too():
-    assert validated(sarif_log([], "0.1.0"))["runs"][0]["results"] == []
-
-
-def test_what_could_not_be_read_is_a_run_that_did_not_succeed():
-    (invocation,) = validated(sarif_log([], "0.1.0", ["m: broken"]))["runs"][0]["invocations"]
-    assert invocation["executionSuccessful"] is False
-    assert invocation["toolExecutionNotifications"][0]["message"]["text"] == "m: broken"
-
-
-@pytest.mark.parametrize(
-    ("subject", "uri"),
-    [
-        ("models/my fold/checkpoint.pth", "models/my%20fold/checkpoint.pth"),
-        ("/data/m/checkpoint.pth", "file:///data/m/checkpoint.pth"),
-        ("s3://bucket/checkpoint.pth", "s3://bucket/checkpoint.pth"),
-    ],
-)
-def test_a_path_is_a_place_in_sarif(subject, uri):
-    (result,) = validated(sarif_log([finding(subject=subject)], "0.1.0"))["runs"][0]["results"]
-    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == uri
-
-
-def test_a_training_is_a_logical_place():
-    (result,) = validated(sarif_log([finding(subject="nnUNetTrainerX, 2d, fold 0")], "0"))["runs"][0]["results"]
-    assert "logicalLocations" in result["locations"][0]
-
-
-def test_a_finding_keeps_its_fingerprint_and_another_setting_is_another_finding():
-    first, same, other = (
-        sarif_log([finding(setting=setting, seen=seen)], "0")["runs"][0]["results"][0]["partialFingerprints"]
-        for setting, seen in (("(0, 1)", "a"), ("(0, 1)", "b"), ("(0,)", "a"))
-    )
-    assert first == same
-    assert first != other
-
-
-def test_hostile_text_makes_valid_sarif():
-    text = json.dumps(validated(sarif_log([NASTY], "0", [HOSTILE])))
-    assert "\\u001b" not in text.replace(json.dumps(HOSTILE)[1:-1], "")
-
-
-def test_the_schema_of_the_test_can_refuse():
-    log = sarif_log([finding()], "0")
-    log["runs"][0]["results"][0]["level"] = "fatal"
-    with pytest.raises(jsonschema.ValidationError):
-        validated(log)
 
 
 # tables

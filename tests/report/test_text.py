@@ -43,7 +43,7 @@ def test_silencing_keeps_what_else_is_in_force():
 
 
 def test_the_worst_comes_first():
-    findings = [Finding("NNG503", "a", "Third."), Finding("NNG102", "a", "Second."), Finding("NNG101", "a", "First.")]
+    findings = [Finding("NNG501", "a", "Third."), Finding("NNG102", "a", "Second."), Finding("NNG101", "a", "First.")]
     text = findings_text(findings)
     assert text.index("First.") < text.index("Second.") < text.index("Third.")
 

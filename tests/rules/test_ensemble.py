@@ -3,10 +3,10 @@
 import copy
 
 from checkpoints import DATASET, PLANS
-from nnguard.findings import ADVISORY, HARMFUL
+from nnguard.findings import ADVISORY, HARMFUL, NOTE
 from nnguard.rules.ensemble import check_ensemble
 from nnguard.rules.subjects import Member
-from records import EVERY_FLIP, NO_FLIP, record_of, stated_record
+from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, EVERY_FLIP, NO_FLIP, record_of, stated_record
 
 
 def member(fold, counts=EVERY_FLIP, **changes):
@@ -37,6 +37,13 @@ def test_a_sound_fold_in_front_does_not_hide_an_unsound_one():
     assert codes([member(0, NO_FLIP), member(1)]) == [("NNG301", HARMFUL)]
 
 
+def test_a_fold_that_is_unsound_by_estimate_is_worth_a_look():
+    estimate = record_of(AXIS_1_BY_ESTIMATE_RARE, clean=256)
+    assert codes([member(0), member(1, record=estimate)]) == [("NNG301", ADVISORY)]
+    settled = record_of(AXIS_0_AND_HALF_TURNS, clean=256)
+    assert codes([member(0), member(1, record=settled)]) == [("NNG301", HARMFUL)]
+
+
 def test_different_folds_under_axes_that_are_safe_for_all_are_worth_a_look():
     assert codes([member(0), member(1, NO_FLIP)], use_mirroring=False) == [("NNG301", ADVISORY)]
     assert codes([member(0, axes=None), member(1, NO_FLIP, axes=None)]) == [("NNG301", ADVISORY)]
@@ -56,7 +63,7 @@ def test_what_is_pending_or_unknown_is_not_compared():
 
 
 def test_folds_of_other_trainers_or_configurations_are_told():
-    assert codes([member(0), member(1, trainer="nnUNetTrainerDA5")]) == [("NNG302", ADVISORY)]
+    assert codes([member(0), member(1, trainer="nnUNetTrainerDA5")]) == [("NNG301", ADVISORY)]
     assert codes([member(0), member(1, trainer=None)]) == []
 
 
@@ -65,16 +72,31 @@ def test_folds_with_other_plans_are_told_as_far_as_inference_reads_them():
     other["configurations"]["2d"]["batch_size"] = 1
     assert codes([member(0), member(1, plans=other)]) == []
     other["configurations"]["2d"]["spacing"] = [2.0, 2.0]
-    assert codes([member(0), member(1, plans=other)]) == [("NNG303", ADVISORY)]
+    assert codes([member(0), member(1, plans=other)]) == [("NNG301", ADVISORY)]
+
+
+def test_folds_whose_plans_differ_in_what_nothing_reads_are_a_note():
+    other = copy.deepcopy(PLANS)
+    other["foreground_intensity_properties_per_channel"]["0"]["mean"] = 7.0
+    assert codes([member(0), member(1, plans=other)]) == [("NNG301", NOTE)]
+
+
+def test_what_differs_in_several_ways_is_one_finding_as_grave_as_the_gravest():
+    (finding,) = check_ensemble(
+        "model", [member(0), member(1, NO_FLIP, trainer="Mine", epoch=3), Member(fold=2, missing="x")]
+    )
+    assert finding.severity == HARMFUL
+    for words in ("mirror differently", "different trainers", "not all there", "different epochs"):
+        assert words in finding.message
 
 
 def test_a_missing_fold_is_told():
-    assert codes([member(0), Member(fold=3, missing="no checkpoint_final.pth")]) == [("NNG304", ADVISORY)]
+    assert codes([member(0), Member(fold=3, missing="no checkpoint_final.pth")]) == [("NNG301", ADVISORY)]
 
 
 def test_folds_at_other_epochs_are_told_except_for_the_best_ones():
     folds = [member(0), member(1, epoch=412)]
-    assert codes(folds) == [("NNG304", ADVISORY)]
+    assert codes(folds) == [("NNG301", ADVISORY)]
     assert codes(folds, checkpoint_name="checkpoint_best.pth") == []
 
 

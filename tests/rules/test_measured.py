@@ -9,7 +9,7 @@ from nnguard.flips import flips_of
 from nnguard.rules.measured import FEWEST_CASES, check_measured, measurement_of, narrowed_by_both, safe_by_both
 from nnguard.rules.mirroring import check_prediction
 from nnguard.rules.subjects import MeasuredFlip, Measurement, Prediction
-from records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of, stated_record
+from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, EVERY_FLIP, NO_FLIP, record_of, stated_record
 
 PATH = "/models/fold_0/checkpoint_final.pth"
 FILE = "/models/nnguard-fliptest.json"
@@ -81,7 +81,7 @@ def test_a_harmful_flip_that_is_not_in_use_is_silent():
     assert judged(None, AXIS_0, axes=None) == []
 
 
-@pytest.mark.parametrize(("shown", "code"), [(NO_FLIP, "NNG101"), (AXIS_0_AND_HALF_TURNS, "NNG112")])
+@pytest.mark.parametrize(("shown", "code"), [(NO_FLIP, "NNG101"), (AXIS_0_AND_HALF_TURNS, "NNG101")])
 def test_what_training_is_known_to_have_left_out_has_its_own_rule_and_no_second_one(shown, code):
     record = record_of(shown, (1,), clean=256)
     assert codes(judged(record, dict.fromkeys(flips_of((0, 1)), "harmful"), axes=(1,))) == [code]
@@ -186,7 +186,7 @@ def measured(draw, dims=2):
     return measurement({flip: draw(st.sampled_from(VERDICTS)) for flip in flips_of(range(dims))}, dims)
 
 
-SHOWN = st.sampled_from([None, EVERY_FLIP, NO_FLIP, AXIS_0_AND_HALF_TURNS])
+SHOWN = st.sampled_from([None, EVERY_FLIP, NO_FLIP, AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE])
 
 
 @given(measured(3), st.lists(st.integers(0, 2), unique=True).map(tuple))
@@ -200,12 +200,29 @@ def test_narrowing_never_adds_an_axis_and_leaves_only_safe_flips(found, axes):
 
 
 @given(measured(), SHOWN)
-def test_what_narrowing_leaves_is_neither_harmful_nor_open(found, shown):
+def test_what_narrowing_leaves_is_not_harmful(found, shown):
     record = None if shown is None else record_of(shown, clean=256)
     beside = Prediction(subject=PATH, spatial_dims=2, measured=found)
     left = narrowed_by_both(record, beside, (0, 1))
     findings = check_prediction(record, Prediction(subject=PATH, axes=left, spatial_dims=2, measured=found))
-    assert not {finding.code for finding in findings} & {"NNG101", "NNG108", "NNG112", "NNG116"}
+    assert HARMFUL not in {finding.severity for finding in findings}
+
+
+def test_a_flip_that_a_measurement_left_open_is_not_taken_away():
+    beside = Prediction(subject=PATH, spatial_dims=2, measured=measurement({(0,): "safe", (1,): "harmful"}))
+    assert narrowed_by_both(None, beside, (0, 1)) == (0,)
+    beside = Prediction(subject=PATH, spatial_dims=2, measured=measurement({(0,): "safe"}))
+    assert narrowed_by_both(None, beside, (0, 1)) == (0, 1)
+    assert narrowed_by_both(record_of(NO_FLIP), beside, (0, 1)) is None
+
+
+def test_of_a_flip_that_is_rare_by_estimate_a_measurement_decides():
+    estimate = record_of(AXIS_1_BY_ESTIMATE_RARE, clean=256)
+    (finding,) = judged(estimate, AXIS_0)
+    assert (finding.code, finding.severity) == ("NNG116", HARMFUL)
+    (finding,) = judged(estimate, SAFE)
+    assert (finding.code, finding.severity) == ("NNG101", ADVISORY)
+    assert safe_by_both(estimate, measurement(SAFE), (0, 1)) == (0, 1)
 
 
 @given(measured(), SHOWN, st.sampled_from([None, (0,), (1,), (0, 1)]))
@@ -215,10 +232,17 @@ def test_each_flip_in_use_belongs_to_one_rule_at_most(found, shown, axes):
     told = [
         tuple(flip["axes"])
         for finding in findings
-        if finding.code in ("NNG101", "NNG108", "NNG112", "NNG116")
+        if finding.code in ("NNG101", "NNG108", "NNG116")
         for flip in finding.evidence["flips"]
     ]
     assert len(told) == len(set(told))
     assert set(told) <= set(flips_of(axes or ()))
     harmful = {flip for flip in flips_of(axes or ()) if found.verdict(flip) == "harmful"}
     assert harmful <= set(told)
+
+
+def test_a_thin_flip_that_was_measured_needs_no_advice():
+    thin = record_of({(0,): 205, (1,): 51, (0, 1): 51}, clean=512)
+    assert judged(thin, SAFE) == []
+    assert codes(judged(thin, OPEN)) == ["NNG112"]
+    assert codes(judged(thin, AXIS_0)) == ["NNG116"]

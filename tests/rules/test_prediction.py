@@ -7,7 +7,7 @@ from nnguard.findings import ADVISORY, HARMFUL
 from nnguard.record import Apart
 from nnguard.rules.mirroring import check_prediction, narrowed_axes
 from nnguard.rules.subjects import Prediction
-from records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of, stated_record
+from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, EVERY_FLIP, NO_FLIP, record_of, stated_record
 
 PATH = "/models/my results/fold_0/checkpoint_final.pth"
 
@@ -48,9 +48,13 @@ def test_without_mirroring_nothing_unseen_is_used():
     assert judged(record_of(NO_FLIP, effective=None, changed_by="repair"), axes=None) == []
 
 
-def test_rare_and_unseen_flips_are_findings_of_their_own():
-    assert codes(judged(record_of(AXIS_0_AND_HALF_TURNS, clean=256))) == ["NNG112"]
-    assert codes(judged(record_of({(0,): 28, (0, 1): 2}))) == ["NNG101", "NNG112"]
+def test_of_rare_and_unseen_flips_one_finding_tells_them_apart():
+    (rare,) = judged(record_of(AXIS_0_AND_HALF_TURNS, clean=256))
+    assert "too rarely to be learnt" in rare.message
+    assert "never showed" not in rare.message
+    (both,) = judged(record_of({(0,): 28, (0, 1): 2}))
+    assert both.code == "NNG101"
+    assert "axis 1 (x, usually left-right), which training never showed and axes 0 and 1 together" in both.message
 
 
 def test_of_a_rare_axis_and_its_combination_one_finding_lists_both():
@@ -256,3 +260,79 @@ def test_axes_written_by_hand_may_be_all_that_was_shown_and_a_file_is_only_narro
 @pytest.mark.parametrize("axes", [(0, 0), (-1,), ()])
 def test_only_an_axis_that_is_not_there_is_explained(axes):
     assert "Training shows" not in malformed(record_of(EVERY_FLIP), axes=axes, checkpoint_axes=(0, 1))
+
+
+# ---------------------------------------------------------------- estimates
+
+
+def test_a_rare_flip_by_estimate_is_advisory_and_its_settled_twin_is_harmful():
+    (estimate,) = judged(record_of(AXIS_1_BY_ESTIMATE_RARE, clean=256))
+    assert (estimate.code, estimate.severity) == ("NNG101", ADVISORY)
+    assert "(an estimate)" in estimate.message
+    assert "NNGUARD=correct" not in estimate.remedy
+    (settled,) = judged(record_of(AXIS_0_AND_HALF_TURNS, clean=256))
+    assert (settled.code, settled.severity) == ("NNG101", HARMFUL)
+    assert "NNGUARD=correct" in settled.remedy
+
+
+def test_a_combination_that_a_few_draws_missed_is_an_estimate():
+    missed = {(0,): 20, (1,): 20}
+    (estimate,) = judged(record_of(missed, clean=64))
+    assert (estimate.code, estimate.severity) == ("NNG101", ADVISORY)
+    (settled,) = judged(record_of({(0,): 80, (1,): 80}, clean=256))
+    assert (settled.code, settled.severity) == ("NNG101", HARMFUL)
+
+
+def test_correct_takes_no_axis_away_by_an_estimate():
+    assert narrowed_axes(record_of(AXIS_1_BY_ESTIMATE_RARE, clean=256), (0, 1)) == (0, 1)
+    assert narrowed_axes(record_of(AXIS_0_AND_HALF_TURNS, clean=256), (0, 1)) == (0,)
+    assert narrowed_axes(record_of({(0,): 20, (1,): 20}, clean=64), (0, 1)) == (0, 1)
+
+
+def test_of_settled_flips_and_estimates_the_settled_ones_decide():
+    record = record_of({(0,): 6}, clean=128)
+    (finding,) = judged(record)
+    assert (finding.code, finding.severity) == ("NNG101", HARMFUL)
+    assert [flip["axes"] for flip in finding.evidence["flips"]] == [[0], [1], [0, 1]]
+    assert narrowed_axes(record, (0, 1)) == (0,)
+
+
+def test_a_flip_that_exchanges_labels_does_harm_on_either_side_of_the_threshold():
+    record = record_of(AXIS_1_BY_ESTIMATE_RARE, clean=256, labels={(1,): "swapped", (0, 1): "swapped"})
+    (finding,) = judged(record)
+    assert (finding.code, finding.severity) == ("NNG106", HARMFUL)
+    assert narrowed_axes(record, (0, 1)) == (0,)
+
+
+# ---------------------------------------------------------------- thin flips
+
+#: Axis 1 a quarter as often as the plain view, and enough draws to tell that from a tenth and from an ordinary mirror.
+AXIS_1_THIN = {(0,): 205, (1,): 51, (0, 1): 51}
+
+
+def test_a_flip_that_is_trained_and_seldom_shown_advises_and_narrows_nothing():
+    record = record_of(AXIS_1_THIN, clean=512)
+    (finding,) = judged(record)
+    assert (finding.code, finding.severity) == ("NNG112", ADVISORY)
+    assert [flip["axes"] for flip in finding.evidence["flips"]] == [[1]]
+    assert "nnguard fliptest" in finding.remedy
+    assert narrowed_axes(record, (0, 1)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("counts", "clean"),
+    [
+        (EVERY_FLIP, 64),
+        ({(0,): 128, (1,): 128, (0, 1): 128}, 512),
+        ({(0,): 180, (1,): 76, (0, 1): 76}, 512),  # three tenths and more
+        ({(0,): 16, (1,): 5, (0, 1): 16}, 64),  # an ordinary mirror shows so few now and then
+    ],
+)
+def test_an_ordinary_mirror_is_not_thin(counts, clean):
+    assert judged(record_of(counts, clean=clean)) == []
+
+
+def test_a_thin_flip_that_is_not_in_use_or_only_an_estimate_is_silent():
+    assert codes(judged(record_of(AXIS_1_THIN, clean=512), axes=(0,), checkpoint_axes=(0, 1))) == ["NNG102"]
+    near_the_threshold = {(0,): 230, (1,): 30, (0, 1): 30}
+    assert judged(record_of(near_the_threshold, clean=512)) == []

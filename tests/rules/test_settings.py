@@ -1,4 +1,4 @@
-"""Claims about a model folder beside its checkpoint: one edited field is one rule, and an untouched folder is none."""
+"""Claims about a model folder beside its checkpoint: one finding lists what was edited; untouched, it is silent."""
 
 import copy
 
@@ -48,33 +48,46 @@ def test_an_untouched_folder_is_silent():
     assert judged(copy.deepcopy(CT_PLANS), trained_plans=CT_PLANS) == []
 
 
-def test_tuples_and_lists_are_the_same_setting():
+def test_tuples_and_lists_are_the_same_setting_and_so_are_numbers_but_for_rounding():
     assert judged(edited(PLANS, configured("spacing"), (1.0, 1.0))) == []
+    assert judged(edited(PLANS, configured("spacing"), [1, 1.0 + 1e-9])) == []
+    assert judged(edited(PLANS, configured("spacing"), [1.0, 1.0 + 1e-5])) != []
+
+
+def test_several_edited_fields_are_one_finding_as_grave_as_the_gravest():
+    plans = edited(edited(PLANS, ("image_reader_writer",), "SimpleITKIO"), configured("patch_size"), [32, 32])
+    (finding,) = judged(plans, dataset={**DATASET, "file_ending": ".nii.gz"})
+    assert finding.severity == HARMFUL
+    assert {one["field"]: one["severity"] for one in finding.evidence["differences"]} == {
+        "patch_size": HARMFUL,
+        "image_reader_writer": ADVISORY,
+        "dataset.json: file_ending": ADVISORY,
+    }
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "code", "severity"),
+    ("path", "value", "severity"),
     [
-        (configured("spacing"), [1.0, 2.0], "NNG201", HARMFUL),
-        (configured("normalization_schemes"), ["NoNormalization"], "NNG202", HARMFUL),
-        (configured("use_mask_for_norm"), [True], "NNG202", HARMFUL),
-        (configured("preprocessor_name"), "MyPreprocessor", "NNG202", HARMFUL),
-        (("foreground_intensity_properties_per_channel", "0", "mean"), 7.0, "NNG202", NOTE),
-        (configured("patch_size"), [32, 32], "NNG203", HARMFUL),
-        (("transpose_forward",), [0, 2, 1], "NNG203", HARMFUL),
-        (("transpose_backward",), [0, 2, 1], "NNG203", HARMFUL),
-        (("label_manager",), "MyLabelManager", "NNG204", HARMFUL),
-        (configured("previous_stage"), "3d_lowres", "NNG205", HARMFUL),
-        (configured("resampling_fn_data"), "resample_torch_fornnunet", "NNG206", ADVISORY),
-        (configured("resampling_fn_probabilities_kwargs"), {"order": 0}, "NNG206", ADVISORY),
-        (configured("resampling_fn_seg_kwargs"), {"order": 0}, "NNG206", NOTE),
-        (("image_reader_writer",), "SimpleITKIO", "NNG207", ADVISORY),
-        (("configurations", "2d", "architecture", "arch_kwargs", "n_stages"), 5, "NNG208", HARMFUL),
+        (configured("spacing"), [1.0, 2.0], HARMFUL),
+        (configured("normalization_schemes"), ["NoNormalization"], HARMFUL),
+        (configured("use_mask_for_norm"), [True], HARMFUL),
+        (configured("preprocessor_name"), "MyPreprocessor", HARMFUL),
+        (("foreground_intensity_properties_per_channel", "0", "mean"), 7.0, NOTE),
+        (configured("patch_size"), [32, 32], HARMFUL),
+        (("transpose_forward",), [0, 2, 1], HARMFUL),
+        (("transpose_backward",), [0, 2, 1], HARMFUL),
+        (("label_manager",), "MyLabelManager", HARMFUL),
+        (configured("previous_stage"), "3d_lowres", HARMFUL),
+        (configured("resampling_fn_data"), "resample_torch_fornnunet", ADVISORY),
+        (configured("resampling_fn_probabilities_kwargs"), {"order": 0}, ADVISORY),
+        (configured("resampling_fn_seg_kwargs"), {"order": 0}, NOTE),
+        (("image_reader_writer",), "SimpleITKIO", ADVISORY),
+        (("configurations", "2d", "architecture", "arch_kwargs", "n_stages"), 5, HARMFUL),
     ],
 )
-def test_one_edited_field_of_the_plans_is_exactly_its_rule(path, value, code, severity):
+def test_one_edited_field_of_the_plans_is_found_and_as_grave_as_it_is(path, value, severity):
     (finding,) = judged(edited(PLANS, path, value))
-    assert (finding.code, finding.severity) == (code, severity)
+    assert (finding.code, finding.severity) == ("NNG201", severity)
     assert path[-1] in finding.message
 
 
@@ -101,7 +114,7 @@ def test_what_inference_does_not_read_may_differ(path):
 def test_of_intensity_statistics_those_count_that_the_scheme_reads(name, severity):
     path = ("foreground_intensity_properties_per_channel", "0", name)
     (finding,) = judged(edited(CT_PLANS, path, 1.5), trained_plans=CT_PLANS)
-    assert (finding.code, finding.severity) == ("NNG202", severity)
+    assert (finding.code, finding.severity) == ("NNG201", severity)
 
 
 def test_statistics_that_are_not_numbers_equal_themselves():
@@ -141,7 +154,7 @@ def test_inheritance_resolves_as_nnunet_resolves_it():
 )
 def test_plans_without_a_usable_configuration_stop_nnunet_and_are_told(plans):
     (finding,) = judged(plans)
-    assert (finding.code, finding.severity) == ("NNG203", HARMFUL)
+    assert (finding.code, finding.severity) == ("NNG201", HARMFUL)
     assert "no usable configuration" in finding.message
 
 
@@ -155,18 +168,18 @@ def with_labels(labels, **more):
 
 def test_exchanged_labels_are_harmful_and_their_order_in_the_file_is_not():
     (finding,) = judged(dataset=with_labels({"background": 0, "left": 2, "right": 1}))
-    assert (finding.code, finding.severity) == ("NNG204", HARMFUL)
+    assert (finding.code, finding.severity) == ("NNG201", HARMFUL)
     assert judged(dataset=with_labels({"right": 2, "left": 1, "background": 0})) == []
 
 
 def test_renamed_labels_are_worth_a_look():
     (finding,) = judged(dataset=with_labels({"background": 0, "L": 1, "R": 2}))
-    assert (finding.code, finding.severity) == ("NNG204", ADVISORY)
+    assert (finding.code, finding.severity) == ("NNG201", ADVISORY)
 
 
 def test_a_label_that_becomes_the_ignore_label_is_not_just_renamed():
     (finding,) = judged(dataset=with_labels({"background": 0, "left": 1, "ignore": 2}))
-    assert (finding.code, finding.severity) == ("NNG204", HARMFUL)
+    assert (finding.code, finding.severity) == ("NNG201", HARMFUL)
 
 
 REGIONS = with_labels({"background": 0, "whole": [1, 2], "core": 2}, regions_class_order=[1, 2])
@@ -175,12 +188,12 @@ REGIONS = with_labels({"background": 0, "whole": [1, 2], "core": 2}, regions_cla
 def test_the_order_of_regions_is_the_order_of_channels():
     other = with_labels({"background": 0, "core": 2, "whole": [1, 2]}, regions_class_order=[1, 2])
     (finding,) = judged(dataset=other, trained_dataset=REGIONS)
-    assert (finding.code, finding.severity) == ("NNG204", HARMFUL)
+    assert (finding.code, finding.severity) == ("NNG201", HARMFUL)
 
 
 def test_the_class_order_counts_for_regions_alone():
     other = {**REGIONS, "regions_class_order": [2, 1]}
-    assert [finding.code for finding in judged(dataset=other, trained_dataset=REGIONS)] == ["NNG204"]
+    assert [finding.code for finding in judged(dataset=other, trained_dataset=REGIONS)] == ["NNG201"]
     assert judged(dataset={**DATASET, "regions_class_order": [2, 1]}) == []
 
 
@@ -193,7 +206,7 @@ TWO = {**DATASET, "channel_names": {"0": "T1", "1": "T2"}}
 )
 def test_channels_in_another_order_or_number_are_harmful(names, severity):
     (finding,) = judged(dataset={**DATASET, "channel_names": names}, trained_dataset=TWO)
-    assert (finding.code, finding.severity) == ("NNG205", severity)
+    assert (finding.code, finding.severity) == ("NNG201", severity)
 
 
 def test_channels_are_compared_by_number_and_under_either_name():
@@ -203,13 +216,13 @@ def test_channels_are_compared_by_number_and_under_either_name():
 
 def test_another_file_ending_is_worth_a_look():
     (finding,) = judged(dataset={**DATASET, "file_ending": ".nii.gz"})
-    assert (finding.code, finding.severity) == ("NNG207", ADVISORY)
+    assert (finding.code, finding.severity) == ("NNG201", ADVISORY)
 
 
 def test_a_segmentation_is_resampled_in_a_cascade():
     cascade = edited(PLANS, configured("previous_stage"), "3d_lowres")
     (finding,) = judged(edited(cascade, configured("resampling_fn_seg_kwargs"), {"order": 0}), trained_plans=cascade)
-    assert (finding.code, finding.severity) == ("NNG206", ADVISORY)
+    assert (finding.code, finding.severity) == ("NNG201", ADVISORY)
 
 
 def old_format(**changes):
@@ -221,7 +234,7 @@ def old_format(**changes):
 def test_plans_of_old_versions_spell_the_architecture_out():
     assert judged(old_format(), trained_plans=old_format()) == []
     (finding,) = judged(old_format(unet_max_num_features=320), trained_plans=old_format())
-    assert (finding.code, finding.severity) == ("NNG208", HARMFUL)
+    assert (finding.code, finding.severity) == ("NNG201", HARMFUL)
 
 
 def test_the_same_architecture_in_the_new_way_of_writing_is_nnunets_business():
@@ -238,26 +251,26 @@ def test_a_finding_shows_both_values_and_where_they_are():
 
 @pytest.mark.parametrize("odd", [None, [], "text", 3, {"labels": ["a"], "channel_names": ["CT"]}, {"labels": 1}])
 def test_an_odd_dataset_gets_an_answer(odd):
-    assert {finding.code for finding in judged(dataset=odd)} <= {"NNG204", "NNG205", "NNG207"}
+    assert {finding.code for finding in judged(dataset=odd)} <= {"NNG201"}
     assert judged(dataset=odd, trained_dataset=copy.deepcopy(odd)) == []
 
 
 @pytest.mark.parametrize("odd", [None, [], "text", 3, {"0": None}, {"0": 5}])
 def test_odd_intensity_statistics_get_an_answer(odd):
     plans = edited(CT_PLANS, ("foreground_intensity_properties_per_channel",), odd)
-    assert {finding.code for finding in judged(plans, trained_plans=CT_PLANS)} <= {"NNG202"}
+    assert {finding.code for finding in judged(plans, trained_plans=CT_PLANS)} <= {"NNG201"}
     assert judged(plans, trained_plans=copy.deepcopy(plans)) == []
 
 
 def test_statistics_that_are_gone_are_no_pass():
     plans = edited(CT_PLANS, ("foreground_intensity_properties_per_channel",), {})
     (finding,) = judged(plans, trained_plans=CT_PLANS)
-    assert (finding.code, finding.severity) == ("NNG202", HARMFUL)
+    assert (finding.code, finding.severity) == ("NNG201", HARMFUL)
 
 
 def test_regions_that_became_plain_labels_are_harmful():
     (finding,) = judged(dataset=DATASET, trained_dataset=REGIONS)
-    assert (finding.code, finding.severity) == ("NNG204", HARMFUL)
+    assert (finding.code, finding.severity) == ("NNG201", HARMFUL)
     assert "regions_class_order" in finding.message
 
 
@@ -275,4 +288,4 @@ def test_plans_of_a_thousand_levels_get_an_answer():
     path = ("configurations", "2d", "architecture")
     plans = edited(PLANS, path, 0)
     plans["configurations"]["2d"]["architecture"] = nested(400)
-    assert [finding.code for finding in judged(plans)] == ["NNG208"]
+    assert [finding.code for finding in judged(plans)] == ["NNG201"]

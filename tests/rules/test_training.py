@@ -105,8 +105,14 @@ def test_an_owners_word_is_never_harmful():
 
 
 def test_disagreeing_evidence_is_told_and_agreement_is_not():
-    assert codes(judged(record_of(EVERY_FLIP), disagreement="a mirror is listed and nothing is flipped")) == ["NNG110"]
+    (finding,) = judged(record_of(EVERY_FLIP), disagreement="a mirror is listed and nothing is flipped")
+    assert (finding.code, finding.seen) == ("NNG108", "a mirror is listed and nothing is flipped")
     assert codes(judged(record_of(EVERY_FLIP), disagreement=None)) == []
+
+
+def test_disagreeing_evidence_is_one_reason_of_several_for_what_is_not_known():
+    (finding,) = judged(record_of(NO_FLIP, state="unknown", reasons=["the loader is Mine"]), disagreement="a mirror")
+    assert finding.evidence["reasons"] == ["the loader is Mine", "a mirror"]
 
 
 def test_image_flipped_without_its_segmentation_is_told():
@@ -136,11 +142,15 @@ def test_three_coins_that_happen_to_miss_the_plain_view_are_no_finding():
     assert judged(record_of({**by_chance, (0,): 4, (1,): 14}, declared=(0, 1, 2), dims=3)) == []
 
 
-def test_a_verdict_that_is_only_an_estimate_says_so():
+def test_a_verdict_that_is_only_an_estimate_says_so_and_is_advisory():
     (finding,) = judged(record_of({(0,): 28, (1,): 1, (0, 1): 1}))
     assert "judged by its estimate" in finding.seen
+    assert (finding.code, finding.severity) == ("NNG103", ADVISORY)
+    assert "NNGUARD=correct" not in finding.remedy
     (finding,) = judged(record_of({(0,): 120}, clean=256))
     assert "judged by its estimate" not in finding.seen
+    assert (finding.code, finding.severity) == ("NNG103", HARMFUL)
+    assert "NNGUARD=correct" in finding.remedy
 
 
 def test_every_finding_says_what_was_seen_what_it_does_and_what_to_do():
@@ -152,7 +162,7 @@ def test_every_finding_says_what_was_seen_what_it_does_and_what_to_do():
         *judged(record_of({(0,): 64}, declared=None)),
         *judged(record_of(EVERY_FLIP, labels={(1,): "mixed"})),
     ]
-    assert len({finding.code for finding in found}) == 9
+    assert len({finding.code for finding in found}) == 8
     for finding in found:
         assert finding.message.endswith("."), finding
         assert finding.message.count("\n") == 0
@@ -217,3 +227,9 @@ def test_nothing_more_is_told_where_nothing_more_is_shown():
     (finding,) = judged(record_of(AXIS_0_AND_HALF_TURNS, clean=256))
     assert "In your trainer, declare what training shows:" in finding.remedy
     assert "in all" not in finding.remedy
+
+
+def test_a_declared_axis_that_training_seldom_mirrors_is_advised_to_be_measured():
+    (finding,) = judged(record_of({(0,): 205, (1,): 51, (0, 1): 51}, clean=512))
+    assert (finding.code, finding.severity) == ("NNG112", ADVISORY)
+    assert judged(record_of({(0,): 205, (1,): 51, (0, 1): 51}, declared=(0,), clean=512))[0].code == "NNG104"

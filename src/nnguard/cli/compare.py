@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
+from ..difference import ABSENT, Change
 from ..errors import CheckpointError
 from ..models.comparing import ORDERS, Comparison, Run, compare
-from ..models.differing import ABSENT, Change
 from ..models.folder import FOLD_FOLDER
 from ..models.trees import find_models
 from ..report.escape import escaped

@@ -9,8 +9,8 @@ from typing import Any
 import click
 import msgspec
 
+from ..difference import ABSENT, Change, differences, unchanged
 from ..errors import CheckpointError
-from ..models.differing import ABSENT, Change, differences, unchanged
 from ..models.folder import Fold, open_fold, open_model, read_record_file
 from ..report.escape import escaped
 from . import CLEAN, FOUND

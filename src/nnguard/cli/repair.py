@@ -24,7 +24,7 @@ from ..models.repairing import (
     plan_repair,
     write,
 )
-from ..models.staleness import results_of, trained_as
+from ..models.staleness import results_of
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from ..report.escape import escaped
 from ..rules.metrics import check_stale
@@ -215,9 +215,9 @@ def stale_after(changes: list[Change], folds: dict[Path, Fold]) -> list[Finding]
     for change in sorted(changes, key=lambda change: change.path.name != CHECKPOINT_NAME):
         record = folds[change.path].record or _record_in(change)
         if change.moves_axes and record is not None and change.path.parent not in findings:
-            results = results_of(change.path, known_as=trained_as(folds[change.path]))
+            results = results_of(change.path)
             findings[change.path.parent] = check_stale(
-                str(change.path), record, change.after, results.found, results.commands, validated_with=change.before
+                str(change.path), change.before, change.after, results.found, results.again
             )
     return [finding for of_fold in findings.values() for finding in of_fold]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..flips import ALPHA, alpha_at, flips_of, interval, safe_axes, verdict_of
+from ..flips import ALPHA, alpha_at, flips_of, interval, safe_axes, settled, verdict_of
 from ..record import FlipEvidence, Mirroring, State
 from .labels import LabelBehaviour
-from .probe import FEWEST_CLEAN, Flip, Tally, settled
+from .probe import FEWEST_CLEAN, Flip, Tally
 
 #: From how many cases, and which share of them, image and segmentation are called apart. A case that is misread
 #: is rare and random; whoever flips one of the two does so again and again.

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 import numpy as np
 
-from ..flips import ALPHA, FEWEST_DRAWS, LOOK_EVERY, MOST_DRAWS, alpha_at, flips_of, side_of_ratio
+from ..flips import FEWEST_DRAWS, LOOK_EVERY, MOST_DRAWS, alpha_at, flips_of, settled
 from .copying import untouched_randomness
 from .draws import Case, Draw, Form, Runner, forms_of
 from .foreign import Failed, attempt
@@ -21,9 +21,6 @@ from .orientation import FIRST_CODE, Orientation, coded_segmentation, read_orien
 FEWEST_CLEAN = 32
 #: Seconds after which no further draws are begun. The extension serves unsettled flips alone.
 CLOCK = 30.0
-#: A flip of axes that are each trained, itself not seen, is believed to be absent only after this many clean draws.
-#: Of eight equally likely flips one stays unseen by chance in (7/8)^256, once in 10^15.
-ENOUGH_TO_MISS = 256
 #: In training a transform that raises ends the run, so a pipeline that raises here is being fed wrongly.
 MOST_FAILURES = 0.1
 DRAW_FAILED = "a draw failed"
@@ -122,19 +119,6 @@ def all_settled(tally: Tally, wanted: Iterable[Flip]) -> bool:
         return False
     alpha = alpha_at(tally.draws)
     return all(settled(flip, tally.counts, tally.clean, alpha) for flip in [(), *wanted])
-
-
-def settled(flip: Flip, counts: Counter[Flip], clean: int, alpha: float = ALPHA) -> bool:
-    """Whether a flip's verdict is beyond chance: each axis's rate against the plain view, and seen or not.
-
-    The plain view, ``()``, is settled when it was seen, or missed often enough. ``alpha``: what this look may spend.
-    """
-    sides = [side_of_ratio(counts[(axis,)], counts[()], alpha=alpha) for axis in flip]
-    if "below" in sides:
-        return True
-    if "unsettled" in sides:
-        return False
-    return counts[flip] > 0 or clean >= ENOUGH_TO_MISS
 
 
 def first_code_for(case: Case) -> int:

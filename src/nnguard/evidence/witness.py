@@ -19,14 +19,13 @@ from typing import Any
 import msgspec
 import torch
 
-from ..flips import ALPHA, compose, flips_of, safe_axes
+from ..flips import ALPHA, compose, flips_of, safe_axes, settled
 from ..record import FlipEvidence, Mirroring, Source
 from .foreign import Failed
 from .images import flip_of_image, is_turned_back, sampled
 from .judged import FEWEST_APART, flip_evidence, is_apart, unknown
 from .labels import LabelBehaviour
 from .listening import Listener, why_not
-from .probe import settled
 
 Flip = tuple[int, ...]
 

@@ -45,7 +45,7 @@ LOGITS = "predict_logits_from_preprocessed_data"
 WINDOWS = (LOGITS, WINDOW)
 
 #: Findings that narrowing the predictor's axes to those that are safe for every fold puts right.
-CORRECTABLE = ("NNG101", "NNG105", "NNG106", "NNG112", "NNG116", "NNG301")
+CORRECTABLE = ("NNG101", "NNG105", "NNG106", "NNG116", "NNG301")
 
 FROM_CHECKPOINT = "the checkpoint"
 FROM_CALLER = "the call of manual_initialization"

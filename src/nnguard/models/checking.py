@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 import msgspec
 
-from ..axes import same_axes, written
+from ..axes import written
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
 from ..record import Environment, Record
 from ..report.text import validation_words
-from ..rules.metrics import check_gap, check_stale
-from ..rules.subjects import Member, Scores
+from ..rules.metrics import check_gap
+from ..rules.subjects import Member
 from ..rules.verdicts import measurement_in
 from .folder import CHECKPOINT_NAME, Fold, Model, open_model
 from .predicting import FROM_CHECKPOINT, judge_mirroring, prediction_of
 from .scores import scores_of
-from .staleness import results_of, trained_as
+from .staleness import judge_validation
 from .together import judge_together, member_of
 
 
@@ -92,58 +92,23 @@ def judge(
         checkpoint_name=model.folds[0].path.name,
         here=here,
     )
-    scores = [scores_of(fold) for fold in readable]
-    for place, fold in enumerate(readable):
-        findings += judge_results(fold, findings, scores[place], [*scores[:place], *scores[place + 1 :]])
+    for fold in readable:
+        findings += judge_results(fold, findings)
     return worst_first(findings)
 
 
-def judge_results(fold: Fold, others: list[Finding], scores: Scores, siblings: Sequence[Scores]) -> list[Finding]:
-    """NNG401 and NNG402: the fold's own validation against its training, the other folds, and its axes now."""
-    checkpoint, record = fold.checkpoint, fold.record
-    if checkpoint is None:
-        return []
+def judge_results(fold: Fold, others: list[Finding]) -> list[Finding]:
+    """NNG401 and NNG402: the fold's own validation against its training, and its axes now."""
     stale = judge_validation(fold)
     gap = check_gap(
         fold.subject,
-        scores,
+        scores_of(fold),
         [*(finding for finding in others if finding.subject == fold.subject), *stale],
-        siblings=siblings,
         model=quote(str(fold.folder.parent)),
-        measured=_measured_words(record),
+        measured=_measured_words(fold.record),
         fliptest=_fliptest_words(fold),
     )
     return [*gap, *stale]
-
-
-def judge_validation(fold: Fold) -> list[Finding]:
-    """NNG402: what was made before the axes became what they are: by ``correct``, by ``repair``, by somebody's hand.
-
-    The record says when nnguard changed them; somebody else's change is as old as the file.
-    """
-    checkpoint, record = fold.checkpoint, fold.record
-    if checkpoint is None or fold.archive is not None or (record is not None and record.axes.changed_by == "annotate"):
-        return []
-    now = checkpoint.declared_axes
-    edited = record is None or not same_axes(record.axes.effective, now)
-    try:
-        changed = fold.path.stat().st_mtime if edited or record is None else record.axes.changed_at
-    except OSError:
-        return []
-    results = results_of(fold.path, older_than=changed, known_as=trained_as(fold))
-    before = _axes_before(fold, edited) if results.found and changed is not None else msgspec.UNSET
-    if before is msgspec.UNSET:
-        return []
-    return check_stale(str(fold.path), record, now, results.found, results.commands, validated_with=before)
-
-
-def _axes_before(fold: Fold, edited: bool) -> Any:
-    """What validated before the change; ``UNSET`` where nothing tells."""
-    if fold.record is None:
-        evidence = fold.weaker()
-        return evidence.declared if evidence is not None else msgspec.UNSET
-    axes = fold.record.axes
-    return axes.effective if edited and axes.changed_by == "correct" else axes.declared
 
 
 def _measured_words(record: Record | None) -> str:

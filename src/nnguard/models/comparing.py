@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from ..difference import Change
 from ..errors import CheckpointError
 from ..rules.subjects import Scores
-from .differing import Change
 from .folder import CHECKPOINT_NAME, Fold, detect_folds, open_fold
 from .predicting import configuration_of
 from .scores import scores_of
@@ -274,7 +274,6 @@ def mean_scores(scores: Sequence[Scores]) -> Scores:
         validation=mean([one.validation for one in scores]),
         pseudo_labels=means([one.pseudo_labels for one in scores]),
         validation_labels=means([one.validation_labels for one in scores]),
-        pooled_labels=means([one.pooled_labels for one in scores]),
     )
 
 

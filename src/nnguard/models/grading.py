@@ -81,7 +81,7 @@ def _untrained(
     flips = [flip for flip in flips_of(used) if set(flip) & set(absent)]
     showed = "hardly ever showed" if rare else "did not show"
     return Finding(
-        "NNG112" if rare else "NNG101",
+        "NNG101",
         prediction.subject,
         f"The predictor mirrors along {written(used)}, and training seemingly {showed} flips of {written(absent)} "
         f"(evidence: {evidence.grade}).",

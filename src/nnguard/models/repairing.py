@@ -25,6 +25,7 @@ from .belonging import copy_following, record_kept_for, why_the_copy_is_not_used
 from .folder import Fold, open_fold
 from .measured import Measured, demand_about
 from .predicting import configuration_of, fold_of, spatial_dims_of, transpose_forward_of
+from .staleness import summary_hash
 
 AXES_KEY = "inference_allowed_mirroring_axes"
 
@@ -230,7 +231,13 @@ def _repair(fold: Fold, record: Record, safe: tuple[int, ...], text: str | None 
     changes: dict[str, Any] = {AXES_KEY: after} if moved else {}
     if moved or not same_axes(record.axes.effective, after):
         changed_at = now() if moved else _last_written(fold.path)
-        axes = {"effective": _as_json(after), "changed_by": "repair", "changed_at": changed_at}
+        validated = summary_hash(fold.path) if moved else None
+        axes = {
+            "effective": _as_json(after),
+            "changed_by": "repair",
+            "changed_at": changed_at,
+            "validated": validated,
+        }
         new = with_axes(text or fold.record_text or "", axes)
         changes[CHECKPOINT_KEY] = new
     else:

@@ -26,7 +26,6 @@ def scores_of(fold: Fold) -> Scores:
         pseudo_labels=_pseudo_labels(logged.get("dice_per_class_or_region"), labels),
         validation=_number(summary.foreground_mean.Dice) if summary is not None else None,
         validation_labels=_known({name: _number(label.Dice) for name, label in validated.items()}),
-        pooled_labels=_known({name: label.pooled() for name, label in validated.items()}),
     )
 
 
@@ -57,18 +56,6 @@ def _label(value: Any) -> Any:
 
 class _Metrics(msgspec.Struct, frozen=True):
     Dice: Any = None
-    TP: Any = None
-    FP: Any = None
-    FN: Any = None
-
-    def pooled(self) -> float | None:
-        """Dice of all images' voxels together. The means of the counts have the same denominator."""
-        counts = [_number(count) for count in (self.TP, self.FP, self.FN)]
-        if any(count is None or count < 0 for count in counts):
-            return None
-        true, *wrong = (count for count in counts if count is not None)
-        total = 2 * true + sum(wrong)
-        return 2 * true / total if total > 0 else None
 
 
 class _Summary(msgspec.Struct, frozen=True):

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from ..axes import normalise, problem_with
+from ..difference import DEEPEST, Change, differences
 from ..rules.settings import resolved_configuration
 from .described import described_mirroring, described_tree
-from .differing import DEEPEST, Change, differences
 from .folder import Fold
 from .predicting import configuration_of
 

@@ -29,7 +29,7 @@ def judge_together(
     checkpoint_name: str,
     here: Environment | None = None,
 ) -> list[Finding]:
-    """NNG201-208 for each fold, NNG301-304 for all of them, NNG501-503 for the first that has a record.
+    """NNG201 for each fold, NNG301 for all of them, NNG501 for the first that has a record.
 
     Args:
         folder: the model folder, for people.

@@ -1,4 +1,4 @@
-"""The page of each rule: ``nnguard rule CODE`` prints it, SARIF carries it, the documentation links to it."""
+"""The page of each rule: ``nnguard rule CODE`` prints it, the documentation links to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NNG301-304: folds of one ensemble that do not belong together.
+"""NNG301: folds of one ensemble that do not belong together.
 
 nnU-Net takes trainer, configuration and mirroring axes from the first fold and loads every other
 fold's weights into that.
@@ -12,16 +12,28 @@ from typing import Any
 import msgspec
 
 from ..axes import normalise, problem_with, same_axes, written
-from ..findings import ADVISORY, HARMFUL, Finding
-from ..flips import safe_axes
-from ..record import Axes, Record
-from .settings import differences, settings
+from ..findings import ADVISORY, HARMFUL, NOTE, SEVERITIES, Finding
+from ..record import Axes
+from .settings import as_read, what_differs
 from .subjects import Member
-from .verdicts import JUDGED, SETTLED, all_safe_axes, dimensions, evidence_of
+from .verdicts import JUDGED, all_safe_axes, dimensions, narrowed_axes
 from .wording import joined
 
 #: ``checkpoint_best.pth`` is from another epoch in every fold, as it should be.
 COMPARABLE_CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_latest.pth")
+
+
+class Apart(msgspec.Struct, frozen=True, kw_only=True):
+    """One way in which folds do not belong together; the texts are those of a ``Finding``, ``what`` completes "The
+    folds of this ensemble ...", ``setting`` tells it from the same under other axes."""
+
+    what: str
+    seen: str
+    effect: str
+    remedy: str
+    evidence: dict[str, Any]
+    severity: str = ADVISORY
+    setting: str = ""
 
 
 def check_ensemble(
@@ -42,58 +54,62 @@ def check_ensemble(
         checkpoint_name: epochs are compared for ``checkpoint_final.pth`` and ``checkpoint_latest.pth`` alone.
 
     Returns:
-        One finding for each rule at most.
+        One finding at most. Only different mirroring is harmful.
     """
     there = [member for member in members if member.missing is None]
-    findings = []
+    found = []
     if len(there) > 1:
-        findings += mirroring(subject, there, use_mirroring, axes)
-        findings += trainers(subject, there)
-        findings += plans(subject, there)
-    return findings + gaps(subject, members, there, checkpoint_name in COMPARABLE_CHECKPOINTS)
-
-
-def mirroring(subject: str, members: Sequence[Member], use_mirroring: bool, axes: Any = msgspec.UNSET) -> list[Finding]:
-    """NNG301. Advisory where the axes in use are safe for every fold; harmful where they are not."""
-    judged = [member for member in members if _state(member) in JUDGED]
-    trained = {member.fold: all_safe_axes(member.record) for member in judged if member.record is not None}
-    first = members[0]
-    if len(set(trained.values())) < 2 and all(same_axes(member.axes, first.axes) for member in members):
+        found += [mirroring(there, use_mirroring, axes), trainers(there), plans(there)]
+    found.append(gaps(members, there, checkpoint_name in COMPARABLE_CHECKPOINTS))
+    apart = [one for one in found if one is not None]
+    if not apart:
         return []
-    used = used_axes(first, use_mirroring, axes)
-    harmed = [
-        member.fold
-        for member in judged
-        if _state(member) in SETTLED and member.record is not None and not all_sound(member.record, used)
-    ]
-    shown = [f"fold {fold} trained with mirroring along {written(safe or None)}" for fold, safe in trained.items()]
-    shown += [f"fold {member.fold} declares {written(member.axes)}" for member in members]
-    effect = f"{_whose(first, axes)}, {written(used or None)}, for all of them"
-    if harmed:
-        effect += f": {_folds(harmed)} average{'' if len(harmed) > 1 else 's'} in views that training did not show."
-    else:
-        effect += "."
     return [
         Finding(
             "NNG301",
             subject,
-            "The folds of this ensemble were not trained, or do not declare, the same mirroring.",
-            seen="; ".join(shown),
-            effect=effect,
-            remedy=(
-                f"Use folds of one training only, for example -f {first.fold}, or predict with --disable_tta, "
-                "which is sound for every fold; nnguard repair on each checkpoint sets axes that are safe for it."
-            ),
-            evidence={
-                "trained": {str(fold): list(safe) for fold, safe in trained.items()},
-                "declared": {str(member.fold): written(member.axes) for member in members},
-                "used": list(used),
-                "harmed": [str(fold) for fold in harmed],
-            },
-            severity=HARMFUL if harmed else ADVISORY,
-            setting=written(used),
+            f"The folds of this ensemble {joined(one.what for one in apart)}.",
+            seen="; ".join(one.seen for one in apart),
+            effect=" ".join(one.effect for one in apart),
+            remedy="\n".join(dict.fromkeys(one.remedy for one in apart)),
+            evidence={key: value for one in apart for key, value in one.evidence.items()},
+            severity=max((one.severity for one in apart), key=SEVERITIES.index),
+            setting=" ".join(one.setting or one.what for one in apart),
         )
     ]
+
+
+def mirroring(members: Sequence[Member], use_mirroring: bool, axes: Any = msgspec.UNSET) -> Apart | None:
+    """Advisory where the axes in use are safe for every fold; harmful where they are not."""
+    judged = [member for member in members if member.record and member.record.mirroring.state in JUDGED]
+    trained = {member.fold: all_safe_axes(member.record) for member in judged if member.record is not None}
+    first = members[0]
+    if len(set(trained.values())) < 2 and all(same_axes(member.axes, first.axes) for member in members):
+        return None
+    used = used_axes(first, use_mirroring, axes)
+    harmed = [member.fold for member in judged if (narrowed_axes(member.record, used) or ()) != used]
+    shown = [f"fold {fold} trained with mirroring along {written(safe or None)}" for fold, safe in trained.items()]
+    shown += [f"fold {member.fold} declares {written(member.axes)}" for member in members]
+    effect = f"{_whose(first, axes)}, {written(used or None)}, for all of them"
+    if harmed:
+        effect += f": {_folds(harmed)} average{'' if len(harmed) > 1 else 's'} in views that training did not show"
+    return Apart(
+        what="mirror differently",
+        seen="; ".join(shown),
+        effect=f"{effect}.",
+        remedy=(
+            f"Use folds of one training only, for example -f {first.fold}, or predict with --disable_tta, "
+            "which is sound for every fold; nnguard repair on each checkpoint sets axes that are safe for it."
+        ),
+        evidence={
+            "trained": {str(fold): list(safe) for fold, safe in trained.items()},
+            "declared": {str(member.fold): written(member.axes) for member in members},
+            "used": list(used),
+            "harmed": [str(fold) for fold in harmed],
+        },
+        severity=HARMFUL if harmed else ADVISORY,
+        setting=written(used),
+    )
 
 
 def used_axes(first: Member, use_mirroring: bool, axes: Any = msgspec.UNSET) -> Axes:
@@ -110,91 +126,73 @@ def _whose(first: Member, axes: Any) -> str:
     return "the predictor uses the axes it was given" if theirs else "nnU-Net uses the first fold's axes"
 
 
-def all_sound(record: Record, axes: Axes) -> bool:
-    """Whether every flip of ``axes`` was trained by this fold."""
-    return safe_axes(evidence_of(record), axes) == axes
-
-
-def trainers(subject: str, members: Sequence[Member]) -> list[Finding]:
-    """NNG302."""
-    differing = [
-        (what, {str(member.fold): value for member, value in zip(members, values, strict=True)})
+def trainers(members: Sequence[Member]) -> Apart | None:
+    differing = {
+        what: {str(member.fold): value for member, value in zip(members, values, strict=True)}
         for what, values in (
             ("trainers", [member.trainer for member in members]),
             ("configurations", [member.configuration for member in members]),
         )
         if len({value for value in values if value is not None}) > 1
-    ]
+    }
     if not differing:
-        return []
-    return [
-        Finding(
-            "NNG302",
-            subject,
-            f"The folds of this ensemble come from different {joined(what for what, _ in differing)}.",
-            seen="; ".join(_by_fold(values) for _, values in differing),
-            effect=(f"nnU-Net builds the network and prepares images as fold {members[0].fold} was trained, for all."),
-            remedy=(
-                f"Predict with folds of one training only, for example -f {members[0].fold}, "
-                "and keep others in other folders."
-            ),
-            evidence=dict(differing),
-        )
-    ]
+        return None
+    return Apart(
+        what=f"come from different {joined(differing)}",
+        seen="; ".join(_by_fold(values) for values in differing.values()),
+        effect=f"nnU-Net builds the network and prepares images as fold {members[0].fold} was trained, for all.",
+        remedy=_folds_of_one_training(members[0]),
+        evidence=differing,
+    )
 
 
-def plans(subject: str, members: Sequence[Member]) -> list[Finding]:
-    """NNG303: as far as inference reads them."""
-    first = settings(members[0].plans, members[0].dataset, members[0].configuration or "")
+def plans(members: Sequence[Member]) -> Apart | None:
+    """As far as inference reads them."""
+    configuration = members[0].configuration
+    first = as_read(members[0].plans, members[0].dataset, configuration)
     if first is None:
-        return []
+        return None
     fields: dict[str, list[str]] = {}
+    severities = {NOTE}
     for member in members[1:]:
-        other = settings(member.plans, member.dataset, members[0].configuration or "")
-        changed = differences(first, other) if other is not None else []
-        if changed:
+        other = as_read(member.plans, member.dataset, configuration)
+        if other is not None and (changed := what_differs(first, other)):
             fields[str(member.fold)] = [one.field for one in changed]
+            severities |= {one.severity for one in changed}
     if not fields:
-        return []
-    return [
-        Finding(
-            "NNG303",
-            subject,
-            "The folds of this ensemble were trained with different plans.",
-            seen="; ".join(
-                f"fold {fold} differs from fold {members[0].fold} in {', '.join(names)}"
-                for fold, names in fields.items()
-            ),
-            effect="the folder has one plans.json: at most some of the folds get images as they were trained on.",
-            remedy=(
-                f"Predict with folds of one training only, for example -f {members[0].fold}, or train the others again."
-            ),
-            evidence={"differences": fields},
-        )
-    ]
+        return None
+    return Apart(
+        what="were trained with different plans",
+        seen="; ".join(
+            f"fold {fold} differs from fold {members[0].fold} in {', '.join(names)}" for fold, names in fields.items()
+        ),
+        effect="the folder has one plans.json: at most some of the folds get images as they were trained on.",
+        remedy=_folds_of_one_training(members[0]),
+        evidence={"differences": fields},
+        severity=NOTE if severities == {NOTE} else ADVISORY,
+    )
 
 
-def gaps(subject: str, members: Sequence[Member], there: Sequence[Member], comparable: bool) -> list[Finding]:
-    """NNG304."""
+def _folds_of_one_training(first: Member) -> str:
+    return f"Predict with folds of one training only, for example -f {first.fold}, and keep others in other folders."
+
+
+def gaps(members: Sequence[Member], there: Sequence[Member], comparable: bool) -> Apart | None:
     missing = {str(member.fold): member.missing for member in members if member.missing is not None}
     epochs = {str(member.fold): member.epoch for member in there if member.epoch is not None}
     apart = comparable and len(set(epochs.values())) > 1
     if not missing and not apart:
-        return []
+        return None
     shown = [f"fold {fold}: {why}" for fold, why in missing.items()]
     shown += [f"fold {fold} stands at epoch {epoch}" for fold, epoch in epochs.items()] if apart else []
-    what = " and ".join(words for words, holds in (("is incomplete", missing), ("mixes epochs", apart)) if holds)
-    return [
-        Finding(
-            "NNG304",
-            subject,
-            f"This ensemble {what}.",
-            seen="; ".join(shown),
-            effect=("nnU-Net stops at a missing fold; folds that were stopped early weigh as much as finished ones."),
-            remedy="Train the folds to their end (nnUNetv2_train ... --c)" + _or_use(there, apart),
-            evidence={"missing": missing, "epochs": epochs},
-        )
-    ]
+    what = [words for words, holds in (("are not all there", missing), ("stand at different epochs", apart)) if holds]
+    return Apart(
+        what=" and ".join(what),
+        seen="; ".join(shown),
+        effect="nnU-Net stops at a missing fold; folds that were stopped early weigh as much as finished ones.",
+        remedy="Train the folds to their end (nnUNetv2_train ... --c)" + _or_use(there, apart),
+        evidence={"missing": missing, "epochs": epochs},
+    )
 
 
 def _or_use(there: Sequence[Member], apart: bool) -> str:
@@ -205,10 +203,6 @@ def _or_use(there: Sequence[Member], apart: bool) -> str:
         return "."
     what = "those that were trained longest" if apart else "those that are there"
     return f", or predict with {what}: -f {' '.join(str(member.fold) for member in usable)}"
-
-
-def _state(member: Member) -> str | None:
-    return member.record.mirroring.state if member.record is not None else None
 
 
 def _folds(folds: Iterable[Any]) -> str:

@@ -12,7 +12,7 @@ from ..flips import flips_of, safe_axes
 from ..record import Axes, Record
 from . import remedies
 from .subjects import MeasuredFlip, Measurement, Prediction
-from .verdicts import axes_named_by, evidence_of, measurement_in, narrowed_axes, shown_by
+from .verdicts import measurement_in, narrowed_axes, settled_against
 from .wording import flip_name, flip_names, joined
 
 #: A flip that harms every other case goes unseen in four cases with (1/2)^4 = 6 %, in five with 3 %: fewer are no
@@ -41,9 +41,9 @@ def check_measured(record: Record | None, prediction: Prediction, axes: Axes) ->
     if measured is None:
         return []
     observed = record is not None and record.mirroring.state in ("observed", "declared")
-    shown = shown_by(record) if record is not None and observed else {}
-    # What training is known to have left out is NNG101's and NNG112's business.
-    flips = [flip for flip in flips_of(axes) if not observed or _trained(shown.get(flip))]
+    # What training is known to have left out is NNG101's and NNG106's business; an estimate is not known.
+    left_out = settled_against(record, axes) if record is not None and observed else []
+    flips = [flip for flip in flips_of(axes) if flip not in left_out]
     harmful = [flip for flip in flips if measured.verdict(flip) == "harmful"]
     unsettled = [] if observed else [flip for flip in flips if measured.verdict(flip) not in ("safe", "harmful")]
     findings = [unread(record, prediction, measured, axes, harmful)] if harmful else []
@@ -120,23 +120,14 @@ def safe_by_both(record: Record | None, measured: Measurement, axes: Axes) -> Ax
     """The largest subset of ``axes`` that was measured to be safe and, where training was observed, that it showed."""
     sound = {flip: _Safe(one) for flip in flips_of(axes) if (one := _measured(measured, flip)) is not None}
     if record is not None and record.mirroring.state == "observed":
-        shown = evidence_of(record)
-        sound = {flip: one for flip, one in sound.items() if _trained(shown.get(flip))}
+        left_out = settled_against(record, axes)
+        sound = {flip: one for flip, one in sound.items() if flip not in left_out}
     return safe_axes(sound, axes)
 
 
 def narrowed_by_both(record: Record | None, prediction: Prediction, axes: Any) -> Any:
-    """``narrowed_axes``, by what lies beside the checkpoint, too: a measurement is as settled as an observation.
-
-    Args:
-        record: the checkpoint's; ``None`` where there is none.
-        prediction: has the measurement, if there is one.
-        axes: the predictor's value, malformed or not.
-    """
-    if prediction.measured is None:
-        return narrowed_axes(record, axes)
-    named = axes_named_by(axes, prediction.spatial_dims)
-    return safe_by_both(record, prediction.measured, named) or None
+    """``narrowed_axes``, by what lies beside the checkpoint, too: a measurement is as settled as an observation."""
+    return narrowed_axes(record, axes, prediction.measured, prediction.spatial_dims)
 
 
 class _Safe:
@@ -151,11 +142,6 @@ class _Safe:
 
 def _measured(measured: Measurement, flip: Axes) -> MeasuredFlip | None:
     return next((one for one in measured.flips if one.axes == flip), None)
-
-
-def _trained(seen: object) -> bool:
-    labels = getattr(seen, "labels", None)
-    return getattr(seen, "verdict", None) == "trained" and labels not in ("swapped", "mixed")
 
 
 def _names(flips: list[Axes], record: Record | None, prediction: Prediction) -> str:

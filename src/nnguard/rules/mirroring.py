@@ -1,4 +1,4 @@
-"""NNG101-106, 108-110, 112-116: mirroring in training against mirroring at test time.
+"""NNG101-106, 108, 109, 112-116: mirroring in training against mirroring at test time.
 
 How much a verdict may do depends on how it is known:
 
@@ -7,8 +7,10 @@ How much a verdict may do depends on how it is known:
 - *declared* is its owner's word: the same rules, but never more than advisory, and nothing is corrected.
 - *pending* and *unknown* are no verdict: never a mismatch; at prediction both are NNG108.
 
-Of one flip only one rule speaks: label-swapping (NNG106), else unseen (NNG101), else rare (NNG112), else unread
-(NNG116): shown, or not known to be left out, and measured to lose Dice.
+An *estimate* (too few draws to settle it) is never more than advisory either, and takes no axis away.
+
+Of one flip only one rule speaks: label-swapping (NNG106), else unseen or rare (NNG101), else unread (NNG116): shown, or
+not known to be left out, and measured to lose Dice.
 """
 
 from __future__ import annotations

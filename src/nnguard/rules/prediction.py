@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from ..axes import normalise, problem_with, same_axes, written
@@ -10,17 +12,21 @@ from ..flips import flips_of, safe_axes
 from ..record import Axes, Record
 from . import remedies
 from .measured import check_measured, measurement_of
-from .shared import apart_in_training, plain_view, seen_words, swapped
-from .subjects import Prediction
+from .shared import apart_in_training, grade_words, plain_view, seen_words, swapped, thin
+from .subjects import Measurement, Prediction
 from .verdicts import (
     JUDGED,
     all_safe_axes,
     axes_beyond,
     axes_named_by,
+    correctable,
     dimensions,
     evidence_data,
     evidence_of,
+    in_order,
     severity_of,
+    thin_flips,
+    unsettled_flips,
     unsound_flips,
 )
 from .wording import GRADES, flip_names
@@ -56,7 +62,7 @@ def check_prediction(record: Record | None, prediction: Prediction) -> list[Find
     if not problem and record.mirroring.state == "measured" and measured is not None:
         return findings + unused(record, prediction, normalise(used))
     if not problem:
-        findings += used_axes(record, prediction, normalise(used))
+        findings += used_axes(record, prediction, normalise(used), measured)
     return findings + plain_view(record, prediction.subject)
 
 
@@ -142,40 +148,45 @@ def unverified_prediction(record: Record | None, prediction: Prediction) -> Find
     )
 
 
-def used_axes(record: Record, prediction: Prediction, axes: Axes) -> list[Finding]:
-    """NNG101, NNG112, NNG106 for the flips in use, and NNG102 for those left out."""
+def used_axes(record: Record, prediction: Prediction, axes: Axes, measured: Measurement | None) -> list[Finding]:
+    """NNG101, NNG106 and NNG112 for the flips in use, and NNG102 for those left out."""
     unsound = unsound_flips(record, axes)
     safe = safe_axes(evidence_of(record), axes)
+    absent = [*unsound["unseen"], *unsound["rare"]]
+    if measured is not None:  # of an estimate, NNG116 tells what was measured
+        read = [flip for flip in unsettled_flips(record, absent) if measured.verdict(flip) == "harmful"]
+        unsound = {kind: [flip for flip in flips if flip not in read] for kind, flips in unsound.items()}
     findings = []
-    for code, kind, words in (
-        ("NNG101", "unseen", "which training never showed"),
-        ("NNG112", "rare", "which training showed too rarely to be learnt"),
-    ):
-        if unsound[kind]:
-            findings.append(untrained(code, record, prediction, axes, unsound[kind], safe, words))
+    if unsound["unseen"] or unsound["rare"]:
+        findings.append(untrained(record, prediction, axes, unsound, safe))
     if unsound["swapped"]:
-        remedy = remedies.for_prediction(prediction, safe)
+        remedy = remedies.for_prediction(prediction, safe, correctable(record, unsound["swapped"]))
         findings.append(swapped(record, prediction.subject, axes, unsound["swapped"], safe, _uses(prediction), remedy))
+    flips = [flip for flip in thin_flips(record, axes) if measured is None or measured.verdict(flip) == "unsettled"]
+    if flips:
+        findings.append(thin(record, prediction.subject, axes, flips, _uses(prediction), _measuring(prediction)))
     return findings + unused(record, prediction, axes)
 
 
 def untrained(
-    code: str, record: Record, prediction: Prediction, axes: Axes, flips: list[Axes], safe: Axes, words: str
+    record: Record, prediction: Prediction, axes: Axes, unsound: Mapping[str, list[Axes]], safe: Axes
 ) -> Finding:
-    """NNG101 or NNG112."""
-    grade = " (as the model's owner says)" if record.mirroring.state == "declared" else ""
+    """NNG101."""
+    flips = in_order(*unsound["unseen"], *unsound["rare"])
+    kinds = (("unseen", "which training never showed"), ("rare", "which training showed too rarely to be learnt"))
+    told = " and ".join(f"{flip_names(unsound[kind], record)}, {words}" for kind, words in kinds if unsound[kind])
     return Finding(
-        code,
+        "NNG101",
         prediction.subject,
-        f"The predictor mirrors {flip_names(flips, record)}, {words}{grade}.",
+        f"The predictor mirrors {told}{grade_words(record, flips)}.",
         seen=seen_words(record, flips_of(axes), _uses(prediction)),
         effect=(
             f"{len(flips)} of the {len(flips_of(axes)) + 1} views that are averaged are ones that the network cannot "
             "read: segmentations get worse without any error, most where left and right carry different labels."
         ),
-        remedy=remedies.for_prediction(prediction, safe),
+        remedy=remedies.for_prediction(prediction, safe, correctable(record, flips)),
         evidence=evidence_data(record, flips, axes, safe),
-        severity=severity_of(record),
+        severity=severity_of(record, flips),
         setting=written(axes),
     )
 
@@ -211,6 +222,12 @@ def _uses(prediction: Prediction) -> str:
     if not prediction.use_mirroring:
         return "predictor uses no mirroring (--disable_tta or use_mirroring=False)"
     return f"predictor uses axes {written(prediction.axes)}, from {prediction.axes_from}"
+
+
+def _measuring(prediction: Prediction) -> str:
+    known = prediction.checkpoint_axes is not msgspec.UNSET
+    folder = remedies.model_folder_of(prediction.subject) if known else "MODEL_FOLDER"
+    return f"Measure what mirroring costs:\n    nnguard fliptest {folder} -i IMAGES -l LABELS"
 
 
 def _settling(prediction: Prediction) -> str:

@@ -47,13 +47,18 @@ def let_nnguard_narrow() -> str:
     return "Or let nnguard narrow the axes: NNGUARD=correct"
 
 
-def for_training(safe: tuple[int, ...], shown: tuple[int, ...], exchanges: bool = False) -> str:
+def for_training(
+    safe: tuple[int, ...], shown: tuple[int, ...], correctable: bool = True, exchanges: bool = False
+) -> str:
     """For a trainer that declares more than its training shows: ``safe`` of what it declares, ``shown`` in all.
 
-    ``exchanges``: training exchanges labels with a flip; to mirror more would not undo that.
+    Args:
+        correctable: whether ``NNGUARD=correct`` would narrow the axes.
+        exchanges: training exchanges labels with a flip; to mirror more would not undo that.
     """
-    more = [] if exchanges else [train_with_mirroring()]
-    return "\n".join([declare_in_trainer(safe or None, shown), *more, let_nnguard_narrow()])
+    lines = [declare_in_trainer(safe or None, shown)]
+    lines += [] if exchanges else [train_with_mirroring()]
+    return "\n".join([*lines, *([let_nnguard_narrow()] if correctable else [])])
 
 
 def no_such_axis(beyond: tuple[int, ...], dims: int, safe: tuple[int, ...], shown: tuple[int, ...]) -> str:
@@ -69,10 +74,14 @@ def no_such_axis(beyond: tuple[int, ...], dims: int, safe: tuple[int, ...], show
     return f"{none} {showing}{'' if safe == shown else f', and of the axes named {written(safe or None)}'}."
 
 
-def for_prediction(prediction: Prediction, safe: tuple[int, ...]) -> str:
-    """For a predictor that mirrors more than training showed; ``safe`` is what it may keep."""
+def for_prediction(prediction: Prediction, safe: tuple[int, ...], correctable: bool = True) -> str:
+    """For a predictor that mirrors more than training showed; ``safe`` is what it may keep.
+
+    ``correctable``: whether ``NNGUARD=correct`` would narrow the axes.
+    """
+    narrow = [let_nnguard_narrow()] if correctable else []
     if prediction.validation:
-        return "\n".join([declare_in_trainer(safe or None), let_nnguard_narrow()])
+        return "\n".join([declare_in_trainer(safe or None), *narrow])
     if not axes_come_from_checkpoint(prediction):
         return f"Where the predictor's axes are set:\n    predictor.allowed_mirroring_axes = {written(safe or None)}"
     lines = [f"Predict without mirroring:\n    {without_mirroring(prediction)}"]
@@ -82,8 +91,7 @@ def for_prediction(prediction: Prediction, safe: tuple[int, ...]) -> str:
         f"Or put the checkpoint right for everybody (mirroring axes {written(safe or None)}; a backup is kept):\n"
         f"    nnguard repair {quote(prediction.subject)}"
     )
-    lines.append(let_nnguard_narrow())
-    return "\n".join(lines)
+    return "\n".join([*lines, *narrow])
 
 
 def state_what_is_known(prediction: Prediction, safe: tuple[int, ...]) -> str:

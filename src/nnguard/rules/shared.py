@@ -10,8 +10,8 @@ from ..findings import Finding
 from ..flips import TRAINED_RATIO, flips_of
 from ..record import Axes, Record
 from .subjects import Training
-from .verdicts import evidence_data, severity_of
-from .wording import flip_names, joined, training_showed, unsettled_flips
+from .verdicts import correctable, evidence_data, severity_of, unsettled_flips
+from .wording import flip_names, joined, training_showed
 
 #: How improbable "never plain" must be, were the plain view as frequent as the rarest common flip. Three
 #: axes mirrored by a coin leave 64 draws without a plain one in 2 of 10,000 trainings.
@@ -38,7 +38,24 @@ def swapped(record: Record, subject: str, axes: Axes, flips: list[Axes], safe: A
         ),
         remedy=remedy,
         evidence=evidence,
-        severity=severity_of(record),
+        severity=severity_of(record, flips),
+        setting=written(axes),
+    )
+
+
+def thin(record: Record, subject: str, axes: Axes, flips: list[Axes], uses: str, remedy: str) -> Finding:
+    """NNG112, for the axes that a trainer declares or a predictor uses."""
+    return Finding(
+        "NNG112",
+        subject,
+        f"Training seldom shows {flip_names(flips, record)}: the network may not have learnt it.",
+        seen=seen_words(record, flips, uses),
+        effect=(
+            "none, if the network can tell from the image which way round it lies; if it cannot, mirroring costs up to "
+            "half of Dice."
+        ),
+        remedy=remedy,
+        evidence=evidence_data(record, flips, axes, axes),
         setting=written(axes),
     )
 
@@ -116,6 +133,13 @@ def seen_words(record: Record, flips: list[Axes], uses: str) -> str:
         else ""
     )
     return f"{training_showed(record, flips)}; {uses}{caveat}"
+
+
+def grade_words(record: Record, flips: list[Axes]) -> str:
+    """What makes a verdict advisory, for its first sentence; nothing where it is settled."""
+    if record.mirroring.state == "declared":
+        return " (as the model's owner says)"
+    return "" if correctable(record, flips) else " (an estimate)"
 
 
 def _exchange(permutation: Mapping[int, int] | None) -> str:

@@ -19,7 +19,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
         apart_in_steps: the same, of ``compared_in_steps`` cases that the witness of the first steps could compare.
         edited_after_start: what differs, in words, between the pipeline that the augmenter's workers
             copied and the one that the trainer holds now (NNG115); ``None`` where they are the same.
-        disagreement: in words, how the described tree and the probe differ (NNG110); ``None`` where not.
+        disagreement: in words, how the described tree and the probe differ (NNG108); ``None`` where not.
         own_train_step: ``module.Class`` that overrides ``train_step``; ``None`` when it is nnU-Net's own.
         ranks: in words, how the pipelines of a distributed training's ranks differ (NNG111); ``None`` where not.
         ranks_flip_alike: whether they show the same flips all the same.
@@ -146,14 +146,12 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
         pseudo: mean over the foreground at the last epoch, of patches; ``None`` where not known, as for the next.
         validation: nnU-Net's "Mean Validation Dice", a mean over images.
         pseudo_labels, validation_labels: the same for each label.
-        pooled_labels: of all validation images' voxels together, as the pseudo Dice is of a batch's.
     """
 
     pseudo: float | None = None
     validation: float | None = None
     pseudo_labels: dict[str, float] = {}
     validation_labels: dict[str, float] = {}
-    pooled_labels: dict[str, float] = {}
 
     @property
     def gap(self) -> float | None:

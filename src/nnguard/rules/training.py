@@ -1,4 +1,4 @@
-"""A training starts: NNG103, NNG104, NNG105, NNG106, NNG108, NNG110, NNG111, NNG113, NNG114, NNG115."""
+"""A training starts: NNG103, NNG104, NNG105, NNG106, NNG108, NNG112, NNG113, NNG114, NNG115."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..axes import normalise, problem_with, written
-from ..findings import ADVISORY, HARMFUL, Finding
+from ..findings import Finding
 from ..flips import flips_of, safe_axes
 from ..record import Axes, Record
 from . import remedies
-from .shared import image_apart, plain_view, seen_words, swapped
+from .shared import grade_words, image_apart, plain_view, seen_words, swapped, thin
 from .subjects import Training
 from .verdicts import (
     JUDGED,
     all_safe_axes,
     axes_beyond,
     axes_named_by,
+    correctable,
     dimensions,
     evidence_data,
     evidence_of,
+    in_order,
     severity_of,
+    thin_flips,
     unsound_flips,
 )
 from .wording import flip_names
@@ -43,6 +46,8 @@ def check_training(record: Record, training: Training) -> list[Finding]:
         findings.append(malformed_in_training(record, training, axes, problem))
     if record.mirroring.state == "unknown":
         findings.append(unverified_training(record, training))
+    elif training.disagreement:
+        findings.append(disagreeing(training))
     if record.mirroring.state not in JUDGED:
         return findings
     if not problem:
@@ -51,26 +56,12 @@ def check_training(record: Record, training: Training) -> list[Finding]:
 
 
 def pipeline_faults(record: Record, training: Training) -> list[Finding]:
-    """NNG110, NNG114, NNG115: faults of the pipeline itself, whatever is declared."""
+    """NNG114, NNG115: faults of the pipeline itself, whatever is declared."""
     findings = []
-    if training.disagreement:
-        findings.append(
-            Finding(
-                "NNG110",
-                training.subject,
-                "What the transforms say of themselves and what they do to data differ.",
-                seen=training.disagreement,
-                effect="nnguard goes by what they do; whoever reads the code goes by what they say.",
-                remedy="Look at a few training samples, and rename or mend the transform: nnguard preview",
-                evidence={"disagreement": training.disagreement},
-            )
-        )
     if training.apart or training.apart_in_steps:
         findings.append(image_apart(training, record.mirroring.clean))
     if training.edited_after_start:
         findings.append(edited_after_start(training))
-    if training.ranks:
-        findings.append(ranks_disagree(training))
     return findings
 
 
@@ -91,26 +82,6 @@ def edited_after_start(training: Training) -> Finding:
             "        return transforms"
         ),
         evidence={"difference": training.edited_after_start},
-    )
-
-
-def ranks_disagree(training: Training) -> Finding:
-    """NNG111; advisory where all ranks show the same flips."""
-    return Finding(
-        "NNG111",
-        training.subject,
-        "The ranks of this distributed training augment differently.",
-        seen=f"trained with: {training.ranks}",
-        effect=(
-            "the network learns from all of them together; test-time mirroring is sound only along axes that "
-            "every rank mirrors, and what one rank's code says is not what was trained."
-        ),
-        remedy=(
-            "Build the same transforms on every rank: look for what depends on self.local_rank, on the host or on "
-            "a file that not all of them read."
-        ),
-        evidence={"ranks": training.ranks, "same_flips": training.ranks_flip_alike},
-        severity=ADVISORY if training.ranks_flip_alike else HARMFUL,
     )
 
 
@@ -135,14 +106,28 @@ def malformed_in_training(record: Record, training: Training, axes: Any, problem
     )
 
 
+def disagreeing(training: Training) -> Finding:
+    """NNG108 where something was observed, and the transforms say something else of themselves."""
+    return Finding(
+        "NNG108",
+        training.subject,
+        "What the transforms say of themselves and what they do to data differ.",
+        seen=training.disagreement or "",
+        effect="nnguard goes by what they do; whoever reads the code goes by what they say.",
+        remedy="Look at a few training samples, and rename or fix the transform.",
+        evidence={"reasons": [training.disagreement]},
+        setting=training.disagreement or "",
+    )
+
+
 def unverified_training(record: Record, training: Training) -> Finding:
     """NNG108 at training start."""
-    reasons = "; ".join(record.mirroring.reasons) or "no reason was recorded"
+    reasons = [*record.mirroring.reasons, *([training.disagreement] if training.disagreement else [])]
     return Finding(
         "NNG108",
         training.subject,
         "Whether training mirrors could not be observed.",
-        seen=f"{reasons}; the trainer declares {written(record.axes.declared)}",
+        seen=f"{'; '.join(reasons) or 'no reason was recorded'}; the trainer declares {written(record.axes.declared)}",
         effect="nothing is known, which is not the same as nothing wrong: predictions with mirroring are unverified.",
         remedy=(
             "Compare predictions with and without mirroring once the model is trained:\n"
@@ -152,7 +137,7 @@ def unverified_training(record: Record, training: Training) -> Finding:
         ),
         evidence={
             "state": record.mirroring.state,
-            "reasons": list(record.mirroring.reasons),
+            "reasons": reasons,
             "own_train_step": training.own_train_step,
         },
         setting=written(record.axes.declared),
@@ -160,7 +145,7 @@ def unverified_training(record: Record, training: Training) -> Finding:
 
 
 def declared_axes(record: Record, training: Training, axes: Axes) -> list[Finding]:
-    """NNG103, NNG106, NNG104 for well-formed declared axes."""
+    """NNG103, NNG106, NNG104, NNG112 for well-formed declared axes."""
     unsound = unsound_flips(record, axes)
     safe = safe_axes(evidence_of(record), axes)
     findings = []
@@ -168,16 +153,24 @@ def declared_axes(record: Record, training: Training, axes: Axes) -> list[Findin
         findings.append(trap(record, training, axes, unsound, safe))
     if unsound["swapped"]:
         declares = f"the trainer declares {written(axes)}"
-        remedy = remedies.for_training(safe, all_safe_axes(record), exchanges=True)
+        can = correctable(record, unsound["swapped"])
+        remedy = remedies.for_training(safe, all_safe_axes(record), can, exchanges=True)
         findings.append(swapped(record, training.subject, axes, unsound["swapped"], safe, declares, remedy))
     if not findings and set(axes) < set(all_safe_axes(record)):
         findings.append(withheld(record, training, axes))
+    if flips := thin_flips(record, axes):
+        declares = f"the trainer declares {written(axes)}"
+        remedy = (
+            "Mirror each axis with probability 0.5, as nnU-Net's MirrorTransform does, or measure the trained model:\n"
+            "    nnguard fliptest MODEL_FOLDER -i IMAGES -l LABELS"
+        )
+        findings.append(thin(record, training.subject, axes, flips, declares, remedy))
     return findings
 
 
 def trap(record: Record, training: Training, axes: Axes, unsound: Mapping[str, list[Axes]], safe: Axes) -> Finding:
     """NNG103."""
-    flips = sorted((*unsound["unseen"], *unsound["rare"]), key=lambda flip: (len(flip), flip))
+    flips = in_order(*unsound["unseen"], *unsound["rare"])
     kinds = []
     if unsound["unseen"]:
         kinds.append(f"never shows {flip_names(unsound['unseen'], record)}")
@@ -186,15 +179,16 @@ def trap(record: Record, training: Training, axes: Axes, unsound: Mapping[str, l
     return Finding(
         "NNG103",
         training.subject,
-        f"The trainer allows test-time mirroring along {written(axes)}, but its training {', and '.join(kinds)}.",
+        f"The trainer allows test-time mirroring along {written(axes)}, but its training "
+        f"{', and '.join(kinds)}{grade_words(record, flips)}.",
         seen=seen_words(record, flips_of(axes), f"the trainer declares {written(axes)}"),
         effect=(
             "the loss and the pseudo Dice look perfect; validation and every prediction average in views that the "
             "network cannot read, and are ruined where left and right carry different labels."
         ),
-        remedy=remedies.for_training(safe, all_safe_axes(record)),
+        remedy=remedies.for_training(safe, all_safe_axes(record), correctable(record, flips)),
         evidence=evidence_data(record, flips, axes, safe),
-        severity=severity_of(record),
+        severity=severity_of(record, flips),
         setting=written(axes),
     )
 

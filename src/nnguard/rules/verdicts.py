@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from ..axes import plain_axes
 from ..findings import ADVISORY
-from ..flips import flips_of, safe_axes
+from ..flips import alpha_at, at_least, flips_of, safe_axes, settled
 from ..record import Axes, FlipEvidence, Record
 from .subjects import Measurement
 from .wording import flip_data
@@ -21,24 +22,54 @@ JUDGED = (*SETTLED, "declared")
 #: The entry of ``Record.measured`` that holds a ``Measurement``.
 FLIPTEST = "fliptest"
 
+#: A trained flip of one axis that is shown less often than this, relative to the plain view, may be unlearnt all the
+#: same: where nothing in the image tells how it lies, mirroring with probability 0.1 or 0.3 cost half of Dice
+#: (docs/calibration.md). An ordinary mirror is as frequent as the plain view.
+THIN_RATIO = 0.3
+#: How improbable so few must be for an ordinary mirror: three axes of an ordinary training are looked at each time.
+THIN_CHANCE = 0.001
+
 #: nnU-Net has 2D and 3D data. A hostile record or checkpoint may claim a thousand axes, and flips double with each.
 MOST_AXES = 3
 
 
-def narrowed_axes(record: Record | None, axes: Any) -> Any:
-    """What ``correct`` makes of axes: the safe ones among them, never more.
+def narrowed_axes(
+    record: Record | None, axes: Any, measured: Measurement | None = None, spatial_dims: int | None = None
+) -> Any:
+    """What ``correct`` makes of axes: the largest part of them that nothing settled speaks against.
+
+    An estimate takes no axis away, nor does a flip that a measurement left open.
 
     Args:
         record: the training's record.
         axes: the trainer's or the predictor's value, malformed or not.
+        measured: what was measured on these weights; by default what the record keeps of it.
+        spatial_dims: of the data, where there may be no record.
 
     Returns:
-        A sorted tuple; ``None`` where no axis is safe, since nnU-Net crashes on ``()``; ``axes`` itself
+        A sorted tuple; ``None`` where no axis is left, since nnU-Net crashes on ``()``; ``axes`` itself
         where there is no settled verdict.
     """
-    if record is None or record.mirroring.state not in SETTLED:
+    if record is not None and measured is None:
+        measured = measurement_in(record)
+    # A record whose state is "measured" repeats what was measured, and knows less of it.
+    states = SETTLED if measured is None else ("observed",)
+    shown = record if record is not None and record.mirroring.state in states else None
+    if shown is None and measured is None:
         return axes
-    return safe_axes(evidence_of(record), axes_named_by(axes, record.spatial_dims)) or None
+    named = axes_named_by(axes, spatial_dims or (record.spatial_dims if record else None))
+    against = set(settled_against(shown, named)) if shown is not None else set()
+    if measured is not None:
+        against |= {flip for flip in flips_of(named) if measured.verdict(flip) == "harmful"}
+    seen = shown_by(shown) if shown is not None else {}
+    kept = {flip: _kept(flip, seen.get(flip)) for flip in flips_of(named) if flip not in against}
+    return safe_axes(kept, named) or None
+
+
+def _kept(flip: Axes, seen: FlipEvidence | None) -> FlipEvidence:
+    """A flip that nothing speaks against, as ``flips.safe_axes`` takes evidence."""
+    rate = seen.rate if seen is not None else 0.0
+    return FlipEvidence(axes=flip, count=0, rate=rate, low=0.0, high=1.0, verdict="trained", labels="kept")
 
 
 def shown_by(record: Record) -> dict[Axes, FlipEvidence]:
@@ -96,6 +127,43 @@ def unsound_flips(record: Record, axes: Axes) -> dict[str, list[Axes]]:
     return unsound
 
 
+def unsettled_flips(record: Record, flips: Iterable[Axes]) -> list[Axes]:
+    """Those flips whose verdict is only an estimate: whether an axis is above or below a tenth may be chance."""
+    mirroring = record.mirroring
+    if mirroring.state != "observed" or mirroring.plain_rate is None:
+        return []
+    counts = {flip.axes: flip.count for flip in mirroring.flips} | {(): round(mirroring.plain_rate * mirroring.clean)}
+    alpha = alpha_at(mirroring.draws)
+    return [flip for flip in flips if not settled(flip, counts, mirroring.clean, alpha)]
+
+
+def thin_flips(record: Record, axes: Axes) -> list[Axes]:
+    """The flips of one axis of ``axes`` that are trained beyond chance, keep labels, and are shown seldom."""
+    mirroring = record.mirroring
+    if mirroring.state != "observed" or mirroring.plain_rate is None:
+        return []
+    plain = round(mirroring.plain_rate * mirroring.clean)
+
+    def is_thin(seen: FlipEvidence | None) -> bool:
+        if seen is None or seen.verdict != "trained" or seen.labels in ("swapped", "mixed"):
+            return False
+        as_few = 1 - at_least(seen.count + 1, seen.count + plain, 0.5)
+        return seen.count < THIN_RATIO * plain and as_few < THIN_CHANCE and not unsettled_flips(record, [seen.axes])
+
+    return [(axis,) for axis in axes if is_thin(mirroring.flip((axis,)))]
+
+
+def settled_against(record: Record, axes: Axes) -> list[Axes]:
+    """The flips of ``axes`` that training speaks against beyond chance.
+
+    A flip that exchanges labels is among them however often it was shown: it does harm on either side of a tenth.
+    """
+    unsound = unsound_flips(record, axes)
+    absent = [*unsound["unseen"], *unsound["rare"]]
+    estimates = unsettled_flips(record, absent)
+    return [*unsound["swapped"], *(flip for flip in absent if flip not in estimates)]
+
+
 def axes_named_by(axes: Any, spatial_dims: int | None) -> Axes:
     """The spatial axes that a value names, whatever else is wrong with it: narrowing may drop, never add."""
     value = plain_axes(axes)
@@ -110,9 +178,20 @@ def axes_beyond(axes: Any, spatial_dims: int | None) -> Axes:
     return tuple(axis for axis in named if axis >= dimensions(spatial_dims))
 
 
-def severity_of(record: Record) -> str | None:
-    """The catalogue's, unless the verdict rests on somebody's word alone."""
-    return None if record.mirroring.state in SETTLED else ADVISORY
+def correctable(record: Record, flips: list[Axes]) -> bool:
+    """Whether the verdict on any of ``flips`` is settled, so that it may be harmful and ``correct`` acts on it."""
+    axes = tuple(sorted({axis for flip in flips for axis in flip}))
+    return record.mirroring.state in SETTLED and not set(flips).isdisjoint(settled_against(record, axes))
+
+
+def severity_of(record: Record, flips: list[Axes]) -> str | None:
+    """The catalogue's, unless the verdict on all of ``flips`` is somebody's word or an estimate."""
+    return None if correctable(record, flips) else ADVISORY
+
+
+def in_order(*flips: Axes) -> list[Axes]:
+    """Small ones first, as ``flips_of`` lists them."""
+    return sorted(flips, key=lambda flip: (len(flip), flip))
 
 
 def evidence_data(record: Record, flips: list[Axes], axes: Axes, safe: Axes) -> dict[str, Any]:

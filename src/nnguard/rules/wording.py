@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..axes import name_axis
-from ..flips import alpha_at, flips_of, side_of_ratio
+from ..flips import flips_of
 from ..record import Axes, FlipEvidence, Record
 
 #: What a verdict rests on, for people. A weaker grade is always named.
@@ -76,22 +76,6 @@ def rates(record: Record, flips: Iterable[Axes]) -> str:
     if never:
         parts.append(f"never {flip_names(never, record)}")
     return ", ".join(parts)
-
-
-def unsettled_flips(record: Record, flips: Iterable[Axes]) -> list[Axes]:
-    """Those flips whose verdict is only an estimate: an axis is neither above nor below a tenth beyond chance."""
-    mirroring = record.mirroring
-    if mirroring.state != "observed" or mirroring.plain_rate is None:
-        return []
-    plain, alpha = round(mirroring.plain_rate * mirroring.clean), alpha_at(mirroring.draws)
-
-    def alone(axis: int) -> int:
-        seen = mirroring.flip((axis,))
-        return seen.count if seen is not None else 0
-
-    return [
-        flip for flip in flips if any(side_of_ratio(alone(axis), plain, alpha=alpha) == "unsettled" for axis in flip)
-    ]
 
 
 def flip_data(flip: Axes, seen: FlipEvidence | None) -> dict[str, Any]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import SequenceMatcher
+from math import isclose
 from typing import Any
 
 #: Deeper than any plan or pipeline; a hostile file may nest further.
 DEEPEST = 40
+
+#: Spacings and statistics are written and read as text, and computed anew on other machines.
+ROUNDING = 1e-6
 
 Change = tuple[str, Any, Any]
 
@@ -64,10 +68,16 @@ def _keyed(value: Any) -> Any:
 
 
 def _same(before: Any, after: Any) -> bool:
-    """Equal once tuples are lists, and with NaN equal to itself."""
+    """Equal once tuples are lists, numbers but for rounding, and with NaN equal to itself."""
     if isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)):
         return len(before) == len(after) and all(_same(a, b) for a, b in zip(before, after, strict=True))
-    return type(before) is type(after) and (before == after or (before != before and after != after))
+    if _is_number(before) and _is_number(after):
+        return isclose(before, after, rel_tol=ROUNDING) or (before != before and after != after)
+    return type(before) is type(after) and bool(before == after)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_pipeline(value: Any) -> bool:
