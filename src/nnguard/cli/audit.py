@@ -50,15 +50,6 @@ AT_ONCE = 8
 @checkpoint_option
 @click.option("--disable_tta", is_flag=True, help="As for nnUNetv2_predict: without test-time mirroring.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes. Default: the processors that this one may use.")
-@click.option(
-    "--import-trainers",
-    is_flag=True,
-    help=(
-        "Where nothing better tells: import the trainer that the checkpoint names, build its training (from "
-        "nnUNet_preprocessed) and observe what it shows now. THIS RUNS CODE: that trainer's, from nnU-Net and "
-        "nnUNet_extTrainer; never any from a checkpoint."
-    ),
-)
 @click.option("-o", "--output", type=LOCAL_PATH, metavar="FILE", help="Write there instead of stdout.")
 @format_option("github", "sarif", "html")
 @fail_level_option
@@ -68,7 +59,6 @@ def command(
     checkpoint_name: str,
     disable_tta: bool,
     jobs: int | None,
-    import_trainers: bool,
     output: str | None,
     output_format: str,
     fail_level: str,
@@ -89,9 +79,7 @@ def command(
             else f"{root}: no model in it (a folder with fold_X folders)"
         )
     audit = partial(audit_folder, checkpoint_name=checkpoint_name, use_mirroring=not disable_tta)
-    by_folder = _all_audited(folders, partial(audit, today={}) if import_trainers else audit, jobs)
-    if import_trainers:
-        by_folder = _with_trainers(folders, by_folder, audit)
+    by_folder = _all_audited(folders, audit, jobs)
     audited = [one for ensembles in by_folder for one in ensembles]
     findings = [finding for one in audited for finding in not_ignored(one.findings)]
     errors = [error for one in audited for error in one.errors]
@@ -114,27 +102,6 @@ def _listed(listing: str) -> list[Path | str]:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise CheckpointError(f"{listing}: cannot be read: {reason}") from None
     return list(listed_models(text.splitlines()))
-
-
-def _with_trainers(folders: Sequence[Path | str], by_folder: list[list[Audited]], audit: Any) -> list[list[Audited]]:
-    """The same, with models of which nothing better tells judged by their trainers: each is observed once."""
-    from .reobserving import reobserved
-
-    wanted = {
-        training.apart_from_fold: training
-        for ensembles in by_folder
-        for one in ensembles
-        for training in reversed(one.unobserved)
-    }
-    today = {}
-    with _progress(len(wanted), "observing trainers") as advance:
-        for key, training in wanted.items():
-            today[key] = reobserved(training)
-            advance()
-    return [
-        audit(folder, today=today) if any(one.unobserved for one in ensembles) else ensembles
-        for folder, ensembles in zip(folders, by_folder, strict=True)
-    ]
 
 
 def _all_audited(folders: Sequence[Path | str], audit: Any, jobs: int | None) -> list[list[Audited]]:

@@ -6,15 +6,12 @@ import msgspec
 
 from ..axes import normalise, problem_with, written
 from ..findings import ADVISORY, HARMFUL, NOTE, UNVERIFIED, Finding
-from ..flips import flips_of, safe_axes
+from ..flips import flips_of
 from ..rules import remedies
 from ..rules.prediction import check_prediction
 from ..rules.subjects import Prediction
-from ..rules.verdicts import evidence_of
-from .older import TODAY, Evidence
+from .older import Evidence
 
-#: What a class of today can tell of a training of the past; its versions and declared axes are no news.
-OF_TRAINING = ("NNG101", "NNG106", "NNG112", "NNG113")
 NOT_OBSERVED = "There is no record of the training; weaker evidence speaks against the mirroring in use."
 SPEAKS_BELOW = "nothing was observed; what the weaker evidence says is a finding of its own."
 
@@ -38,13 +35,9 @@ def without_record(prediction: Prediction, evidence: Evidence | None) -> list[Fi
     for finding in findings:
         if finding.code == UNVERIFIED:
             finding.evidence["grade"] = evidence.grade
-            if evidence.failure:
-                finding.message += f" {evidence.failure}."
     used = prediction.axes if prediction.use_mirroring else None
     if problem_with(used, prediction.spatial_dims):
         return findings
-    if evidence.record is not None and evidence.grade == TODAY:
-        return _by_the_class(findings, evidence, prediction, normalise(used))
     if evidence.record is not None:
         return [*_as_note(findings, NOT_OBSERVED, SPEAKS_BELOW), *_by_the_copy(evidence, prediction)]
     if evidence.mirroring is None:
@@ -56,21 +49,6 @@ def _by_the_copy(evidence: Evidence, prediction: Prediction) -> list[Finding]:
     """The copy is a whole record, but nothing proves that it belongs to these weights: repair refuses it, too."""
     judged = check_prediction(evidence.record, msgspec.structs.replace(prediction, repairable=False))
     return [_lowered(finding, evidence) for finding in judged if finding.code not in (UNVERIFIED, "NNG105")]
-
-
-def _by_the_class(
-    findings: list[Finding], evidence: Evidence, prediction: Prediction, used: tuple[int, ...]
-) -> list[Finding]:
-    """The class was observed, but today, and on what is preprocessed today."""
-    judged = [one for one in check_prediction(evidence.record, prediction) if one.code in OF_TRAINING]
-    if not judged:
-        uses, _ = _fits(used, evidence)
-        return _as_note(findings, uses, "none, if the trainer's code was then what it is now.")
-    kept = safe_axes(evidence_of(evidence.record), used) if evidence.record is not None else ()
-    for finding in judged:
-        finding.message = f"{finding.message.rstrip('.')} (evidence: {evidence.grade}, as it is now)."
-        finding.remedy = _to_be_sure(prediction, kept)
-    return [*_as_note(findings, NOT_OBSERVED, SPEAKS_BELOW), *(_lowered(finding, evidence) for finding in judged)]
 
 
 def _by_the_text(
