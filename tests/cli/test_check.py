@@ -79,17 +79,6 @@ def test_json_has_the_contracts_keys(nnguard, trapped):
     assert {"code", "name", "severity", "message", "subject", "evidence", "remedy"} <= set(finding)
 
 
-def test_github_gets_an_error_a_finding(nnguard, trapped):
-    lines = nnguard("check", trapped, "--format", "github").out.splitlines()
-    assert [line.partition(" ")[0] for line in lines] == ["::error", "::error"]
-
-
-def test_sarif_names_the_checkpoint(nnguard, trapped):
-    (run,) = json.loads(nnguard("check", trapped, "--format", "sarif").out)["runs"]
-    assert {result["ruleId"] for result in run["results"]} == {"NNG101"}
-    assert "checkpoint_final.pth" in json.dumps(run["results"][0]["locations"])
-
-
 def test_other_versions_than_in_training_are_a_note(nnguard, tmp_path, monkeypatch):
     here = Environment(nnunetv2="2.8.1", torch="2.15.0")
     monkeypatch.setattr("nnguard.cli.check.versions_here", lambda: here)

@@ -16,21 +16,9 @@ def valid(document, kind):
 
 
 def test_check_and_audit_print_findings_documents(nnguard, trapped, sound):
-    (sound / "fold_1/checkpoint_final.pth").write_bytes(b"")
-    for arguments in (["check", trapped], ["check", sound], ["audit", trapped.parent]):
-        valid(json.loads(nnguard(*arguments, "--format", "json").out), "findings_document")
-
-
-def test_check_and_audit_print_sarif_with_zips_and_with_what_cannot_be_read(nnguard, trapped, sound, tmp_path):
-    jsonschema = pytest.importorskip("jsonschema")
-    sarif = json.loads((Path(__file__).parents[1] / "report/sarif-2.1.0.schema.json").read_text())
     archive = export(sound.parent / "a zip.zip", trapped)
     (sound / "fold_1/checkpoint_final.pth").write_bytes(b"")
-    for arguments, results in ((["check", archive], 2), (["check", sound], 1), (["audit", sound.parent], 5)):
-        log = json.loads(nnguard(*arguments, "--format", "sarif").out)
-        jsonschema.Draft202012Validator(sarif).validate(log)
-        assert len(log["runs"][0]["results"]) == results
-    for arguments in (["check", archive], ["audit", archive]):
+    for arguments in (["check", trapped], ["check", sound], ["audit", trapped.parent], ["check", archive]):
         valid(json.loads(nnguard(*arguments, "--format", "json").out), "findings_document")
 
 

@@ -51,7 +51,7 @@ AT_ONCE = 8
 @click.option("--disable_tta", is_flag=True, help="As for nnUNetv2_predict: without test-time mirroring.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes. Default: the processors that this one may use.")
 @click.option("-o", "--output", type=LOCAL_PATH, metavar="FILE", help="Write there instead of stdout.")
-@format_option("github", "sarif", "html")
+@format_option("html")
 @fail_level_option
 def command(
     root: str | None,
@@ -89,7 +89,7 @@ def command(
             show = _print_table if output_format == "text" else _print_page
             show(_rows(audited), skipped, root or str(listing))
         else:
-            print_findings(output_format, findings, [path for one in audited for path in one.checked], skipped, errors)
+            print_findings(findings, [path for one in audited for path in one.checked], skipped, errors)
     if not errors and all(one.skipped for one in audited):
         raise CheckpointError(f"{root or listing}: no fold has a {checkpoint_name}: nothing was checked")
     return exit_status(findings, fail_level, errors)

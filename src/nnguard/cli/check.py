@@ -29,7 +29,7 @@ from .paths import PATH_OR_URL
 @folds_option
 @checkpoint_option
 @click.option("--disable_tta", is_flag=True, help="As for nnUNetv2_predict: without test-time mirroring.")
-@format_option("github", "sarif")
+@format_option()
 @fail_level_option
 def command(
     model_folder: str,
@@ -54,7 +54,7 @@ def command(
         for model, of_model in zip(models, judged, strict=True):
             _print_text(model, of_model, disable_tta)
     else:
-        print_findings(output_format, findings, [fold.subject for fold in readable], [], errors)
+        print_findings(findings, [fold.subject for fold in readable], [], errors)
     return exit_status(findings, fail_level, errors)
 
 

@@ -109,26 +109,12 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def print_findings(
-    output_format: str,
-    findings: Sequence[Finding],
-    checked: Sequence[str],
-    skipped: Sequence[str],
-    errors: Sequence[str],
+    findings: Sequence[Finding], checked: Sequence[str], skipped: Sequence[str], errors: Sequence[str]
 ) -> None:
-    """``json``, ``github`` or ``sarif`` on stdout; the last two have no place for what was skipped."""
+    """The findings document as JSON on stdout."""
     from ..report.json import findings_document, json_text
 
-    if output_format == "json":
-        click.echo(json_text(findings_document(findings, checked, skipped, errors)))
-    elif output_format == "github":
-        from ..report.github import workflow_commands
-
-        click.echo(workflow_commands(findings, errors))
-    else:
-        from .. import __version__
-        from ..report.sarif import sarif_log
-
-        click.echo(json_text(sarif_log(findings, __version__, errors)))
+    click.echo(json_text(findings_document(findings, checked, skipped, errors)))
 
 
 def not_ignored(findings: Iterable[Finding]) -> list[Finding]:
