@@ -170,7 +170,7 @@ def test_a_dot_is_the_folder_that_one_is_in(nnguard, sound, monkeypatch, command
     assert nnguard(command, *([".", "."] if command == "diff" else ["."])).status == 0
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("inspect", "check")])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("inspect", "check", "audit")])
 def test_a_url_is_named_as_one_by_commands_that_need_a_file(nnguard, command):
     done = nnguard(*(part.format(path="s3://bucket/a.pth", folder="s3://bucket/a") for part in COMMANDS[command]))
     assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)

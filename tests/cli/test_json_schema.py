@@ -25,5 +25,5 @@ def test_check_and_audit_print_findings_documents(nnguard, trapped, sound):
 def test_inspect_prints_what_it_inspected(nnguard, trapped, tmp_path):
     (tmp_path / "nnguard.json").write_text(make_record().to_json())
     bare = save_checkpoint(tmp_path / "bare.pth", axes=(), trainer_name=7)
-    for path in (trapped, trapped / "fold_0", trapped / "fold_0/checkpoint_final.pth", tmp_path / "nnguard.json", bare):
+    for path in (trapped / "fold_0/checkpoint_final.pth", tmp_path / "nnguard.json", bare):
         valid(json.loads(nnguard("inspect", path, "--format", "json").out), "inspect")

@@ -14,7 +14,7 @@ from nnguard.report.console import make_console, print_rows, rows_table, summary
 from nnguard.report.github import workflow_commands
 from nnguard.report.html import audit_page
 from nnguard.report.json import findings_document, json_text
-from nnguard.report.rows import gravest_first, row
+from nnguard.report.rows import ModelReport, gravest_first
 from nnguard.report.sarif import sarif_log
 
 SARIF_SCHEMA = json.loads((Path(__file__).parent / "sarif-2.1.0.schema.json").read_text())
@@ -155,11 +155,15 @@ def test_the_schema_of_the_test_can_refuse():
 # tables
 
 
+def row(subject, findings=(), error=None, grade="record", **more):
+    return ModelReport(subject=subject, grade=grade, findings=list(findings), errors=[error] if error else [], **more)
+
+
 ROWS = [
     row("models/sound"),
     row("models/trap", [finding()]),
     row("models/odd", [finding("NNG102")]),
-    row("models/old", [finding("NNG108", evidence={"grade": "debug.json"})]),
+    row("models/old", [finding("NNG108")], grade="debug.json"),
     row("models/broken", error="truncated"),
 ]
 

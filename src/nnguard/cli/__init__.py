@@ -24,9 +24,7 @@ PIPE_CLOSED = 141
 #: when its file is: ``cli/NAME.py`` with a click command called ``command``.
 COMMANDS = {
     "run": "Run one command with the guard switched on.",
-    "inspect": "Show everything known about a checkpoint or model folder.",
-    "check": "Check a model folder as its predictor would use it.",
-    "audit": "Check every model below a results folder.",
+    "check": "Check a checkpoint, a model or a results folder; also called inspect and audit.",
     "diff": "Show what changed between two checkpoints, records or model folders.",
     "repair": "Set a checkpoint's mirroring axes to those that its training showed.",
     "annotate": "State how a checkpoint without a record was trained.",
@@ -40,6 +38,10 @@ COMMANDS = {
 }
 
 
+#: Other names of a command, not listed.
+ALSO_CALLED = {"inspect": "check", "audit": "check"}
+
+
 class LazyGroup(click.Group):
     """Imports a command's module when the command is called."""
 
@@ -47,6 +49,7 @@ class LazyGroup(click.Group):
         return [name for name in COMMANDS if _file_of(name).exists()]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        name = ALSO_CALLED.get(name, name)
         if name not in COMMANDS or not _file_of(name).exists():
             return None
         return import_module(f"{__name__}.{name}").command
