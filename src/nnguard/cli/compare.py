@@ -10,8 +10,7 @@ from typing import Any
 import click
 
 from ..errors import CheckpointError
-from ..models.comparing import ORDERS, Comparison, Run, compare
-from ..models.differing import ABSENT, Change
+from ..models.comparing import ORDERS, compare
 from ..models.folder import FOLD_FOLDER
 from ..models.trees import find_models
 from ..report.escape import escaped
@@ -45,13 +44,12 @@ def command(
 
     Exit status: 0, or 2 where nothing could be read.
     """
-    comparison = compare(_models_in(roots), Path(baseline) if baseline else None, checkpoint_name, order)
-    document = as_document(comparison)
-    for line in [*comparison.errors, *comparison.skipped]:
+    document = compare(_models_in(roots), Path(baseline) if baseline else None, checkpoint_name, order)
+    for line in [*document["errors"], *document["skipped"]]:
         click.echo(f"nnguard: {escaped(line)}", err=True)
     with written_to(output):
         _print(document, output_format, " ".join(roots))
-    if not comparison.runs:
+    if not document["runs"]:
         click.echo("nnguard: nothing could be read, so nothing was compared", err=True)
         return FAILED
     return CLEAN
@@ -73,47 +71,6 @@ def _models_in(roots: tuple[str, ...]) -> list[Path]:
         for model in models:
             found.setdefault(model.resolve(), model)
     return list(found.values())
-
-
-def as_document(comparison: Comparison) -> dict[str, Any]:
-    """What ``--format json`` prints, without its version."""
-    return {
-        "baselines": [
-            {"dataset": one.dataset, "configuration": one.configuration, "model": one.model, "why": one.why}
-            for one in comparison.baselines
-        ],
-        "runs": [_as_row(run) for run in comparison.runs],
-        "errors": comparison.errors,
-        "skipped": comparison.skipped,
-    }
-
-
-def _as_row(run: Run) -> dict[str, Any]:
-    scores = run.scores
-    return {
-        "model": run.model,
-        "fold": run.fold,
-        "trainer": run.trainer,
-        "plans": run.plans,
-        "configuration": run.configuration,
-        "dataset": run.dataset,
-        "baseline": run.baseline,
-        "is_baseline": run.is_baseline,
-        "evidence": run.grade,
-        "differences": [_as_change(change) for change in run.changes],
-        "unknown": run.unknown,
-        "epochs": run.epochs,
-        "pseudo_dice": {"mean": scores.pseudo, "labels": scores.pseudo_labels},
-        "validation_dice": {"mean": scores.validation, "labels": scores.validation_labels},
-        "gap": scores.gap,
-    }
-
-
-def _as_change(change: Change) -> dict[str, Any]:
-    """A side on which the setting is not there has no entry, for ``null`` is a value."""
-    name, before, after = change
-    sides = {"baseline": before, "run": after}
-    return {"setting": name, **{side: value for side, value in sides.items() if value is not ABSENT}}
 
 
 def _print(document: Mapping[str, Any], output_format: str, title: str) -> None:

@@ -39,7 +39,7 @@ def make_console(file: TextIO) -> Console:
 
 def rows_table(rows: Iterable[ModelReport], facts: Sequence[str] = ()) -> Table:
     """Models, gravest first. On a narrow terminal cells wrap, and nothing is cut."""
-    table = _table()
+    table = plain_table()
     for title in ("verdict", "rules", "evidence", *facts, "model", "what"):
         table.add_column(title, overflow="fold")
     for one in gravest_first(rows):
@@ -82,7 +82,8 @@ def summary_line(rows: Iterable[ModelReport]) -> str:
     return f"{len(rows)} model{'' if len(rows) == 1 else 's'}: {parts or 'nothing found'}"
 
 
-def _table() -> Table:
+def plain_table() -> Table:
+    """A table with a line below its head, and none around it."""
     from rich import box
     from rich.table import Table
 
