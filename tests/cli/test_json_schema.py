@@ -22,6 +22,13 @@ def test_check_and_audit_print_findings_documents(nnguard, trapped, sound):
         valid(json.loads(nnguard(*arguments, "--format", "json").out), "findings_document")
 
 
+def test_compare_of_two_things_prints_differences(nnguard, sound, trapped):
+    document = json.loads(nnguard("compare", sound, trapped, "--all", "--format", "json").out)
+    assert document["changes"]
+    assert document["same"]
+    valid(document, "differences")
+
+
 def test_inspect_prints_what_it_inspected(nnguard, trapped, tmp_path):
     (tmp_path / "nnguard.json").write_text(make_record().to_json())
     bare = save_checkpoint(tmp_path / "bare.pth", axes=(), trainer_name=7)

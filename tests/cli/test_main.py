@@ -98,3 +98,15 @@ def test_the_version_is_the_packages(nnguard):
     from importlib.metadata import version
 
     assert nnguard("--version").out == f"nnguard {version('nnguard')}\n"
+
+
+GONE = [
+    (["diff", "a b.pth", "c", "--all"], "nnguard compare 'a b.pth' c --all"),
+    (["diff", "--help"], "nnguard compare --help"),
+]
+
+
+@pytest.mark.parametrize(("typed", "now"), GONE)
+def test_a_command_that_went_answers_with_the_line_that_replaces_it(nnguard, typed, now):
+    assert nnguard(*typed) == (2, "", f"nnguard: nnguard {typed[0]} is now: {now}\n")
+    assert f"\n  {typed[0]} " not in nnguard("--help").out
