@@ -14,12 +14,12 @@ COMMANDS = {
     "inspect": ["inspect", "{path}"],
     "compare": ["compare", "{path}", "{path}"],
     "repair": ["repair", "{path}"],
-    "annotate": ["annotate", "{path}", "--mirror-axes", "0,1"],
+    "repair --state": ["repair", "{path}", "--state", "0,1"],
     "check": ["check", "{folder}"],
     "audit": ["audit", "{folder}"],
 }
 #: These open a checkpoint by itself; the others find it in its model folder.
-ON_FILES = ("inspect", "compare", "repair", "annotate")
+ON_FILES = ("inspect", "compare", "repair", "repair --state")
 
 
 def empty(path):

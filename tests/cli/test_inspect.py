@@ -170,7 +170,7 @@ def test_a_torch_file_that_is_not_nnunets_is_no_checkpoint(nnguard, tmp_path, va
     path = tmp_path / "model.pth"
     torch.save(value, path)
     before = path.read_bytes()
-    for command in (["inspect"], ["repair"], ["compare", path], ["annotate", "--mirror-axes", "none"]):
+    for command in (["inspect"], ["repair"], ["compare", path], ["repair", "--state", "none"]):
         done = nnguard(*command, path)
         assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1), command
         assert said in done.err

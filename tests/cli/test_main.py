@@ -103,6 +103,8 @@ def test_the_version_is_the_packages(nnguard):
 GONE = [
     (["diff", "a b.pth", "c", "--all"], "nnguard compare 'a b.pth' c --all"),
     (["diff", "--help"], "nnguard compare --help"),
+    (["annotate", "a.pth", "--mirror-axes", "0,1"], "nnguard repair a.pth --state 0,1"),
+    (["annotate", "--mirror-axes=none", "a", "--reason", "I know"], "nnguard repair --state=none a --reason 'I know'"),
 ]
 
 

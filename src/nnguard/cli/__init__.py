@@ -25,8 +25,7 @@ PIPE_CLOSED = 141
 COMMANDS = {
     "run": "Run one command with the guard switched on.",
     "check": "Check a checkpoint, a model or a results folder; also called inspect and audit.",
-    "repair": "Set a checkpoint's mirroring axes to those that its training showed.",
-    "annotate": "State how a checkpoint without a record was trained.",
+    "repair": "Set a checkpoint's mirroring axes to those that its training showed, or state how it was trained.",
     "preflight": "Observe a trainer's augmentation before training it.",
     "preview": "Show what augmentation does to images.",
     "fliptest": "Measure on images which flips a trained model understands.",
@@ -40,7 +39,7 @@ COMMANDS = {
 #: Other names of a command, not listed.
 ALSO_CALLED = {"inspect": "check", "audit": "check"}
 #: ``cli/gone.py`` says what replaces them.
-GONE = ("diff",)
+GONE = ("diff", "annotate")
 
 
 class LazyGroup(click.Group):
