@@ -147,7 +147,7 @@ EMPTY = {
     "audit --list": ["audit", "--list", ""],
     "audit -o": ["audit", ".", "-o", ""],
     "repair --from-fliptest": ["repair", ".", "--from-fliptest", ""],
-    "preview -o": ["preview", "1", "2d", "0", "-o", ""],
+    "preflight --picture": ["preflight", "1", "2d", "0", "--picture", ""],
     "demo --keep": ["demo", "--keep", ""],
     "check -chk": ["check", ".", "-chk", ""],
 }

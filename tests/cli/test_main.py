@@ -103,6 +103,8 @@ def test_the_version_is_the_packages(nnguard):
 GONE = [
     (["diff", "a b.pth", "c", "--all"], "nnguard compare 'a b.pth' c --all"),
     (["diff", "--help"], "nnguard compare --help"),
+    (["preview", "2", "2d", "0", "-tr", "Mine", "-o", "x.png"], "nnguard preflight 2 2d 0 -tr Mine --picture x.png"),
+    (["preview", "2", "2d", "0"], "nnguard preflight 2 2d 0 --picture nnguard_preview.png"),
     (["annotate", "a.pth", "--mirror-axes", "0,1"], "nnguard repair a.pth --state 0,1"),
     (["annotate", "--mirror-axes=none", "a", "--reason", "I know"], "nnguard repair --state=none a --reason 'I know'"),
 ]

@@ -26,8 +26,7 @@ COMMANDS = {
     "run": "Run one command with the guard switched on.",
     "check": "Check a checkpoint, a model or a results folder; also called inspect and audit.",
     "repair": "Set a checkpoint's mirroring axes to those that its training showed, or state how it was trained.",
-    "preflight": "Observe a trainer's augmentation before training it.",
-    "preview": "Show what augmentation does to images.",
+    "preflight": "Observe a trainer's augmentation before training it, and draw it.",
     "fliptest": "Measure on images which flips a trained model understands.",
     "compare": "Show what differs between two things, or between runs, and what runs scored.",
     "rule": "List the rules, or explain one.",
@@ -39,7 +38,7 @@ COMMANDS = {
 #: Other names of a command, not listed.
 ALSO_CALLED = {"inspect": "check", "audit": "check"}
 #: ``cli/gone.py`` says what replaces them.
-GONE = ("diff", "annotate")
+GONE = ("diff", "annotate", "preview")
 
 
 class LazyGroup(click.Group):
