@@ -6,6 +6,7 @@ know; only a newer ``schema`` number is refused, for then the meaning of a field
 
 from __future__ import annotations
 
+import time
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -25,6 +26,11 @@ State = Literal["observed", "pending", "unknown", "declared", "measured"]
 Verdict = Literal["trained", "rare", "unseen"]
 Labels = Literal["kept", "swapped", "mixed", "unknown"]
 Source = Literal["loader", "step", "both"]
+
+
+def timestamp(seconds: float | None = None) -> str:
+    """``2026-11-24T14:19:47Z``: now, or a time in seconds since 1970. Every time that nnguard writes has this form."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 class FlipEvidence(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,8 +58,13 @@ def test_an_unreadable_model_is_listed_counted_and_no_pass(nnguard, tree, broken
 
 def test_json_has_everything(nnguard, tree, broken):
     data = json.loads(nnguard("audit", tree, "--format", "json").out)
-    assert set(data) == {"schema_version", "findings", "checked", "skipped", "errors"}
+    assert set(data) == {"schema_version", "findings", "checked", "skipped", "errors", "models"}
     assert len(data["checked"]) == 6
+    trapped = next(one for one in data["models"] if MODEL.format("Trapped") == one["model"].rpartition("/")[2])
+    assert (trapped["verdict"], trapped["rules"], trapped["evidence"]) == ("harmful", ["NNG101"], "record")
+    assert (trapped["axes"], trapped["folds"]) == ("(0, 1)", "0")
+    assert "nnguard repair" in trapped["remedy"]
+    assert sum(one["verdict"] == "unreadable" for one in data["models"]) == 1
     assert len(data["errors"]) == 1
     assert len(data["skipped"]) == 1
 
@@ -76,7 +81,7 @@ def test_a_pipe_gets_the_table(nnguard, tree):
 
 
 def test_processes_find_what_one_finds(nnguard, tree, monkeypatch):
-    monkeypatch.setattr("nnguard.cli.audit.WORTH_PROCESSES", 0)
+    monkeypatch.setattr("nnguard.cli.many_models.WORTH_PROCESSES", 0)
     alone = nnguard("audit", tree, "--jobs", "1", "--format", "json")
     together = nnguard("audit", tree, "--jobs", "2", "--format", "json")
     assert alone == together

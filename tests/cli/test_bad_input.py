@@ -12,14 +12,14 @@ from checkpoints import checkpoint_dict, save_checkpoint
 
 COMMANDS = {
     "inspect": ["inspect", "{path}"],
-    "diff": ["diff", "{path}", "{path}"],
+    "compare": ["compare", "{path}", "{path}"],
     "repair": ["repair", "{path}"],
-    "annotate": ["annotate", "{path}", "--mirror-axes", "0,1"],
+    "repair --state": ["repair", "{path}", "--state", "0,1"],
     "check": ["check", "{folder}"],
     "audit": ["audit", "{folder}"],
 }
 #: These open a checkpoint by itself; the others find it in its model folder.
-ON_FILES = ("inspect", "diff", "repair", "annotate")
+ON_FILES = ("inspect", "compare", "repair", "repair --state")
 
 
 def empty(path):
@@ -140,15 +140,14 @@ def test_control_characters_of_a_path_are_shown_and_not_sent(nnguard, tmp_path):
 
 EMPTY = {
     **{name: ["" if part.startswith("{") else part for part in parts] for name, parts in COMMANDS.items()},
-    "diff, second": ["diff", ".", ""],
-    "compare": ["compare", ""],
+    "compare, second": ["compare", ".", ""],
     "fliptest": ["fliptest", "", "-i", "."],
     "fliptest -i": ["fliptest", ".", "-i", ""],
     "fliptest -o": ["fliptest", ".", "-i", ".", "-o", ""],
     "audit --list": ["audit", "--list", ""],
     "audit -o": ["audit", ".", "-o", ""],
     "repair --from-fliptest": ["repair", ".", "--from-fliptest", ""],
-    "preview -o": ["preview", "1", "2d", "0", "-o", ""],
+    "preflight --picture": ["preflight", "1", "2d", "0", "--picture", ""],
     "demo --keep": ["demo", "--keep", ""],
     "check -chk": ["check", ".", "-chk", ""],
 }
@@ -164,13 +163,13 @@ def test_an_empty_path_is_not_the_folder_that_one_is_in(nnguard, sound, monkeypa
     assert files_below(sound) == there
 
 
-@pytest.mark.parametrize("command", ["inspect", "check", "repair", "audit", "diff", "compare"])
+@pytest.mark.parametrize("command", ["inspect", "check", "repair", "audit", "compare"])
 def test_a_dot_is_the_folder_that_one_is_in(nnguard, sound, monkeypatch, command):
     monkeypatch.chdir(sound)
-    assert nnguard(command, *([".", "."] if command == "diff" else ["."])).status == 0
+    assert nnguard(command, ".").status == 0
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("inspect", "check")])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("inspect", "check", "audit")])
 def test_a_url_is_named_as_one_by_commands_that_need_a_file(nnguard, command):
     done = nnguard(*(part.format(path="s3://bucket/a.pth", folder="s3://bucket/a") for part in COMMANDS[command]))
     assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
@@ -189,7 +188,7 @@ def test_a_folder_with_the_name_of_a_url_is_a_folder(nnguard, sound, monkeypatch
 def test_json_that_is_no_record_is_said_to_be_none(nnguard, tmp_path, text):
     path = tmp_path / "plans.json"
     path.write_text(text)
-    for command in (["inspect", path], ["diff", path, path]):
+    for command in (["inspect", path], ["compare", path, path]):
         done = nnguard(*command)
         assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
         assert "plans.json: no record, as nnguard.json holds one" in done.err

@@ -81,7 +81,7 @@ def test_json_has_the_contracts_keys(nnguard, trapped):
 
 def test_other_versions_than_in_training_are_a_note(nnguard, tmp_path, monkeypatch):
     here = Environment(nnunetv2="2.8.1", torch="2.15.0")
-    monkeypatch.setattr("nnguard.cli.check.versions_here", lambda: here)
+    monkeypatch.setattr("nnguard.cli.one_model.versions_here", lambda: here)
     environment = Environment(nnunetv2="2.2.1", torch="1.0")
     folder = save_model(tmp_path / "model", (0, 1), record=make_record(environment=environment))
     findings = json.loads(nnguard("check", folder, "--format", "json").out)["findings"]
@@ -125,13 +125,62 @@ def test_an_exported_zip_stands_in_a_folders_place(nnguard, sound, trapped, tmp_
 def test_a_checkpoint_is_no_exported_zip(nnguard, sound, tmp_path):
     lone = tmp_path / "lone.zip"
     lone.write_bytes((sound / "fold_0/checkpoint_final.pth").read_bytes())
-    done = nnguard("check", lone)
-    assert (done.status, len(done.err.splitlines())) == (2, 1)
-    assert "nnguard inspect" in done.err
+    done = nnguard("check", lone, "--format", "json")
+    assert (done.status, json.loads(done.out)["kind"]) == (0, "checkpoint")
 
 
-def test_a_results_tree_and_a_lone_checkpoint_are_pointed_to_their_commands(nnguard, sound):
-    assert f"nnguard audit {sound.parent}" in nnguard("check", sound.parent).err
-    checkpoint = sound / "fold_0/checkpoint_final.pth"
-    assert f"nnguard inspect {checkpoint}" in nnguard("check", checkpoint).err
-    assert "nnguard audit" not in nnguard("check", sound, "-chk", "checkpoint_x.pth").err
+NAMES = ("check", "inspect", "audit")
+
+
+@pytest.mark.parametrize("output_format", ["text", "json"])
+@pytest.mark.parametrize("what", [".", "fold_0", "fold_0/checkpoint_final.pth", "..", "../model.zip"])
+def test_what_lies_there_decides_what_is_shown_and_not_the_name(nnguard, trapped, what, output_format):
+    export(trapped.parent / "model.zip", trapped)
+    shown = {nnguard(name, trapped / what, "--format", output_format) for name in NAMES}
+    assert len(shown) == 1
+    assert "NNG101" in shown.pop().out
+
+
+def test_one_checkpoint_is_inspected_one_model_checked_and_a_tree_audited(nnguard, sound, trapped):
+    shapes = [
+        set(json.loads(nnguard("check", *paths, "--format", "json").out))
+        for paths in ([sound / "fold_0/checkpoint_final.pth"], [sound], [sound / "fold_0"], [sound.parent])
+    ]
+    document = {"schema_version", "findings", "checked", "skipped", "errors"}
+    assert {"kind", "record", "declared_axes"} < shapes[0]
+    assert shapes[1:] == [document, document, {*document, "models"}]
+    several = json.loads(nnguard("check", sound, trapped / "fold_0/checkpoint_final.pth", "--format", "json").out)
+    assert [one["verdict"] for one in several["models"]] == ["clean", "harmful"]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_fold_is_checked_within_its_model(nnguard, sound, monkeypatch, inside):
+    save_checkpoint(sound / "fold_0/checkpoint_final.pth", record=make_record(mirrored=()))
+    if inside:
+        monkeypatch.chdir(sound / "fold_1")
+    assert nnguard("check", "." if inside else sound / "fold_1").status == 0
+    assert nnguard("check", sound / "fold_0").status == 1
+
+
+def test_folds_are_those_of_one_model(nnguard, sound, trapped):
+    for paths in ([sound.parent], [sound, trapped]):
+        assert nnguard("check", *paths, "-f", "0").status == 2
+
+
+def test_audit_without_a_path_checks_nnunets_results(nnguard, trapped, monkeypatch):
+    monkeypatch.setenv("nnUNet_results", str(trapped.parents[1]))
+    assert nnguard("audit") == nnguard("audit", trapped.parents[1])
+    assert nnguard("check").status == nnguard("inspect").status == 2
+    monkeypatch.delenv("nnUNet_results")
+    assert nnguard("audit").status == 2
+
+
+def test_checkpoints_without_folds_around_them_are_checked_one_by_one(nnguard, sound, trapped, tmp_path):
+    for number, model in enumerate((sound, trapped)):
+        (tmp_path / f"loose_{number}.pth").write_bytes((model / "fold_0/checkpoint_final.pth").read_bytes())
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    for file in tmp_path.glob("*.pth"):
+        file.rename(loose / file.name)
+    data = json.loads(nnguard("check", loose, "--format", "json").out)
+    assert [one["verdict"] for one in data["models"]] == ["clean", "harmful"]

@@ -1,15 +1,13 @@
-"""Claims about ``nnguard inspect``."""
+"""Claims about ``nnguard check`` of one checkpoint, which is also called ``nnguard inspect``."""
 
-import io
 import json
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
-from checkpoints import DEBUG_PLAIN, checkpoint_dict, make_record, save_checkpoint, save_model
+from checkpoints import DEBUG_PLAIN, checkpoint_dict, export, make_record, save_checkpoint, save_model
 
 CONTRACT = ["path", "kind", "trainer", "configuration", "fold", "epoch", "declared_axes", "record", "findings"]
 
@@ -37,32 +35,6 @@ def test_json_has_the_contracts_keys(nnguard, trapped):
     assert data["declared_axes"] == [0, 1]
     assert data["record"]["mirroring"]["safe_axes"] == []
     assert [finding["code"] for finding in data["findings"]] == ["NNG101"]
-
-
-def test_a_model_folder_shows_every_fold(nnguard, sound):
-    data = json.loads(nnguard("inspect", sound, "--format", "json").out)
-    assert data["kind"] == "model folder"
-    assert [one["fold"] for one in data["checkpoints"]] == [0, 1]
-    assert [
-        one["fold"] for one in json.loads(nnguard("inspect", sound, "-f", "1", "--format", "json").out)["checkpoints"]
-    ] == [1]
-
-
-def test_a_fold_folder_shows_every_checkpoint(nnguard, sound):
-    save_checkpoint(sound / "fold_0/checkpoint_best.pth", record=make_record())
-    data = json.loads(nnguard("inspect", sound / "fold_0", "--format", "json").out)
-    assert [one["path"].rpartition("/")[2] for one in data["checkpoints"]] == [
-        "checkpoint_best.pth",
-        "checkpoint_final.pth",
-    ]
-
-
-def test_an_unreadable_fold_makes_exit_2_and_shows_the_rest(nnguard, sound):
-    (sound / "fold_1/checkpoint_final.pth").write_bytes(b"")
-    done = nnguard("inspect", sound)
-    assert done.status == 2
-    assert "safe axes" in done.out
-    assert "fold_1" in done.err
 
 
 def test_no_record_is_told(nnguard, tmp_path):
@@ -97,36 +69,11 @@ def test_a_record_file_is_read(nnguard, tmp_path):
     assert "safe axes     (0, 1)" in done.out
 
 
-def test_an_exported_zip_shows_its_checkpoints(nnguard, trapped, tmp_path):
-    archive = tmp_path / "model.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as exported:
-        for fold in ("fold_0", "fold_1"):
-            exported.write(
-                trapped / fold / "checkpoint_final.pth", f"Dataset002_Discs/model/{fold}/checkpoint_final.pth"
-            )
-    done = nnguard("inspect", archive, "--format", "json")
-    data = json.loads(done.out)
-    assert done.status == 1
-    assert data["kind"] == "exported zip"
-    assert len(data["checkpoints"]) == 2
-    assert {finding["code"] for finding in data["findings"]} == {"NNG101"}
-
-
 def test_an_exported_zip_brings_its_debug_json(nnguard, tmp_path):
-    model = save_model(tmp_path / "model", debug=DEBUG_PLAIN)
-    archive = tmp_path / "model.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as exported:
-        for name in ("checkpoint_final.pth", "debug.json"):
-            exported.write(model / "fold_0" / name, f"Dataset002_Discs/m/fold_0/{name}")
-    done = nnguard("inspect", archive, "--format", "json")
+    archive = export(tmp_path / "model.zip", save_model(tmp_path / "model", debug=DEBUG_PLAIN))
+    done = nnguard("check", archive, "--format", "json")
     (unseen,) = [one for one in json.loads(done.out)["findings"] if one["code"] == "NNG101"]
     assert (done.status, unseen["severity"], unseen["evidence"]["grade"]) == (0, "advisory", "debug.json")
-
-
-def test_a_results_tree_is_pointed_to_audit(nnguard, sound):
-    done = nnguard("inspect", sound.parent)
-    assert done.status == 2
-    assert "nnguard audit" in done.err
 
 
 def test_text_from_the_file_is_escaped(nnguard, tmp_path):
@@ -223,7 +170,7 @@ def test_a_torch_file_that_is_not_nnunets_is_no_checkpoint(nnguard, tmp_path, va
     path = tmp_path / "model.pth"
     torch.save(value, path)
     before = path.read_bytes()
-    for command in (["inspect"], ["repair"], ["diff", path], ["annotate", "--mirror-axes", "none"]):
+    for command in (["inspect"], ["repair"], ["compare", path], ["repair", "--state", "none"]):
         done = nnguard(*command, path)
         assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1), command
         assert said in done.err
@@ -272,18 +219,24 @@ def test_the_fold_of_a_checkpoint_outside_a_fold_folder_is_the_one_that_it_was_t
     assert "fold not known" in nnguard("inspect", path).out
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_an_exported_zip_behind_a_url_shows_its_checkpoints(nnguard, trapped, method):
+@pytest.mark.parametrize("query", ["", "?download=1"])
+def test_an_exported_zip_behind_a_url_is_checked(nnguard, trapped, tmp_path, query):
     fsspec = pytest.importorskip("fsspec")
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", method) as exported:
-        exported.write(trapped / "fold_0/checkpoint_final.pth", "Dataset002_Discs/model/fold_0/checkpoint_final.pth")
-    fsspec.filesystem("memory").pipe("/inspected/model.zip", archive.getvalue())
-    done = nnguard("inspect", "memory://inspected/model.zip", "--format", "json")
+    archive = export(tmp_path / "model.zip", trapped)
+    fsspec.filesystem("memory").pipe(f"/inspected/model.zip{query}", archive.read_bytes())
+    done = nnguard("check", f"memory://inspected/model.zip{query}", "--format", "json")
     data = json.loads(done.out)
-    assert (done.status, data["kind"]) == (1, "exported zip")
-    assert [finding["code"] for finding in data["findings"]] == ["NNG101"]
-    assert data["checkpoints"][0]["path"].startswith("memory://inspected/model.zip!")
+    assert [finding["code"] for finding in data["findings"]] == ["NNG101", "NNG101"]
+    assert (done.status, data["checked"][0].startswith(f"memory://inspected/model.zip{query}!")) == (1, True)
+
+
+def test_a_checkpoint_behind_a_url_is_shown(nnguard, trapped):
+    fsspec = pytest.importorskip("fsspec")
+    checkpoint = (trapped / "fold_0/checkpoint_final.pth").read_bytes()
+    for name in ("a.pth", "without_an_ending"):
+        fsspec.filesystem("memory").pipe(f"/inspected/{name}", checkpoint)
+        data = json.loads(nnguard("check", f"memory://inspected/{name}", "--format", "json").out)
+        assert (data["kind"], data["findings"][0]["code"]) == ("checkpoint", "NNG101")
 
 
 @pytest.mark.parametrize("columns", ["50", "80"])

@@ -16,19 +16,21 @@ def valid(document, kind):
 
 
 def test_check_and_audit_print_findings_documents(nnguard, trapped, sound):
-    (sound / "fold_1/checkpoint_final.pth").write_bytes(b"")
-    for arguments in (["check", trapped], ["check", sound], ["audit", trapped.parent]):
-        valid(json.loads(nnguard(*arguments, "--format", "json").out), "findings_document")
-
-
-def test_check_and_audit_print_findings_documents_of_zips(nnguard, trapped, sound):
     archive = export(sound.parent / "a zip.zip", trapped)
-    for arguments in (["check", archive], ["audit", archive]):
+    (sound / "fold_1/checkpoint_final.pth").write_bytes(b"")
+    for arguments in (["check", trapped], ["check", sound], ["audit", trapped.parent], ["check", archive]):
         valid(json.loads(nnguard(*arguments, "--format", "json").out), "findings_document")
+
+
+def test_compare_of_two_things_prints_differences(nnguard, sound, trapped):
+    document = json.loads(nnguard("compare", sound, trapped, "--all", "--format", "json").out)
+    assert document["changes"]
+    assert document["same"]
+    valid(document, "differences")
 
 
 def test_inspect_prints_what_it_inspected(nnguard, trapped, tmp_path):
     (tmp_path / "nnguard.json").write_text(make_record().to_json())
     bare = save_checkpoint(tmp_path / "bare.pth", axes=(), trainer_name=7)
-    for path in (trapped, trapped / "fold_0", trapped / "fold_0/checkpoint_final.pth", tmp_path / "nnguard.json", bare):
+    for path in (trapped / "fold_0/checkpoint_final.pth", tmp_path / "nnguard.json", bare):
         valid(json.loads(nnguard("inspect", path, "--format", "json").out), "inspect")

@@ -33,9 +33,12 @@ def test_help_loads_no_command():
 def test_every_listed_command_loads_and_is_called_by_its_name():
     context = group.make_context("nnguard", ["rule"])
     names = group.list_commands(context)
-    assert {"run", "inspect", "check", "audit", "diff", "repair", "annotate", "rule", "doctor"} <= set(names)
+    assert {"run", "check", "repair", "compare", "rule", "doctor"} <= set(names)
     for name in names:
         assert group.get_command(context, name).name == name
+    for name in ("inspect", "audit"):
+        assert name not in names
+        assert group.get_command(context, name).name == "check"
 
 
 def test_a_command_without_a_file_is_no_command(nnguard, monkeypatch):
@@ -95,3 +98,19 @@ def test_the_version_is_the_packages(nnguard):
     from importlib.metadata import version
 
     assert nnguard("--version").out == f"nnguard {version('nnguard')}\n"
+
+
+GONE = [
+    (["diff", "a b.pth", "c", "--all"], "nnguard compare 'a b.pth' c --all"),
+    (["diff", "--help"], "nnguard compare --help"),
+    (["preview", "2", "2d", "0", "-tr", "Mine", "-o", "x.png"], "nnguard preflight 2 2d 0 -tr Mine --picture x.png"),
+    (["preview", "2", "2d", "0"], "nnguard preflight 2 2d 0 --picture nnguard_preview.png"),
+    (["annotate", "a.pth", "--mirror-axes", "0,1"], "nnguard repair a.pth --state 0,1"),
+    (["annotate", "--mirror-axes=none", "a", "--reason", "I know"], "nnguard repair --state=none a --reason 'I know'"),
+]
+
+
+@pytest.mark.parametrize(("typed", "now"), GONE)
+def test_a_command_that_went_answers_with_the_line_that_replaces_it(nnguard, typed, now):
+    assert nnguard(*typed) == (2, "", f"nnguard: nnguard {typed[0]} is now: {now}\n")
+    assert f"\n  {typed[0]} " not in nnguard("--help").out

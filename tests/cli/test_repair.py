@@ -1,4 +1,4 @@
-"""Claims about ``nnguard repair`` and ``nnguard annotate``."""
+"""Claims about ``nnguard repair``, and about what its ``--state`` writes."""
 
 import json
 import os
@@ -296,7 +296,7 @@ def test_a_copy_of_other_weights_is_no_record_to_repair_by(nnguard, trapped):
         "nnguard.json beside it is not taken for its own: its fingerprint is not that of what the checkpoint now holds"
         in done.err
     )
-    assert "nnguard annotate" in done.err
+    assert "--state AXES" in done.err
     assert content(trapped) == before
 
 
@@ -305,7 +305,7 @@ def test_a_lost_record_is_better_evidence_than_a_statement(nnguard, trapped):
     copied(path, make_record(mirrored=()))
     without_the_key(path)
     before = content(trapped)
-    done = nnguard("annotate", path, "--mirror-axes", "0,1")
+    done = nnguard("repair", path, "--state", "0,1")
     assert done.status == 2
     assert f"nnguard repair {path}" in done.err
     assert content(trapped) == before
@@ -317,7 +317,7 @@ def test_the_copy_follows_a_statement_and_still_belongs(nnguard, tmp_path):
     other = saved_weights(path, "2024-01-01T00:00:00Z")
     copy = copied(path, record)
     copy.write_text(json.dumps({**json.loads(copy.read_text()), "tomorrow": 1, "weights": weights_and(copy, other)}))
-    assert nnguard("annotate", path, "--mirror-axes", "0").status == 0
+    assert nnguard("repair", path, "--state", "0").status == 0
     stated = read_checkpoint(path).record()
     kept = json.loads(copy.read_text())
     assert kept.pop("tomorrow") == 1
@@ -332,13 +332,12 @@ def weights_and(copy, other):
     return {**json.loads(copy.read_text())["weights"], "checkpoint_best.pth": msgspec.to_builtins(other)}
 
 
-@pytest.mark.parametrize("command", ["annotate", "repair"])
-def test_the_copy_follows_a_measurement(nnguard, tmp_path, command):
+def test_the_copy_follows_a_measurement(nnguard, tmp_path):
     model = save_model(tmp_path / "Dataset002_Discs/nnUNetTrainer__nnUNetPlans__2d", record=make_record())
     path = model / "fold_0/checkpoint_final.pth"
     copy = copied(path, make_record())
     file = written(tmp_path / "flips.json", document(model))
-    assert nnguard(command, path, "--from-fliptest", file).status == 0
+    assert nnguard("repair", path, "--from-fliptest", file).status == 0
     record = read_checkpoint(path).record()
     assert record.measured["fliptest"]["cases"] == 8
     assert the_same_but(copy.read_text(), record, path.name)
@@ -356,7 +355,7 @@ def of_other_weights(path, copy):
 
 
 @pytest.mark.parametrize("another", [another_checkpoints, of_other_weights])
-@pytest.mark.parametrize("command", [["repair"], ["annotate", "--mirror-axes", "none"]])
+@pytest.mark.parametrize("command", [["repair"], ["repair", "--state", "none"]])
 def test_a_copy_that_is_not_this_checkpoints_stays_as_it_is(nnguard, tmp_path, command, another):
     record = make_record(mirrored=()) if command == ["repair"] else make_record(state="unknown")
     path = save_checkpoint(tmp_path / "fold_0/checkpoint_final.pth", record=record)
@@ -410,12 +409,12 @@ def test_repair_as_json(nnguard, trapped):
     assert all(change["backup"] for change in data["changes"])
 
 
-# ---------------------------------------------------------------- annotate
+# ---------------------------------------------------------------- stated
 
 
 def test_a_statement_is_recorded_as_one(nnguard, tmp_path):
     path = save_checkpoint(tmp_path / "fold_2/c.pth")
-    done = nnguard("annotate", path, "--mirror-axes", "0,1", "--reason", "I trained it")
+    done = nnguard("repair", path, "--state", "0,1", "--reason", "I trained it")
     assert (done.status, done.err) == (0, "")
     record = read_checkpoint(path).record()
     assert record.mirroring.state == "declared"
@@ -427,7 +426,7 @@ def test_a_statement_is_recorded_as_one(nnguard, tmp_path):
 
 def test_a_statement_against_the_axes_is_advice_and_lets_repair_work(nnguard, tmp_path):
     path = save_checkpoint(tmp_path / "c.pth")
-    done = nnguard("annotate", path, "--mirror-axes", "none")
+    done = nnguard("repair", path, "--state", "none")
     assert "nnguard repair" in done.out
     assert nnguard("inspect", path).status == 0
     assert nnguard("inspect", path, "--fail-level", "advisory").status == 1
@@ -438,30 +437,30 @@ def test_a_statement_against_the_axes_is_advice_and_lets_repair_work(nnguard, tm
 
 def test_the_same_statement_twice_changes_nothing(nnguard, tmp_path):
     path = save_checkpoint(tmp_path / "c.pth")
-    nnguard("annotate", path, "--mirror-axes", "0")
+    nnguard("repair", path, "--state", "0")
     before = content(tmp_path)
-    done = nnguard("annotate", path, "--mirror-axes", "0")
+    done = nnguard("repair", path, "--state", "0")
     assert "already" in done.out
     assert content(tmp_path) == before
 
 
 def test_a_statement_can_be_corrected(nnguard, tmp_path):
     path = save_checkpoint(tmp_path / "c.pth")
-    nnguard("annotate", path, "--mirror-axes", "0")
-    nnguard("annotate", path, "--mirror-axes", "1")
+    nnguard("repair", path, "--state", "0")
+    nnguard("repair", path, "--state", "1")
     assert read_checkpoint(path).record().mirroring.safe_axes == (1,)
 
 
 def test_an_observed_record_is_not_replaced_by_a_statement(nnguard, sound):
     before = content(sound)
-    done = nnguard("annotate", sound / "fold_0/checkpoint_final.pth", "--mirror-axes", "none")
+    done = nnguard("repair", sound / "fold_0/checkpoint_final.pth", "--state", "none")
     assert done.status == 2
     assert content(sound) == before
 
 
 def test_an_unknown_record_is_completed_and_keeps_what_it_knew(nnguard, tmp_path):
     path = save_checkpoint(tmp_path / "c.pth", record=make_record(state="unknown"))
-    nnguard("annotate", path, "--mirror-axes", "0,1")
+    nnguard("repair", path, "--state", "0,1")
     record = read_checkpoint(path).record()
     assert record.mirroring.state == "declared"
     assert record.environment == make_record().environment
@@ -471,14 +470,14 @@ def test_an_unknown_record_is_completed_and_keeps_what_it_knew(nnguard, tmp_path
 def test_axes_that_cannot_be_are_exit_2(nnguard, tmp_path, text):
     path = save_checkpoint(tmp_path / "c.pth")
     before = content(tmp_path)
-    assert nnguard("annotate", path, "--mirror-axes", text).status == 2
+    assert nnguard("repair", path, "--state", text).status == 2
     assert content(tmp_path) == before
 
 
-def test_annotating_dry_writes_nothing(nnguard, tmp_path):
+def test_stating_dry_writes_nothing(nnguard, tmp_path):
     path = save_checkpoint(tmp_path / "c.pth")
     before = content(tmp_path)
-    assert nnguard("annotate", path, "--mirror-axes", "0", "--dry-run").status == 0
+    assert nnguard("repair", path, "--state", "0", "--dry-run").status == 0
     assert content(tmp_path) == before
 
 
@@ -501,6 +500,18 @@ def test_a_silenced_rule_is_not_shown_after_a_repair(nnguard, trapped, monkeypat
     assert "NNG402" in nnguard("repair", trapped, "--dry-run").out
     monkeypatch.setenv("NNGUARD", "warn,NNG402=ignore")
     assert "NNG402" not in nnguard("repair", trapped, "--dry-run").out
+
+
+def test_a_model_folder_is_stated_checkpoint_by_checkpoint_and_better_evidence_stays(nnguard, tmp_path):
+    model = save_model(tmp_path / "model", (0, 1))
+    assert nnguard("repair", model, "--state", "none").status == 0
+    for fold in (0, 1):
+        path = model / f"fold_{fold}/checkpoint_final.pth"
+        assert (read_checkpoint(path).record().mirroring.safe_axes, axes_of(path)) == ((), (0, 1))
+    save_checkpoint(model / "fold_1/checkpoint_final.pth", record=make_record(), fold=1)
+    done = nnguard("repair", model, "--state", "0", "--format", "json")
+    assert (done.status, len(json.loads(done.out)["changes"])) == (2, 1)
+    assert "better evidence than a statement" in json.loads(done.out)["not_repaired"][0]["reason"]
 
 
 # ---------------------------------------------------------------- interrupted
@@ -536,10 +547,10 @@ def test_what_is_no_record_is_replaced_by_a_statement(nnguard, tmp_path, broken)
     old = path.read_bytes()
     refused = nnguard("repair", path)
     assert (refused.status, refused.err.count(str(path))) == (2, 2)
-    assert f"nnguard annotate {path} --mirror-axes AXES" in refused.err
-    done = nnguard("annotate", path, "--mirror-axes", "none")
+    assert f"nnguard repair {path} --state AXES" in refused.err
+    done = nnguard("repair", path, "--state", "none")
     assert (done.status, done.err) == (0, "")
-    assert "in place of what it kept as its record" in done.out
+    assert "This replaced what was there as its record" in done.out
     assert read_checkpoint(path).record().mirroring.safe_axes == ()
     assert path.with_name(f"{path.name}.before-nnguard").read_bytes() == old
     assert nnguard("repair", path).status == 0
@@ -548,11 +559,11 @@ def test_what_is_no_record_is_replaced_by_a_statement(nnguard, tmp_path, broken)
 def test_a_newer_nnguards_record_is_not_replaced(nnguard, tmp_path):
     path = save_checkpoint(tmp_path / "c.pth", nnguard='{"schema": 99}')
     before = content(tmp_path)
-    for command in (["annotate", "--mirror-axes", "none"], ["repair"]):
+    for command in (["repair", "--state", "none"], ["repair"]):
         done = nnguard(command[0], path, *command[1:])
         assert (done.status, done.err.count(str(path)), len(done.err.splitlines())) == (2, 1, 1)
         assert "upgrade nnguard" in done.err
-        assert "annotate" not in done.err
+        assert "--state" not in done.err
     assert content(tmp_path) == before
 
 
@@ -560,14 +571,14 @@ def test_a_broken_record_with_an_intact_copy_is_put_back_and_not_talked_over(nng
     path = trapped / "fold_0/checkpoint_final.pth"
     copied(path, make_record(mirrored=()))
     save_checkpoint(path, nnguard="no record")
-    done = nnguard("annotate", path, "--mirror-axes", "0,1")
+    done = nnguard("repair", path, "--state", "0,1")
     assert (done.status, f"nnguard repair {path}" in done.err) == (2, True)
     assert nnguard("repair", path).status == 0
     record = read_checkpoint(path).record()
     assert (record.mirroring.state, axes_of(path)) == ("observed", None)
 
 
-@pytest.mark.parametrize("command", [["repair"], ["annotate", "--mirror-axes", "none"]])
+@pytest.mark.parametrize("command", [["repair"], ["repair", "--state", "none"]])
 def test_a_zip_of_models_is_not_written_into_and_it_is_said_what_to_do(nnguard, trapped, tmp_path, command):
     archive = export(tmp_path / "m.zip", trapped)
     before = archive.read_bytes()

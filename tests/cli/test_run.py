@@ -3,11 +3,10 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from nnguard.cli.run import guarded_environment, interpreter_of, why_unguarded
+from nnguard.cli.run import environment_without_nnguard
 
 SHOW = "import os, sys; print(os.environ.get('NNGUARD')); sys.exit(7)"
 
@@ -70,45 +69,25 @@ def test_a_missing_command_is_one_line_and_exit_2():
     assert done.stderr == "nnguard: no-such-command-anywhere: no such command\n"
 
 
-def test_python_that_skips_site_is_told():
-    assert "-S" in why_unguarded(Path(sys.executable), ["-S", "-c", "pass"])
-
-
-@pytest.mark.parametrize("arguments", [["-c", "pass", "-S"], ["script.py", "-S"], ["-m", "module", "-S"], ["-u", "x"]])
-def test_an_s_that_is_not_pythons_own_is_not_told(arguments):
-    assert why_unguarded(Path(sys.executable), arguments) is None
-
-
-def test_a_script_of_an_environment_without_nnguard_is_told(environment):
+def test_a_command_of_an_environment_without_nnguard_is_told(environment):
     script = environment / "bin/nnUNetv2_train"
-    script.write_text(f"#!{environment}/bin/python\nimport sys\n")
-    assert "not installed there" in why_unguarded(script, [])
+    script.write_text("#!/bin/sh\necho trained\n")
+    script.chmod(0o755)
+    assert environment_without_nnguard(script) == environment
+    done = run("--", str(script))
+    assert (done.stdout, done.returncode) == ("trained\n", 0)
+    assert f"{environment}, where nnguard is not installed" in done.stderr
 
 
-def test_the_same_script_with_nnguard_installed_is_not_told(environment):
-    (environment / "lib/python3.11/site-packages/nnguard.pth").write_text("")
-    script = environment / "bin/nnUNetv2_train"
-    script.write_text(f"#!{environment}/bin/python\nimport sys\n")
-    assert why_unguarded(script, []) is None
+@pytest.mark.parametrize("folder", ["lib/python3.11/site-packages", "Lib/site-packages"])
+def test_the_same_command_with_nnguard_installed_is_not_told(environment, folder):
+    (environment / folder).mkdir(parents=True, exist_ok=True)
+    (environment / folder / "nnguard.pth").write_text("")
+    assert environment_without_nnguard(environment / "bin/nnUNetv2_train") is None
 
 
-def test_a_shebang_too_long_for_the_kernel_is_followed(environment):
-    script = environment / "bin/train"
-    script.write_text(f"#!/bin/sh\n'''exec' \"{environment}/bin/python\" \"$0\" \"$@\"\n' '''\nimport sys\n")
-    assert interpreter_of(script) == environment / "bin/python"
-
-
-@pytest.mark.parametrize("text", ["#!/bin/bash\npython train.py\n", "#!/bin/sh\necho\n", "\x7fELF", "", "#!\n"])
-def test_what_is_no_python_script_is_not_judged(tmp_path, text):
-    script = tmp_path / "script"
-    script.write_text(text)
-    assert interpreter_of(script) is None
-    assert why_unguarded(script, []) is None
-
-
-def test_an_interpreter_outside_any_environment_is_not_judged(tmp_path):
-    (tmp_path / "bin").mkdir()
-    assert guarded_environment(tmp_path / "bin/python3") is None
+def test_a_command_outside_any_environment_is_not_judged(tmp_path):
+    assert environment_without_nnguard(tmp_path / "bin/python3") is None
 
 
 @pytest.mark.parametrize("option", ["--format", "--bogus=1", "-x"])

@@ -1,4 +1,4 @@
-"""``nnguard preflight`` and ``nnguard preview`` on real trainings that are built and not run."""
+"""``nnguard preflight`` on real trainings that are built and not run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ import torch
 
 import disc_datasets
 from nnguard.demo import workspace
+from nnguard.errors import NNGuardError
 from nnguard.evidence.foreign import Failed
 from nnguard.evidence.previewed import previews
+from nnguard.hooks import rehearsal
 from pipelines import composed, mirror
 from trainers import trainer_class, trainer_on
 
@@ -132,7 +134,6 @@ def test_an_unknown_trainer_is_one_clear_line(tmp_path):
     assert left_behind(tmp_path) == []
 
 
-@pytest.mark.parametrize("command", ["preflight", "preview"])
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -141,16 +142,16 @@ def test_an_unknown_trainer_is_one_clear_line(tmp_path):
         (("552", "2d", "first"), "FOLD is a number or 'all'"),
         (("552", "2d", "0", "-p", "nnUNetOtherPlans"), "nnUNetOtherPlans.json does not exist"),
         (("Discs", "2d", "0"), "DATASET is a number or DatasetXXX_NAME"),
+        (("999", "2d"), "no data set 999"),
+        (("552", "2d", "0", "--picture", "nowhere/sheet.png"), "its folder does not exist"),
     ],
 )
-def test_wrong_arguments_are_one_clear_line_before_nnunet_is_imported(
-    command, arguments, said, tmp_path, monkeypatch, capsys
-):
+def test_wrong_arguments_are_one_clear_line_before_nnunet_is_imported(arguments, said, tmp_path, monkeypatch, capsys):
     from nnguard.cli import main
 
     for name, value in disc_datasets.environment(tmp_path).items():
         monkeypatch.setenv(name, value)
-    assert main([command, *arguments]) == 2
+    assert main(["preflight", *arguments]) == 2
     told = capsys.readouterr()
     assert told.out == ""
     assert said in told.err
@@ -158,13 +159,33 @@ def test_wrong_arguments_are_one_clear_line_before_nnunet_is_imported(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("dataset", "configuration"), [("552", "2d"), ("562", "3d_fullres")])
-def test_preview_writes_a_sheet_and_says_what_each_draw_received(tmp_path, dataset, configuration):
-    done = nnguard(tmp_path, "preview", dataset, configuration, 0, "-o", "sheet.png", "--format", "json")
-    assert done.returncode == 0, done.stderr
+def test_a_picture_shows_what_each_draw_received_beside_the_findings(tmp_path, dataset, configuration):
+    arguments = ("preflight", dataset, configuration, "-tr", "nnUNetTrainerIssue2552", "--picture", "sheet.png")
+    done = nnguard(tmp_path, *arguments, "--format", "json")
     document = json.loads(done.stdout)
-    assert len(document["draws"]) == 16
+    assert (done.returncode, [finding["code"] for finding in document["findings"]]) == (1, ["NNG103"])
+    assert document["picture"]["file"] == "sheet.png"
+    assert len(document["picture"]["draws"]) == 16
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
     assert left_behind(tmp_path) == ["sheet.png"]
+
+
+def test_a_picture_that_cannot_be_drawn_takes_no_finding_away(tmp_path, monkeypatch, capsys):
+    from nnguard.cli import main
+    from nnguard.hooks import previewing
+
+    def fails(*_):
+        raise NNGuardError("no preview: too odd")
+
+    for name, value in disc_datasets.environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(previewing, "write_preview", fails)
+    monkeypatch.setattr(rehearsal, "rehearsed", lambda *_: trainer_on("2d", tmp_path))
+    picture = str(tmp_path / "sheet.png")
+    assert main(["preflight", "552", "2d", "--picture", picture, "--format", "json"]) == 2
+    told = capsys.readouterr()
+    assert json.loads(told.out)["errors"] == ["no preview: too odd"]
+    assert told.err.endswith("nnguard: no preview: too odd\n")
 
 
 def only_mirrors(kind, *axes):
@@ -218,7 +239,6 @@ def test_previewing_changes_nothing_that_a_training_draws(tmp_path):
 
 def test_a_trainer_that_fails_is_told_with_its_line(tmp_path, monkeypatch, capsys):
     from nnguard.cli import main
-    from nnguard.hooks import rehearsal
 
     @contextlib.contextmanager
     def fails(*arguments):

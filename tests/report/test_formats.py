@@ -10,7 +10,7 @@ from nnguard.findings import Finding
 from nnguard.report.console import make_console, print_rows, rows_table, summary_line
 from nnguard.report.html import audit_page
 from nnguard.report.json import findings_document, json_text
-from nnguard.report.rows import gravest_first, row
+from nnguard.report.rows import ModelReport, gravest_first
 
 HOSTILE = "x\x1b[31m\n::error::owned\r\u202e<script>alert(1)</script>[bold]:smile:,100%"
 
@@ -60,11 +60,15 @@ def test_evidence_of_a_thousand_levels_is_cut():
 # tables
 
 
+def row(subject, findings=(), error=None, grade="record", **more):
+    return ModelReport(subject=subject, grade=grade, findings=list(findings), errors=[error] if error else [], **more)
+
+
 ROWS = [
     row("models/sound"),
     row("models/trap", [finding()]),
     row("models/odd", [finding("NNG102")]),
-    row("models/old", [finding("NNG108", evidence={"grade": "debug.json"})]),
+    row("models/old", [finding("NNG108")], grade="debug.json"),
     row("models/broken", error="truncated"),
 ]
 

@@ -24,20 +24,21 @@ PIPE_CLOSED = 141
 #: when its file is: ``cli/NAME.py`` with a click command called ``command``.
 COMMANDS = {
     "run": "Run one command with the guard switched on.",
-    "inspect": "Show everything known about a checkpoint or model folder.",
-    "check": "Check a model folder as its predictor would use it.",
-    "audit": "Check every model below a results folder.",
-    "diff": "Show what changed between two checkpoints, records or model folders.",
-    "repair": "Set a checkpoint's mirroring axes to those that its training showed.",
-    "annotate": "State how a checkpoint without a record was trained.",
-    "preflight": "Observe a trainer's augmentation before training it.",
-    "preview": "Show what augmentation does to images.",
+    "check": "Check a checkpoint, a model or a results folder; also called inspect and audit.",
+    "repair": "Set a checkpoint's mirroring axes to those that its training showed, or state how it was trained.",
+    "preflight": "Observe a trainer's augmentation before training it, and draw it.",
     "fliptest": "Measure on images which flips a trained model understands.",
-    "compare": "Show what each run differs by, and what it scored.",
+    "compare": "Show what differs between two things, or between runs, and what runs scored.",
     "rule": "List the rules, or explain one.",
     "doctor": "Say whether the guard is active here, and why (not).",
     "demo": "Train and mend the bug of nnU-Net issue 2552 on made images.",
 }
+
+
+#: Other names of a command, not listed.
+ALSO_CALLED = {"inspect": "check", "audit": "check"}
+#: ``cli/gone.py`` says what replaces them.
+GONE = ("diff", "annotate", "preview")
 
 
 class LazyGroup(click.Group):
@@ -47,6 +48,11 @@ class LazyGroup(click.Group):
         return [name for name in COMMANDS if _file_of(name).exists()]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in GONE:
+            from .gone import gone
+
+            return gone(name)
+        name = ALSO_CALLED.get(name, name)
         if name not in COMMANDS or not _file_of(name).exists():
             return None
         return import_module(f"{__name__}.{name}").command
@@ -85,7 +91,7 @@ def group(ctx: click.Context) -> None:
 
 
 #: Commands that only read and print: when they are done, no thread, file or scratch folder waits for anything.
-LEAVES_NOTHING = ("inspect", "check", "diff", "rule")
+LEAVES_NOTHING = ("check", "inspect", "audit", "rule")
 
 
 def main(arguments: list[str] | None = None) -> int:

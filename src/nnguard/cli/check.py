@@ -1,71 +1,81 @@
-"""``nnguard check``: a model folder judged as ``nnUNetv2_predict_from_modelfolder`` would use it."""
+"""``nnguard check``: what lies at a path, judged: one checkpoint, one model, or many of them.
+
+Its other names are ``nnguard inspect`` and ``nnguard audit``. What lies there decides what is shown, not the name.
+"""
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import click
 
-from ..errors import CheckpointError
-from ..findings import Finding
-from ..models.checking import judge, open_models
-from ..models.folder import Model
-from ..models.versions import versions_here
-from ..report.escape import escaped
+from ..models.kinds import CHECKPOINT, RECORD, TREE, kind_of
 from .output import (
+    Answer,
+    Asked,
     FoldsCommand,
     checkpoint_option,
     exit_status,
     fail_level_option,
-    findings_for_people,
     folds_option,
     format_option,
-    not_ignored,
-    print_findings,
+    output_option,
+    written_to,
 )
-from .paths import PATH_OR_URL
+from .paths import LOCAL_PATH, PATH_OR_URL
+
+RESULTS = "nnUNet_results"
 
 
 @click.command(name="check", cls=FoldsCommand)
-@click.argument("model_folder", type=PATH_OR_URL)
+@click.argument("paths", type=PATH_OR_URL, nargs=-1, metavar="PATH...")
+@click.option("--list", "listing", type=LOCAL_PATH, metavar="FILE", help="Paths one a line, instead; - for stdin.")
 @folds_option
 @checkpoint_option
 @click.option("--disable_tta", is_flag=True, help="As for nnUNetv2_predict: without test-time mirroring.")
-@format_option()
+@click.option("--jobs", type=click.IntRange(1), help="Processes for many models. Default: this machine's processors.")
+@output_option
+@format_option("html")
 @fail_level_option
+@click.pass_context
 def command(
-    model_folder: str,
-    folds: tuple[str, ...],
-    checkpoint_name: str,
-    disable_tta: bool,
-    output_format: str,
+    context: click.Context,
+    paths: tuple[str, ...],
+    listing: str | None,
+    output: str | None,
     fail_level: str,
+    **asked: Any,
 ) -> int:
-    """Check MODEL_FOLDER as its predictor would use it, all folds, without loading weights.
+    """Check what lies at PATH as a predictor would use it, without running anything in it or loading weights.
 
-    A zip of nnUNetv2_export_model_to_zip, by path or URL, may stand in its place: every model in it is checked.
+    A checkpoint or nnguard.json: everything known about it. A model folder, a fold or a zip of
+    nnUNetv2_export_model_to_zip: its findings. A results folder, or several paths: one line a model. Checkpoints and
+    zips may be URLs. "nnguard audit" without PATH checks $nnUNet_results.
+
+    Models without a record are judged by what nnU-Net left beside them; the grade of the evidence is always shown,
+    and weak evidence is never more than advice. What cannot be read makes the exit status 2.
     """
-    models = open_models(model_folder, folds or None, checkpoint_name)
-    errors = [error for model in models for error in model.errors]
-    readable = [fold for model in models for fold in model.folds if fold.checkpoint is not None]
-    if not readable:
-        raise CheckpointError("; ".join(errors))
-    judged = [not_ignored(judge(model, use_mirroring=not disable_tta, here=versions_here())) for model in models]
-    findings = [finding for of_model in judged for finding in of_model]
-    if output_format == "text":
-        for model, of_model in zip(models, judged, strict=True):
-            _print_text(model, of_model, disable_tta)
-    else:
-        print_findings(findings, [fold.subject for fold in readable], [], errors)
-    return exit_status(findings, fail_level, errors)
+    if not paths and listing is None and context.info_name == "audit" and os.environ.get(RESULTS):
+        paths = (os.environ[RESULTS],)
+    if bool(paths) == (listing is not None):
+        raise click.UsageError("give either PATH... or --list FILE")
+    with written_to(output):
+        answer = _shown(paths, listing, Asked(**asked))
+    return exit_status(answer.findings, fail_level, answer.errors)
 
 
-def _print_text(model: Model, findings: list[Finding], disable_tta: bool) -> None:
-    checked = [fold for fold in model.folds if fold.checkpoint is not None]
-    if findings:
-        click.echo(findings_for_people(findings) + "\n")
-    for error in model.errors:
-        click.echo(f"nnguard: {escaped(error)}", err=True)
-    folds = ", ".join(str(fold.fold) for fold in checked)
-    mirroring = "without mirroring" if disable_tta else "with test-time mirroring as the first fold declares it"
-    number = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}" if findings else "no findings"
-    unreadable = f", {len(model.errors)} unreadable" if model.errors else ""
-    click.echo(f"{escaped(model.subject)}: fold {folds}, {mirroring}: {number}{unreadable}")
+def _shown(paths: tuple[str, ...], listing: str | None, asked: Asked) -> Answer:
+    """Loads no more than this one answer needs: a checkpoint's has 150 ms for everything."""
+    kind = kind_of(paths[0]) if len(paths) == 1 and asked.output_format != "html" else TREE
+    if kind in (CHECKPOINT, RECORD):
+        from .one_checkpoint import show
+
+        return show(paths[0], kind, asked)
+    if kind != TREE:
+        from .one_model import show_model
+
+        return show_model(paths[0], kind, asked)
+    from .many_models import show_models
+
+    return show_models(paths, listing, asked)

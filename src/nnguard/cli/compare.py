@@ -1,4 +1,4 @@
-"""``nnguard compare``: one row a run, what it differs by and what it scored; the lab book of a results folder."""
+"""``nnguard compare``: what differs between two things, or one row a run; the lab book of a results folder."""
 
 from __future__ import annotations
 
@@ -9,50 +9,68 @@ from typing import Any
 
 import click
 
-from ..difference import ABSENT, Change
 from ..errors import CheckpointError
-from ..models.comparing import ORDERS, Comparison, Run, compare
+from ..models.comparing import ORDERS, compare
 from ..models.folder import FOLD_FOLDER
+from ..models.kinds import TREE, kind_of
 from ..models.trees import find_models
 from ..report.escape import escaped
 from . import CLEAN, FAILED
-from .output import checkpoint_option, format_option, print_json, written_to
+from .output import checkpoint_option, format_option, output_option, print_json, tell, written_to
 from .paths import LOCAL_PATH
 
 
 @click.command(name="compare")
-@click.argument("roots", metavar="ROOT|MODEL...", type=LOCAL_PATH, nargs=-1, required=True)
-@click.option("--baseline", metavar="MODEL", type=LOCAL_PATH, help="Compare with this one. Default: see above.")
-@click.option(
-    "--sort", "order", type=click.Choice(ORDERS), default=ORDERS[0], show_default=True, help="What rows are sorted by."
-)
+@click.argument("paths", metavar="A B|RUNS...", type=LOCAL_PATH, nargs=-1, required=True)
+@click.option("--all", "everything", is_flag=True, help="Of A and B also show what is the same.")
+@click.option("--baseline", metavar="MODEL", type=LOCAL_PATH, help="Compare runs with this one. Default: see above.")
+@click.option("--sort", "order", type=click.Choice(ORDERS), help=f"What runs are sorted by.  [default: {ORDERS[0]}]")
 @checkpoint_option
-@click.option("-o", "--output", type=LOCAL_PATH, metavar="FILE", help="Write there instead of stdout.")
+@output_option
 @format_option("csv", "html")
 def command(
-    roots: tuple[str, ...],
+    paths: tuple[str, ...],
+    everything: bool,
     baseline: str | None,
-    order: str,
+    order: str | None,
     checkpoint_name: str,
     output: str | None,
     output_format: str,
 ) -> int:
-    """One row a run: what differs from a baseline in augmentation and settings, and what it scored.
+    """Show what differs between A and B, or what each of many RUNS differs by and what it scored.
 
-    Give results folders, model folders, or both. A model with several folds also has a row with their mean. Runs are
-    compared within their data set and configuration; unless --baseline says otherwise, with the run trained by
-    nnUNetTrainer, else with the oldest. What a run's files do not tell is listed as not known, never as the same.
+    A and B: exactly two checkpoints, nnguard.json records, folds, model folders or exported zips. Of a checkpoint and
+    a model folder, the plans and dataset that it was trained with are compared with the folder's.
 
-    Exit status: 0, or 2 where nothing could be read.
+    RUNS: results folders, model folders, or both; of two models, give --baseline, --sort or a format of tables. One
+    row a run; a model with several folds also has a row with their mean. Runs are compared within their data set and
+    configuration; unless --baseline says otherwise, with the run trained by nnUNetTrainer, else with the oldest. What
+    a run's files do not tell is listed as not known, never as the same.
+
+    Exit status: 0 it was compared, whether or not anything differs; 2 it could not be.
     """
-    comparison = compare(_models_in(roots), Path(baseline) if baseline else None, checkpoint_name, order)
-    document = as_document(comparison)
-    for line in [*comparison.errors, *comparison.skipped]:
-        click.echo(f"nnguard: {escaped(line)}", err=True)
+    of_runs = baseline is not None or order is not None or output_format in ("csv", "html")
+    two_things = len(paths) == 2 and not of_runs and all(kind_of(path) != TREE for path in paths)
+    if everything and not two_things:
+        raise click.UsageError("--all belongs to two things that are compared with each other")
     with written_to(output):
-        _print(document, output_format, " ".join(roots))
-    if not comparison.runs:
-        click.echo("nnguard: nothing could be read, so nothing was compared", err=True)
+        if two_things:
+            from .two_things import show_differences
+
+            show_differences(paths[0], paths[1], checkpoint_name, everything, output_format)
+            return CLEAN
+        return _show_runs(paths, baseline, order or ORDERS[0], checkpoint_name, output_format)
+
+
+def _show_runs(
+    paths: tuple[str, ...], baseline: str | None, order: str, checkpoint_name: str, output_format: str
+) -> int:
+    document = compare(_models_in(paths), Path(baseline) if baseline else None, checkpoint_name, order)
+    for line in [*document["errors"], *document["skipped"]]:
+        tell(line)
+    _print(document, output_format, " ".join(paths))
+    if not document["runs"]:
+        tell("nothing could be read, so nothing was compared")
         return FAILED
     return CLEAN
 
@@ -73,47 +91,6 @@ def _models_in(roots: tuple[str, ...]) -> list[Path]:
         for model in models:
             found.setdefault(model.resolve(), model)
     return list(found.values())
-
-
-def as_document(comparison: Comparison) -> dict[str, Any]:
-    """What ``--format json`` prints, without its version."""
-    return {
-        "baselines": [
-            {"dataset": one.dataset, "configuration": one.configuration, "model": one.model, "why": one.why}
-            for one in comparison.baselines
-        ],
-        "runs": [_as_row(run) for run in comparison.runs],
-        "errors": comparison.errors,
-        "skipped": comparison.skipped,
-    }
-
-
-def _as_row(run: Run) -> dict[str, Any]:
-    scores = run.scores
-    return {
-        "model": run.model,
-        "fold": run.fold,
-        "trainer": run.trainer,
-        "plans": run.plans,
-        "configuration": run.configuration,
-        "dataset": run.dataset,
-        "baseline": run.baseline,
-        "is_baseline": run.is_baseline,
-        "evidence": run.grade,
-        "differences": [_as_change(change) for change in run.changes],
-        "unknown": run.unknown,
-        "epochs": run.epochs,
-        "pseudo_dice": {"mean": scores.pseudo, "labels": scores.pseudo_labels},
-        "validation_dice": {"mean": scores.validation, "labels": scores.validation_labels},
-        "gap": scores.gap,
-    }
-
-
-def _as_change(change: Change) -> dict[str, Any]:
-    """A side on which the setting is not there has no entry, for ``null`` is a value."""
-    name, before, after = change
-    sides = {"baseline": before, "run": after}
-    return {"setting": name, **{side: value for side, value in sides.items() if value is not ABSENT}}
 
 
 def _print(document: Mapping[str, Any], output_format: str, title: str) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -15,6 +15,7 @@ from ..errors import CheckpointError
 from ..findings import HARMFUL, SEVERITIES, Finding, at_least
 from ..models.folder import CHECKPOINT_NAME
 from ..policy import ENVIRONMENT_VARIABLE, IGNORE, Policy
+from ..report.escape import escaped
 from . import CLEAN, FAILED, FOUND
 from .paths import LOCAL_PATH
 
@@ -40,28 +41,43 @@ fail_level_option = click.option(
 )
 
 
-def checkpoint_option(function: Any) -> Any:
-    """``-chk``, as nnU-Net spells it."""
-    return click.option(
-        "-chk",
-        "checkpoint_name",
-        type=LOCAL_PATH,
-        metavar="NAME",
-        default=CHECKPOINT_NAME,
-        show_default=True,
-        help="Checkpoint in each fold.",
-    )(function)
+output_option = click.option("-o", "--output", type=LOCAL_PATH, metavar="FILE", help="Write there instead of stdout.")
 
 
-def folds_option(function: Any) -> Any:
-    """``-f 0 1 2``, as nnU-Net spells it; needs ``FoldsCommand``."""
-    return click.option(
-        "-f",
-        "folds",
-        multiple=True,
-        metavar="FOLD...",
-        help="Folds to use, as for nnUNetv2_predict: -f 0 1 2, -f all. Default: those that nnU-Net would find.",
-    )(function)
+#: ``-chk`` and ``-f 0 1 2``, as nnU-Net spells them; the second needs ``FoldsCommand``.
+checkpoint_option = click.option(
+    "-chk",
+    "checkpoint_name",
+    type=LOCAL_PATH,
+    metavar="NAME",
+    default=CHECKPOINT_NAME,
+    show_default=True,
+    help="Checkpoint in each fold.",
+)
+folds_option = click.option(
+    "-f",
+    "folds",
+    multiple=True,
+    metavar="FOLD...",
+    help="Folds to use, as for nnUNetv2_predict: -f 0 1 2, -f all. Default: those that nnU-Net would find.",
+)
+
+
+class Asked(NamedTuple):
+    """What ``nnguard check`` was asked for, whatever lies there."""
+
+    folds: tuple[str, ...]
+    checkpoint_name: str
+    disable_tta: bool
+    jobs: int | None
+    output_format: str
+
+
+class Answer(NamedTuple):
+    """What the exit status follows from."""
+
+    findings: Sequence[Finding]
+    errors: Sequence[str]
 
 
 class FoldsCommand(click.Command):
@@ -101,6 +117,15 @@ def findings_for_people(findings: Sequence[Finding]) -> str:
     return findings_text(findings, Policy.parse(os.environ.get(ENVIRONMENT_VARIABLE)), width_here())
 
 
+def findings_counted(findings: Sequence[Finding]) -> str:
+    return f"{len(findings)} finding{'' if len(findings) == 1 else 's'}" if findings else "no findings"
+
+
+def tell(line: object) -> None:
+    """One line on stderr, whatever it quotes from a file escaped."""
+    click.echo(f"nnguard: {escaped(line)}", err=True)
+
+
 def print_json(value: Mapping[str, Any]) -> None:
     """One JSON document on stdout, with its ``schema_version``."""
     from ..report.json import SCHEMA_VERSION, json_text
@@ -109,12 +134,16 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def print_findings(
-    findings: Sequence[Finding], checked: Sequence[str], skipped: Sequence[str], errors: Sequence[str]
+    findings: Sequence[Finding],
+    checked: Sequence[str],
+    skipped: Sequence[str],
+    errors: Sequence[str],
+    **more: Any,
 ) -> None:
-    """A findings document as JSON on stdout."""
+    """The findings document as JSON on stdout; ``more`` are entries that one command adds."""
     from ..report.json import findings_document, json_text
 
-    click.echo(json_text(findings_document(findings, checked, skipped, errors)))
+    click.echo(json_text({**findings_document(findings, checked, skipped, errors), **more}))
 
 
 def not_ignored(findings: Iterable[Finding]) -> list[Finding]:

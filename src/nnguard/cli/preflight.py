@@ -2,71 +2,188 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
+from ..errors import NNGuardError
 from ..findings import Finding
-from .output import exit_status, fail_level_option, findings_for_people, format_option, not_ignored, width_here
-from .training import training_arguments, training_started
+from ..record import Record
+from .output import (
+    exit_status,
+    fail_level_option,
+    findings_counted,
+    findings_for_people,
+    format_option,
+    not_ignored,
+    print_findings,
+    tell,
+    width_here,
+)
+from .paths import LOCAL_PATH
+from .streams import prints_to_stderr
+
+if TYPE_CHECKING:
+    from ..evidence.foreign import Failed
+
+PREPROCESSED = "nnUNet_preprocessed"
 
 
 @click.command(name="preflight")
-@training_arguments
+@click.argument("dataset")
+@click.argument("configuration")
+@click.argument("fold", default="0")
+@click.option("-tr", "trainer_name", default="nnUNetTrainer", show_default=True, help="Trainer class.")
+@click.option("-p", "plans", default="nnUNetPlans", show_default=True, help="Plans identifier.")
+@click.option(
+    "-device",
+    type=click.Choice(["cpu", "cuda", "mps"]),
+    default="cpu",
+    show_default=True,
+    help="Where the network is built; augmentation runs on the CPU either way.",
+)
+@click.option(
+    "--picture",
+    type=LOCAL_PATH,
+    metavar="FILE",
+    help="Also draw one training patch as it is and sixteen times augmented, each with its flip and turn, as a PNG.",
+)
 @format_option()
 @fail_level_option
-def command(
-    dataset: str,
-    configuration: str,
-    fold: str,
-    trainer_name: str,
-    plans: str,
-    device: str,
-    output_format: str,
-    fail_level: str,
-) -> int:
+def command(output_format: str, fail_level: str, picture: str | None, **training: str) -> int:
     """Build the training that nnUNetv2_train would run, observe its augmentation, and train nothing.
 
     A trainer outside nnU-Net is found through nnUNet_extTrainer=FOLDER. What only the first steps of training can
     settle is NNG108, advisory: --fail-level advisory makes it exit status 1.
     """
-    with training_started(dataset, configuration, fold, trainer_name, plans, device) as trainer:
+    if picture is not None and not Path(picture).absolute().parent.is_dir():
+        raise NNGuardError(f"{picture}: cannot be written, because its folder does not exist")
+    errors: list[str] = []
+    drawn: list[Any] = []
+    with training_started(**training) as trainer:
         from ..hooks.trainer import findings_of, record_of
 
         record = record_of(trainer)
         findings = not_ignored(findings_of(trainer) + _unsettled(trainer, record))
-        subject = f"{trainer_name} on {dataset} {configuration} fold {fold}"
-    _print(output_format, subject, record, findings)
-    return exit_status(findings, fail_level)
+        if picture is not None:
+            drawn, errors = _draw(trainer, picture)
+    subject = "{trainer_name} on {dataset} {configuration} fold {fold}".format(**training)
+    if output_format == "json":
+        told = json.loads(record.to_json()) if record is not None else None
+        more = {"picture": {"file": picture, "draws": drawn}} if drawn else {}
+        print_findings(findings, [subject], [], errors, record=told, **more)
+    else:
+        _print_text(subject, record, findings, picture if drawn else None)
+    for error in errors:
+        tell(error)
+    return exit_status(findings, fail_level, errors)
 
 
-def _unsettled(trainer: object, record: object) -> list[Finding]:
+def _unsettled(trainer: object, record: Record | None) -> list[Finding]:
     """NNG108 for what only the first train steps can settle: none is run here, and unknown is no pass."""
     from ..hooks.trainer import training_in_hand
-    from ..record import Record
     from ..rules.training import unverified_training
 
     training = training_in_hand(trainer).training
-    if not isinstance(record, Record) or record.mirroring.state != "pending" or training is None:
+    if record is None or record.mirroring.state != "pending" or training is None:
         return []
     return [unverified_training(record, training)]
 
 
-def _print(output_format: str, subject: str, record: object, findings: list[Finding]) -> None:
-    if output_format == "json":
-        import json
+def _draw(trainer: object, picture: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """What each draw received; or, in words, why there is no picture, which takes no finding away."""
+    from ..hooks.previewing import write_preview
 
-        from ..record import Record
-        from ..report.json import findings_document, json_text
+    try:
+        _, *drawn = write_preview(trainer, Path(picture))
+    except NNGuardError as error:
+        return [], [str(error)]
+    return [{"flip": None if one.flip is None else list(one.flip), "turn_degrees": one.turn} for one in drawn], []
 
-        document = findings_document(findings, checked=[subject])
-        told = json.loads(record.to_json()) if isinstance(record, Record) else None
-        click.echo(json_text({**document, "record": told}))
-        return
-    from ..record import Record
-    from ..report.text import record_block
 
-    if isinstance(record, Record):
+def _print_text(subject: str, record: Record | None, findings: list[Finding], picture: str | None) -> None:
+    if record is not None:
+        from ..report.text import record_block
+
         click.echo(record_block(record, width_here()) + "\n")
     if findings:
         click.echo(findings_for_people(findings) + "\n")
-    number = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}" if findings else "no findings"
-    click.echo(f"{subject}: {number}; nothing was trained, and nothing written to the results folder")
+    if picture is not None:
+        click.echo(f"picture: {picture}")
+    click.echo(
+        f"{subject}: {findings_counted(findings)}; nothing was trained, and nothing written to the results folder"
+    )
+
+
+# ---------------------------------------------------------------- the training
+
+
+@contextlib.contextmanager
+def training_started(
+    dataset: str, configuration: str, fold: str, trainer_name: str, plans: str, device: str
+) -> Iterator[Any]:
+    """The trainer, its loaders running and nothing trained; what nnU-Net prints goes to stderr.
+
+    Raises:
+        NNGuardError: in one line, what nnU-Net could not do.
+    """
+    from ..evidence.foreign import Failed, attempt
+    from ..hooks.rehearsal import rehearsed
+
+    _look_at_arguments(dataset, configuration, fold, plans)
+    with prints_to_stderr(), contextlib.ExitStack() as stack:
+        number = int(fold) if fold != "all" else fold
+        rehearsal = rehearsed(dataset, configuration, number, trainer_name, plans, device)
+        made = attempt(stack.enter_context, rehearsal)
+        if isinstance(made, Failed):
+            raise NNGuardError(f"the training cannot be started: {_in_plain_words(made, trainer_name)}")
+        yield made
+
+
+def _look_at_arguments(dataset: str, configuration: str, fold: str, plans: str) -> None:
+    """What can be said in plain words before nnU-Net is imported."""
+    if not fold.isdecimal() and fold != "all":
+        raise click.UsageError(f"FOLD is a number or 'all', not {fold!r}")
+    preprocessed = os.environ.get(PREPROCESSED)
+    if not preprocessed:
+        raise NNGuardError(f"{PREPROCESSED} is not set: nnU-Net needs it to find the preprocessed data set")
+    folder = _dataset_folder(Path(preprocessed), dataset)
+    plans_file = folder / f"{plans}.json"
+    if not plans_file.is_file():
+        raise NNGuardError(
+            f"{plans_file} does not exist: run nnUNetv2_plan_and_preprocess first, or name the plans (-p)"
+        )
+    import msgspec
+
+    try:
+        configurations = msgspec.json.decode(plans_file.read_bytes()).get("configurations", {})
+    except (msgspec.MsgspecError, UnicodeError, AttributeError) as error:
+        raise NNGuardError(f"{plans_file} cannot be read: {error}") from None
+    if configuration not in configurations:
+        raise NNGuardError(
+            f"{plans_file.name} has no configuration {configuration!r}, only {', '.join(configurations)}"
+        )
+
+
+def _dataset_folder(preprocessed: Path, dataset: str) -> Path:
+    if dataset.startswith("Dataset"):
+        found = [preprocessed / dataset] if (preprocessed / dataset).is_dir() else []
+    elif dataset.isdecimal():
+        found = sorted(preprocessed.glob(f"Dataset{int(dataset):03d}_*"))
+    else:
+        raise click.UsageError(f"DATASET is a number or DatasetXXX_NAME, not {dataset!r}")
+    if not found:
+        raise NNGuardError(f"no data set {dataset} in {preprocessed}: is it preprocessed?")
+    return found[0]
+
+
+def _in_plain_words(reason: Failed, trainer_name: str) -> str:
+    """The message and the line that it comes from; save one that speaks of all but the name that was mistyped."""
+    if "Could not find requested nnunet trainer" in reason or "Unable to find trainer class" in reason:
+        return f"there is no trainer class {trainer_name} (own trainers are found through nnUNet_extTrainer)"
+    return f"{reason} ({reason.place})" if reason.place else reason

@@ -1,7 +1,11 @@
-"""``nnguard repair``: mirroring axes narrowed to what training showed, without torch; the record follows."""
+"""``nnguard repair``: mirroring axes narrowed to what training showed, without torch; the record follows.
+
+With ``--state`` the record alone changes: it gets what the checkpoint's owner knows of its training.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +18,29 @@ from ..errors import CheckpointError
 from ..findings import Finding
 from ..models.folder import CHECKPOINT_NAME, FOLD_FOLDER, Fold, open_fold
 from ..models.measured import Measured, read_measured
-from ..models.repairing import (
-    Change,
-    Refusal,
-    fit_for_repair,
-    in_words,
-    open_to_write,
-    plan_measured_repair,
-    plan_repair,
-    write,
-)
+from ..models.repairing import Change, Refusal, in_words, open_to_write, plan_repair, plan_statement, write
 from ..models.staleness import results_of
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from ..report.escape import escaped
 from ..rules.metrics import check_stale
+from ..rules.remedies import quote, same_axes
+from ..rules.verdicts import axes_named_by
 from . import CLEAN, FAILED
-from .output import FoldsCommand, findings_for_people, folds_option, format_option, not_ignored, print_json
+from .output import FoldsCommand, findings_for_people, folds_option, format_option, not_ignored, print_json, tell
 from .paths import LOCAL_PATH
+
+
+class MirrorAxes(click.ParamType):
+    """``0,1`` or ``none``."""
+
+    name = "0,1|none"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        text = str(value).strip().lower()
+        parts = [part.strip() for part in text.split(",")] if text != "none" else []
+        if not all(part in ("0", "1", "2") for part in parts) or len(set(parts)) < len(parts):
+            self.fail(f"{value!r} is neither 'none' nor different axes out of 0, 1, 2, such as 0,1", param, ctx)
+        return tuple(sorted(int(part) for part in parts))
 
 
 @click.command(name="repair", cls=FoldsCommand)
@@ -50,6 +60,14 @@ from .paths import LOCAL_PATH
     metavar="FILE",
     help="Go by what nnguard fliptest -o FILE measured, too. Only the checkpoints that were tested are repaired.",
 )
+@click.option(
+    "--state",
+    "stated",
+    type=MirrorAxes(),
+    metavar="0,1|none",
+    help="Repair no axes; write into the record which axes training mirrored, 0-based, as the network sees them.",
+)
+@click.option("--reason", default="", help="With --state: how you know; kept in the record.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
 @click.option("--no-backup", is_flag=True, help="Keep no copy of the old file (NAME.before-nnguard).")
 @format_option()
@@ -58,6 +76,8 @@ def command(
     folds: tuple[str, ...],
     checkpoint_name: str | None,
     fliptest: str | None,
+    stated: tuple[int, ...] | None,
+    reason: str,
     dry_run: bool,
     no_backup: bool,
     output_format: str,
@@ -68,49 +88,41 @@ def command(
     measured to be safe and, where training was observed, shown. Tensors are copied byte for byte. Running it twice
     changes nothing.
 
+    --state is for a training that nobody observed. A statement is judged as one (state: declared): it advises, and
+    lets the next repair narrow the axes. It never replaces an observed or measured record; it replaces one that
+    cannot be read.
+
     A checkpoint that there is nothing to repair by, or that cannot be written, stays as it is and stops no other: it
     is listed with its reason, and the exit status is 2. A record that a checkpoint has lost is put back from
     nnguard.json, where that proves to belong to its weights.
     """
+    if stated is not None and fliptest is not None:
+        raise click.UsageError("give either --state or --from-fliptest")
     measured = read_measured(Path(fliptest)) if fliptest is not None else None
     opened = checkpoints_of(Path(path), folds, checkpoint_name)
     untested: list[Path] = []
     if measured is not None and Path(path).is_dir() and not folds and not checkpoint_name:
         opened, untested = only_tested(opened, measured)
-    changes, refused = planned(opened, measured)
+    changes, refused = planned(opened, measured, stated, reason)
     done, unwritten = written_one_by_one(changes, backup=not no_backup, dry_run=dry_run)
     refused += unwritten
-    if not done:
-        if len(refused) == 1:
-            raise CheckpointError(refused[0].reason)
-        _tell_refused(refused)
-        return FAILED
+    if not done and len(refused) == 1:
+        raise CheckpointError(refused[0].reason)
     by_path = {fold.path: fold for ensemble in opened for fold in ensemble}
     stale = not_ignored(stale_after([change for change, _ in done], by_path))
-    if output_format == "json":
-        print_json(
-            {
-                "dry_run": dry_run,
-                "changes": [_as_data(change, result) for change, result in done],
-                "not_repaired": [{"path": str(one.path), "reason": one.reason} for one in refused],
-                "untested": [str(one) for one in untested],
-                "findings": [finding.to_dict() for finding in stale],
-            }
-        )
+    if output_format == "json" and done:
+        told = {"untested": [str(one) for one in untested], "findings": [finding.to_dict() for finding in stale]}
+        print_json({"dry_run": dry_run, **_as_data(done, refused), **told})
         return FAILED if refused else CLEAN
     for change, result in done:
-        click.echo(_as_text(change, result, dry_run))
-    for one in untested:
+        click.echo("\n".join(_as_text(change, by_path[change.path], _kept(result, dry_run), stated)))
+    for one in untested if done else ():
         click.echo(f"{escaped(one)}: was not tested, and is left as it is")
     if stale:
         click.echo("\n" + findings_for_people(stale))
-    _tell_refused(refused)
+    for refusal in refused:
+        tell(f"not repaired: {refusal.reason}")
     return FAILED if refused else CLEAN
-
-
-def _tell_refused(refused: list[Refusal]) -> None:
-    for one in refused:
-        click.echo(f"nnguard: not repaired: {escaped(one.reason)}", err=True)
 
 
 def checkpoints_of(path: Path, folds: tuple[str, ...], checkpoint_name: str | None) -> list[list[Fold]]:
@@ -139,17 +151,15 @@ def checkpoints_of(path: Path, folds: tuple[str, ...], checkpoint_name: str | No
     return ensembles
 
 
-def planned(opened: list[list[Fold]], measured: Measured | None) -> tuple[list[Change], list[Refusal]]:
+def planned(
+    opened: list[list[Fold]], measured: Measured | None, stated: tuple[int, ...] | None, reason: str
+) -> tuple[list[Change], list[Refusal]]:
     """What to write into each checkpoint, and those that there is nothing to repair by."""
-    from .. import __version__
-
-    changes: list[Change] = []
-    refused: list[Refusal] = []
-    for ensemble in opened:
-        fit, unfit = fit_for_repair(ensemble, measured)
-        changes += plan_repair(fit) if measured is None else plan_measured_repair(fit, measured, __version__)
-        refused += unfit
-    return changes, refused
+    plans = [
+        plan_repair(ensemble, measured) if stated is None else plan_statement(ensemble, stated, reason)
+        for ensemble in opened
+    ]
+    return [change for changes, _ in plans for change in changes], [one for _, refused in plans for one in refused]
 
 
 def written_one_by_one(
@@ -186,12 +196,9 @@ def _as_it_lies(path: Path) -> tuple[int, int]:
 
 def _tell_interrupted(changes: list[Change], changed: set[Path]) -> None:
     for change in changes:
-        path = escaped(change.path)
-        if change.path in changed:
-            click.echo(f"nnguard: changed: {path}: mirroring axes {escaped(in_words(change))}", err=True)
-        else:
-            click.echo(f"nnguard: not changed: {path}", err=True)
-    click.echo("nnguard: each is whole; the same command again does the rest", err=True)
+        here = change.path in changed
+        tell(f"changed: {change.path}: mirroring axes {in_words(change)}" if here else f"not changed: {change.path}")
+    tell("each is whole; the same command again does the rest")
 
 
 def only_tested(opened: list[list[Fold]], measured: Measured) -> tuple[list[list[Fold]], list[Path]]:
@@ -228,26 +235,51 @@ def _record_in(change: Change) -> Record | None:
     return Record.from_json(text) if isinstance(text, str) else None
 
 
-def _as_text(change: Change, result: SpliceResult | None, dry_run: bool) -> str:
+def _as_text(change: Change, fold: Fold, kept: str, stated: tuple[int, ...] | None) -> Iterator[str]:
     path = escaped(change.path)
+    if stated is not None:
+        yield from _statement(change, kept, stated)
+    elif change.is_needed:
+        said = [f"mirroring axes {escaped(in_words(change))}"] if change.moves_axes else []
+        said += [f"its record is put back from {FILE_NAME}"] if change.restores else []
+        yield f"{path}: {'; '.join(said) or 'only its record is brought up to date'}{kept}"
+    else:
+        yield f"{path}: mirroring axes {escaped(written(change.after))}: nothing to repair"
+    if fold.record_error and not change.restores:
+        why = fold.record_error.removeprefix(f"{fold.path}: ")
+        yield f"This replaced what was there as its record and could not be read: {escaped(why)}"
+
+
+def _statement(change: Change, kept: str, axes: tuple[int, ...]) -> Iterator[str]:
+    path = escaped(change.path)
+    states = f"stated to be trained {f'with mirroring along {written(axes)}' if axes else 'without mirroring'}"
     if not change.is_needed:
-        return f"{path}: mirroring axes {escaped(written(change.after))}: nothing to repair"
-    axes = f"{escaped(written(change.before))} -> {escaped(written(change.after))}"
-    what = f"mirroring axes {axes}" if change.moves_axes else "only its record is brought up to date"
-    if change.restores:
-        back = f"its record is put back from {FILE_NAME}"
-        what = f"{what}; {back}" if change.moves_axes else back
+        yield f"{path}: already {states}; nothing changed"
+        return
+    yield f"{path}: {states}{kept}"
+    allowed = tuple(axis for axis in axes_named_by(change.before, None) if axis in axes)
+    if not same_axes(change.before, allowed or None):
+        now, narrow = escaped(written(change.before)), f"nnguard repair {quote(str(change.path))}"
+        yield f"its test-time mirroring axes are {now}; to narrow them: {narrow}"
+
+
+def _kept(result: SpliceResult | None, dry_run: bool) -> str:
     if dry_run:
-        return f"{path}: {what} (dry run: nothing written)"
-    kept = f"; the old file is {escaped(Path(result.backup).name)}" if result is not None and result.backup else ""
-    return f"{path}: {what}{kept}"
+        return " (dry run: nothing written)"
+    return f"; the old file is {escaped(Path(result.backup).name)}" if result is not None and result.backup else ""
 
 
-def _as_data(change: Change, result: SpliceResult | None) -> dict[str, Any]:
+def _as_data(done: list[tuple[Change, SpliceResult | None]], refused: list[Refusal]) -> dict[str, Any]:
     return {
-        "path": str(change.path),
-        "changed": change.is_needed,
-        "before": msgspec.to_builtins(change.before),
-        "after": msgspec.to_builtins(change.after),
-        "backup": result.backup if result is not None else None,
+        "changes": [
+            {
+                "path": str(change.path),
+                "changed": change.is_needed,
+                "before": msgspec.to_builtins(change.before),
+                "after": msgspec.to_builtins(change.after),
+                "backup": result.backup if result is not None else None,
+            }
+            for change, result in done
+        ],
+        "not_repaired": [{"path": str(one.path), "reason": one.reason} for one in refused],
     }

@@ -1,4 +1,4 @@
-"""The contact sheet of a training: for ``nnguard preview``, and at training start when ``NNGUARD_PREVIEW`` is set."""
+"""The contact sheet of a training, for ``nnguard preflight --picture`` and, under ``NNGUARD_PREVIEW``, at its start."""
 
 from __future__ import annotations
 

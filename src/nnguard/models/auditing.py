@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-
-import msgspec
 
 from ..axes import written
 from ..errors import CheckpointError
-from ..findings import Finding
+from ..findings import Finding, worst_first
+from ..report.rows import ModelReport
 from .checking import judge
 from .exported import exported_layout, folds_inside, is_exported, may_hold_models, open_exported_model
-from .folder import CHECKPOINT_NAME, Fold, Model, detect_folds, open_model
+from .folder import CHECKPOINT_NAME, FOLD_FOLDER, Fold, Model, detect_folds, fold_number, open_fold, open_model
 from .measured import measured_beside
-from .predicting import configuration_of, has_fliptest
-from .reobserved import NAMELESS, NamedTraining, Reobserved, is_wanted, training_named
+from .predicting import configuration_of, has_fliptest, judge_alone
 
 #: Weakest first; a model's grade is that of its worst known fold.
 GRADES = (
     "nothing",
-    "trainer's class",
     "training log",
     "debug.json",
     "nnguard.json",
@@ -34,128 +30,93 @@ GRADES = (
 )
 
 
-class Audited(msgspec.Struct, frozen=True, kw_only=True):
-    """What an audit says of one ensemble: a model folder's folds, or its ``fold_all``.
-
-    Args:
-        subject: for people, the folder.
-        findings: worst first.
-        checked: checkpoints that were read.
-        errors: what could not be, one line each.
-        skipped: why there was nothing to check; ``""`` where there was.
-        grade: one of ``GRADES``, the weakest that the verdict rests on.
-        facts: trainer, configuration, folds and declared axes of the first readable fold, for people.
-        unobserved: trainings that could be observed again, for nothing better tells of them; looked for only where
-            that is asked for.
-    """
-
-    subject: str
-    findings: list[Finding] = []
-    checked: list[str] = []
-    errors: list[str] = []
-    skipped: str = ""
-    grade: str = ""
-    facts: dict[str, str] = {}
-    unobserved: list[NamedTraining] = []
-
-
-#: What is known of trainers as they are now, by ``NamedTraining.apart_from_fold``.
-Today = Mapping[tuple[str, str, str, str], Reobserved]
-
-
 def audit_folder(
-    folder: Path | str,
-    checkpoint_name: str = CHECKPOINT_NAME,
-    use_mirroring: bool = True,
-    today: Today | None = None,
-) -> list[Audited]:
-    """Audits one model folder, or every model in an exported zip. ``fold_all`` is an ensemble of its own, as nnU-Net
-    would use it.
+    path: Path | str, checkpoint_name: str = CHECKPOINT_NAME, use_mirroring: bool = True
+) -> list[ModelReport]:
+    """Audits one model folder, one fold of it, every model in an exported zip, or a checkpoint by itself.
+
+    ``fold_all`` is an ensemble of its own, as nnU-Net would use it.
 
     Args:
-        folder: or the zip, a path or URL.
+        path: of any of these; of a zip also a URL.
         checkpoint_name: in each fold's folder.
         use_mirroring: ``False`` is ``--disable_tta``.
-        today: what the trainers of models without better evidence show now; ``None`` where nobody asked for that.
 
     Raises:
         Nothing about the model: it is in the answer.
     """
-    if is_exported(folder):
-        return _audit_exported(folder, checkpoint_name, use_mirroring, today)
-    folder = Path(folder)
+    if is_exported(path):
+        return _audit_exported(path, checkpoint_name, use_mirroring)
+    path = Path(path)
+    if path.is_file():
+        return [_audit_alone(open_fold(path), use_mirroring)]
+    fold = FOLD_FOLDER.fullmatch(path.absolute().name)
+    if fold is not None:
+        return [_audit(path.absolute().parent, [fold_number(fold.group(1))], checkpoint_name, use_mirroring)]
     try:
-        folds = detect_folds(folder, checkpoint_name)
+        folds = detect_folds(path, checkpoint_name)
     except OSError as error:
-        return [Audited(subject=str(folder), errors=[f"{folder}: {error.strerror}"])]
-    ensembles: list[list[int | str]] = [folds] if folds else []
-    if (folder / "fold_all" / checkpoint_name).exists():
-        ensembles.append(["all"])
+        return [ModelReport(subject=str(path), errors=[f"{path}: {error.strerror}"])]
+    ensembles = _ensembles(folds, (path / "fold_all" / checkpoint_name).exists())
     if not ensembles:
-        return [Audited(subject=str(folder), skipped=f"no fold_X with a {checkpoint_name}")]
-    return [_audit(folder, ensemble, checkpoint_name, use_mirroring, today) for ensemble in ensembles]
+        return [_without_folds(str(path), checkpoint_name)]
+    return [_audit(path, ensemble, checkpoint_name, use_mirroring) for ensemble in ensembles]
 
 
-def _audit(
-    folder: Path, folds: list[int | str], checkpoint_name: str, use_mirroring: bool, today: Today | None
-) -> Audited:
+def _ensembles(numbered: list[int | str], has_fold_all: bool) -> list[list[int | str]]:
+    of_all: list[int | str] = ["all"]
+    return [*([numbered] if numbered else []), *([of_all] if has_fold_all else [])]
+
+
+def _without_folds(subject: str, checkpoint_name: str) -> ModelReport:
+    return ModelReport(subject=subject, skipped=f"no fold_X with a {checkpoint_name}")
+
+
+def _audit(folder: Path, folds: list[int | str], checkpoint_name: str, use_mirroring: bool) -> ModelReport:
     try:
         model = open_model(folder, folds, checkpoint_name)
     except CheckpointError as error:
-        return Audited(subject=str(folder / "fold_all") if folds == ["all"] else str(folder), errors=[str(error)])
-    return _judged(model, folds == ["all"], use_mirroring, today)
+        return ModelReport(subject=str(folder / "fold_all") if folds == ["all"] else str(folder), errors=[str(error)])
+    return _judged(model, folds == ["all"], use_mirroring)
 
 
-def _audit_exported(
-    archive: Path | str, checkpoint_name: str, use_mirroring: bool, today: Today | None
-) -> list[Audited]:
+def _audit_exported(archive: Path | str, checkpoint_name: str, use_mirroring: bool) -> list[ModelReport]:
     """A zip without a model in it is no subject at all."""
     try:
         layout = exported_layout(archive)
     except CheckpointError as error:
-        return [Audited(subject=str(archive), errors=[str(error)])] if may_hold_models(archive) else []
-    audited = []
+        return [ModelReport(subject=str(archive), errors=[str(error)])] if may_hold_models(archive) else []
+    reports = []
     for folder, there in sorted(layout.items()):
-        ensembles = [ensemble for ensemble in (folds_inside(there, checkpoint_name),) if ensemble]
-        if checkpoint_name in there.get("all", []):
-            ensembles.append(["all"])
+        ensembles = _ensembles(folds_inside(there, checkpoint_name), checkpoint_name in there.get("all", []))
         if not ensembles:
-            subject = f"{archive}!{folder}"
-            audited.append(Audited(subject=subject, skipped=f"no fold_X with a {checkpoint_name}"))
+            reports.append(_without_folds(f"{archive}!{folder}", checkpoint_name))
         for ensemble in ensembles:
             model = open_exported_model(archive, folder, ensemble, checkpoint_name)
-            audited.append(_judged(model, ensemble == ["all"], use_mirroring, today))
-    return audited
+            reports.append(_judged(model, ensemble == ["all"], use_mirroring))
+    return reports
 
 
-def _judged(model: Model, is_fold_all: bool, use_mirroring: bool, today: Today | None) -> Audited:
-    unobserved: list[NamedTraining] = []
-    if today is not None:
-        folds = tuple(_with_today(fold, today, unobserved) for fold in model.folds)
-        model = msgspec.structs.replace(model, folds=folds)
-    readable = [fold for fold in model.folds if fold.checkpoint is not None]
-    findings = judge(model, use_mirroring)
-    return Audited(
-        subject=f"{model.subject}/fold_all" if is_fold_all else model.subject,
+def _judged(model: Model, is_fold_all: bool, use_mirroring: bool) -> ModelReport:
+    subject = f"{model.subject}/fold_all" if is_fold_all else model.subject
+    return _report(subject, model.folds, judge(model, use_mirroring), model.errors)
+
+
+def _audit_alone(fold: Fold, use_mirroring: bool) -> ModelReport:
+    findings = judge_alone(fold, use_mirroring) if fold.checkpoint is not None else []
+    return _report(fold.subject, (fold,), worst_first(findings), [fold.error] if fold.error else [])
+
+
+def _report(subject: str, folds: tuple[Fold, ...], findings: list[Finding], errors: list[str]) -> ModelReport:
+    readable = [fold for fold in folds if fold.checkpoint is not None]
+    return ModelReport(
+        subject=subject,
         findings=findings,
         checked=[fold.subject for fold in readable],
-        errors=model.errors,
+        errors=errors,
         grade=min((_grade(fold, findings) for fold in readable), key=GRADES.index, default=""),
-        facts=_facts(model, readable),
-        unobserved=unobserved,
+        facts=_facts(folds, readable),
     )
-
-
-def _with_today(fold: Fold, today: Today, unobserved: list[NamedTraining]) -> Fold:
-    """The fold with what its trainer shows now; what is not known of it yet goes into ``unobserved``."""
-    if not is_wanted(fold):
-        return fold
-    training = training_named(fold)
-    told = today.get(training.apart_from_fold) if training is not None else NAMELESS
-    if training is not None and told is None:
-        unobserved.append(training)
-        return fold
-    return msgspec.structs.replace(fold, today=told)
 
 
 def _grade(fold: Fold, findings: list[Finding]) -> str:
@@ -171,8 +132,8 @@ def _grade(fold: Fold, findings: list[Finding]) -> str:
     return next((grade for grade in told if grade in GRADES), "nothing")
 
 
-def _facts(model: Model, readable: list[Fold]) -> dict[str, str]:
-    facts = {"folds": " ".join(str(fold.fold) for fold in model.folds)}
+def _facts(folds: tuple[Fold, ...], readable: list[Fold]) -> dict[str, str]:
+    facts = {"folds": " ".join(str(fold.fold) for fold in folds)}
     if readable:
         checkpoint = readable[0].checkpoint
         assert checkpoint is not None

@@ -4,88 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
-
-from ..difference import Change
+from ..difference import ABSENT, Change
 from ..errors import CheckpointError
 from ..rules.subjects import Scores
 from .folder import CHECKPOINT_NAME, Fold, detect_folds, open_fold
 from .predicting import configuration_of
 from .scores import scores_of
-from .settings import GRADES, RunSettings, compared, settings_of
+from .settings import GRADES, RunSettings, differing_settings, settings_of
 
 DEFAULT_TRAINER = "nnUNetTrainer"
 MEAN = "mean"
 #: What rows can be sorted by; the best, largest or longest first, names from A to Z.
 ORDERS = ("validation", "pseudo", "gap", "epochs", "model")
 
+#: A run, or a baseline, as the JSON document has it: ``docs/output.schema.json`` says what each entry means.
+Row = dict[str, Any]
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One fold of a model, or the mean over its folds (``fold`` is ``"mean"``).
 
-    Args:
-        model: the model folder.
-        fold: 0, 1, ..., ``"all"`` or ``"mean"``.
-        trainer, plans, configuration, dataset: as the checkpoint names them.
-        epochs: how many were finished; of a mean the fewest.
-        started: when its first epoch began, in seconds since 1970; ``None`` where not logged.
-        scores: Dice of training and validation.
-        settings: ``None`` for a mean.
-        grade: what the settings rest on, of a mean the weakest.
-        changes: what differs from the baseline; of a mean, what differs in any fold.
-        unknown: what could not be compared, in words.
-        baseline: the baseline's model folder; ``None`` where there is none to compare with.
-        is_baseline: whether it is that model itself.
-    """
+class Run(NamedTuple):
+    """One fold of a model; ``started`` is when its first epoch began, in seconds since 1970, if that was logged."""
 
-    model: str
-    fold: int | str
-    trainer: str | None = None
-    plans: str | None = None
-    configuration: str | None = None
-    dataset: str | None = None
-    epochs: int | None = None
-    started: float | None = None
-    scores: Scores = Scores()
-    settings: RunSettings | None = None
-    grade: str = ""
-    changes: list[Change] = []
-    unknown: list[str] = []
-    baseline: str | None = None
-    is_baseline: bool = False
+    row: Row
+    settings: RunSettings
+    scores: Scores
+    started: float | None
 
     @property
     def group(self) -> tuple[str, str]:
         """Runs of one data set and configuration are compared with each other."""
-        return self.dataset or "", self.configuration or ""
-
-
-class Baseline(msgspec.Struct, frozen=True, kw_only=True):
-    """What a group of runs is compared with, and how it was chosen, for people."""
-
-    dataset: str | None
-    configuration: str | None
-    model: str
-    why: str
-
-
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that ``nnguard compare`` shows. ``errors`` and ``skipped``: one line each."""
-
-    runs: list[Run] = []
-    baselines: list[Baseline] = []
-    errors: list[str] = []
-    skipped: list[str] = []
+        return self.row["dataset"] or "", self.row["configuration"] or ""
 
 
 def compare(
     folders: Iterable[Path],
     baseline: Path | None = None,
     checkpoint_name: str = CHECKPOINT_NAME,
-    order: str = "validation",
-) -> Comparison:
+    order: str = ORDERS[0],
+) -> dict[str, Any]:
     """Reads every model and compares it, fold by fold, with its baseline.
 
     Args:
@@ -95,48 +52,47 @@ def compare(
         checkpoint_name: in each fold's folder.
         order: one of ``ORDERS``.
 
+    Returns:
+        What ``nnguard compare --format json`` prints of runs, without its version.
+
     Raises:
         CheckpointError: the baseline that was asked for cannot be read.
     """
     folders = list(folders)
     if baseline is not None and all(one.resolve() != baseline.resolve() for one in folders):
         folders.append(baseline)
-    runs: list[Run] = []
     errors: list[str] = []
     skipped: list[str] = []
-    for folder in folders:
-        found, unread, passed_over = _runs_in(folder, checkpoint_name)
-        runs, errors, skipped = runs + found, errors + unread, skipped + passed_over
+    runs = [run for folder in folders for run in _runs_in(folder, checkpoint_name, errors, skipped)]
     chosen = _chosen(runs, baseline, errors + skipped)
-    compared_runs = [_against(run, _baseline_of(run, runs, chosen)) for run in runs]
-    return Comparison(
-        runs=_ordered(_with_means(compared_runs), order),
-        baselines=list(chosen.values()),
-        errors=errors,
-        skipped=skipped,
-    )
+    for run in runs:
+        run.row.update(_against(run, _baseline_of(run, runs, chosen)))
+    return {
+        "baselines": list(chosen.values()),
+        "runs": _ordered(_with_means(runs), order),
+        "errors": errors,
+        "skipped": skipped,
+    }
 
 
-def _runs_in(folder: Path, checkpoint_name: str) -> tuple[list[Run], list[str], list[str]]:
-    """The folds that can be read, why others cannot, and why there is none."""
+def _runs_in(folder: Path, checkpoint_name: str, errors: list[str], skipped: list[str]) -> list[Run]:
+    """The folds that can be read; why others cannot goes into ``errors``, why there is none into ``skipped``."""
     try:
         folds: list[int | str] = detect_folds(folder, checkpoint_name)
     except OSError as error:
-        return [], [f"{folder}: {error.strerror}"], []
+        errors.append(f"{folder}: {error.strerror}")
+        return []
     if (folder / "fold_all" / checkpoint_name).exists():
         folds.append("all")
     if not folds:
-        return [], [], [f"{folder}: no fold_X with a {checkpoint_name}"]
-    runs, errors = [], []
-    for number in folds:
-        fold = open_fold(folder / f"fold_{number}" / checkpoint_name, number)
+        skipped.append(f"{folder}: no fold_X with a {checkpoint_name}")
+    opened = [open_fold(folder / f"fold_{number}" / checkpoint_name, number) for number in folds]
+    for fold in opened:
         if fold.checkpoint is None:
             errors.append(fold.error or f"{fold.path}: cannot be read")
-            continue
-        if fold.record_error:
+        elif fold.record_error:
             errors.append(f"{fold.path}: {fold.record_error}; compared without its record")
-        runs.append(_run(folder, fold))
-    return runs, errors, []
+    return [_run(folder, fold) for fold in opened if fold.checkpoint is not None]
 
 
 def _run(folder: Path, fold: Fold) -> Run:
@@ -144,121 +100,137 @@ def _run(folder: Path, fold: Fold) -> Run:
     assert checkpoint is not None
     plans = checkpoint.init_args.get("plans")
     names = plans if isinstance(plans, dict) else {}
-    settings = settings_of(fold)
+    settings, scores = settings_of(fold), scores_of(fold)
     times = checkpoint.logging.get("epoch_start_timestamps")
+    row = {
+        "model": str(folder),
+        "fold": fold.fold,
+        "trainer": checkpoint.trainer_name,
+        "plans": _text(names.get("plans_name")),
+        "configuration": configuration_of(fold),
+        "dataset": _text(names.get("dataset_name")),
+        "evidence": settings.grade,
+        "epochs": checkpoint.epoch,
+        **_scored(scores),
+    }
     started = times[0] if isinstance(times, list) and times and isinstance(times[0], (int, float)) else None
-    return Run(
-        model=str(folder),
-        fold=fold.fold,
-        trainer=checkpoint.trainer_name,
-        plans=_text(names.get("plans_name")),
-        configuration=configuration_of(fold),
-        dataset=_text(names.get("dataset_name")),
-        epochs=checkpoint.epoch,
-        started=started,
-        scores=scores_of(fold),
-        settings=settings,
-        grade=settings.grade,
-    )
+    return Run(row, settings, scores, started)
 
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _scored(scores: Scores) -> Row:
+    return {
+        "pseudo_dice": {"mean": scores.pseudo, "labels": scores.pseudo_labels},
+        "validation_dice": {"mean": scores.validation, "labels": scores.validation_labels},
+        "gap": scores.gap,
+    }
+
+
 # ---------------------------------------------------------------- the baseline
 
 
-def _chosen(runs: Sequence[Run], asked: Path | None, unread: Sequence[str]) -> dict[tuple[str, str], Baseline]:
+def _chosen(runs: Sequence[Run], asked: Path | None, unread: Sequence[str]) -> dict[tuple[str, str], Row]:
     """The baseline of each data set and configuration."""
+    model = None
     if asked is not None:
-        model = next((run.model for run in runs if Path(run.model).resolve() == asked.resolve()), None)
+        model = next((run.row["model"] for run in runs if Path(run.row["model"]).resolve() == asked.resolve()), None)
         if model is None:
             reasons = [line for line in unread if line.startswith(str(asked))]
             raise CheckpointError("; ".join(reasons) or f"{asked}: the baseline cannot be read")
-        return {
-            run.group: Baseline(
-                dataset=run.dataset, configuration=run.configuration, model=model, why="asked for with --baseline"
-            )
-            for run in runs
-        }
-    found = {}
+    found: dict[tuple[str, str], Row] = {}
     for run in runs:
         if run.group not in found:
-            found[run.group] = _default(run, [other for other in runs if other.group == run.group])
+            group = [other for other in runs if other.group == run.group]
+            told = {"model": model, "why": "asked for with --baseline"} if model else _default(group)
+            found[run.group] = {name: run.row[name] for name in ("dataset", "configuration")} | told
     return found
 
 
-def _default(run: Run, group: Sequence[Run]) -> Baseline:
-    ours = [one for one in group if one.trainer == DEFAULT_TRAINER]
-    first = min(ours or group, key=lambda one: (one.started is None, one.started or 0.0, one.model))
+def _default(group: Sequence[Run]) -> Row:
+    ours = [one for one in group if one.row["trainer"] == DEFAULT_TRAINER]
+    first = min(ours or group, key=lambda one: (one.started is None, one.started or 0.0, one.row["model"]))
     if ours:
-        more = len({one.model for one in ours}) > 1
+        more = len({one.row["model"] for one in ours}) > 1
         why = f"trained by {DEFAULT_TRAINER}" + (", the oldest of these" if more else "")
     else:
         why = f"the oldest: none was trained by {DEFAULT_TRAINER}"
-    return Baseline(dataset=run.dataset, configuration=run.configuration, model=first.model, why=why)
+    return {"model": first.row["model"], "why": why}
 
 
-def _baseline_of(run: Run, runs: Sequence[Run], chosen: dict[tuple[str, str], Baseline]) -> Run:
+def _baseline_of(run: Run, runs: Sequence[Run], chosen: dict[tuple[str, str], Row]) -> Run:
     """The same fold of the baseline, else its first."""
-    folds = [one for one in runs if one.model == chosen[run.group].model]
-    return next((one for one in folds if one.fold == run.fold), folds[0])
+    folds = [one for one in runs if one.row["model"] == chosen[run.group]["model"]]
+    return next((one for one in folds if one.row["fold"] == run.row["fold"]), folds[0])
 
 
-def _against(run: Run, baseline: Run) -> Run:
-    known = {"baseline": baseline.model, "is_baseline": run.model == baseline.model}
-    if run.model == baseline.model:
-        return msgspec.structs.replace(run, **known)
-    assert run.settings is not None
-    assert baseline.settings is not None
-    try:
-        found = compared(baseline.settings, run.settings)
-    except RecursionError:
-        return msgspec.structs.replace(run, **known, unknown=["values that are nested too deeply to be compared"])
-    changes = list(found.changes)
-    if run.dataset != baseline.dataset:
-        changes.insert(0, ("dataset", baseline.dataset, run.dataset))
-    return msgspec.structs.replace(run, **known, changes=changes, unknown=found.unknown)
+def _against(run: Run, baseline: Run) -> Row:
+    """What a run differs by; the baseline's own folds by nothing."""
+    is_baseline = run.row["model"] == baseline.row["model"]
+    changes: list[Change] = []
+    unknown: list[str] = []
+    if not is_baseline:
+        try:
+            changes, unknown = differing_settings(baseline.settings, run.settings)
+        except RecursionError:
+            unknown = ["values that are nested too deeply to be compared"]
+        if run.row["dataset"] != baseline.row["dataset"]:
+            changes.insert(0, ("dataset", baseline.row["dataset"], run.row["dataset"]))
+    return {
+        "baseline": baseline.row["model"],
+        "is_baseline": is_baseline,
+        "differences": [_as_difference(change) for change in changes],
+        "unknown": unknown,
+    }
+
+
+def _as_difference(change: Change) -> Row:
+    """A side on which the setting is not there has no entry, because ``null`` is a value."""
+    name, before, after = change
+    sides = {"baseline": before, "run": after}
+    return {"setting": name, **{side: value for side, value in sides.items() if value is not ABSENT}}
 
 
 # ---------------------------------------------------------------- several folds
 
 
-def _with_means(runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs of each model; where it has several folds, their mean first."""
+def _with_means(runs: Sequence[Run]) -> list[list[Row]]:
+    """The rows of each model; if it has several folds, their mean first.
+
+    ``fold_all`` has seen the cases that it is validated on, and is no part of a mean.
+    """
     models: dict[str, list[Run]] = {}
     for run in runs:
-        models.setdefault(run.model, []).append(run)
-    return [[_mean_of(folds), *folds] if len(_trained_apart(folds)) > 1 else folds for folds in models.values()]
+        models.setdefault(run.row["model"], []).append(run)
+    rows = []
+    for folds in models.values():
+        apart = [run for run in folds if run.row["fold"] != "all"]
+        rows.append([*([_mean_of(apart)] if len(apart) > 1 else []), *(run.row for run in folds)])
+    return rows
 
 
-def _trained_apart(folds: Sequence[Run]) -> list[Run]:
-    """``fold_all`` has seen the cases that it is validated on: no part of a mean."""
-    return [run for run in folds if run.fold != "all"]
+def _mean_of(folds: Sequence[Run]) -> Row:
+    """Of settings what differs in any fold, of evidence the weakest, of epochs the fewest."""
+    rows = [run.row for run in folds]
+    differences: list[Row] = []
+    for difference in (one for row in rows for one in row["differences"]):
+        if difference not in differences:
+            differences.append(difference)
+    return {
+        **rows[0],
+        "fold": MEAN,
+        "evidence": min((row["evidence"] for row in rows), key=GRADES.index),
+        "epochs": min((row["epochs"] for row in rows if row["epochs"] is not None), default=None),
+        **_scored(_mean_scores([run.scores for run in folds])),
+        "differences": differences,
+        "unknown": list(dict.fromkeys(what for row in rows for what in row["unknown"])),
+    }
 
 
-def _mean_of(folds: Sequence[Run]) -> Run:
-    apart = _trained_apart(folds)
-    changes: list[Change] = []
-    for change in (change for run in apart for change in run.changes):
-        if change not in changes:
-            changes.append(change)
-    epochs = [run.epochs for run in apart if run.epochs is not None]
-    return msgspec.structs.replace(
-        apart[0],
-        fold=MEAN,
-        epochs=min(epochs, default=None),
-        scores=mean_scores([run.scores for run in apart]),
-        settings=None,
-        grade=min((run.grade for run in apart), key=GRADES.index),
-        changes=changes,
-        unknown=list(dict.fromkeys(what for run in apart for what in run.unknown)),
-    )
-
-
-def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """The mean of each figure over those folds that have it; a figure that a fold lacks is not known of all."""
+def _mean_scores(scores: Sequence[Scores]) -> Scores:
+    """The mean of each figure that every fold has; a figure that a fold lacks is not known of all."""
 
     def mean(values: list[float | None]) -> float | None:
         known = [value for value in values if value is not None]
@@ -277,19 +249,14 @@ def mean_scores(scores: Sequence[Scores]) -> Scores:
     )
 
 
-def _ordered(models: list[list[Run]], order: str) -> list[Run]:
+def _ordered(models: list[list[Row]], order: str) -> list[Row]:
     """Group by group, model by model, its folds below it; what has no figure comes last."""
 
-    def place(folds: list[Run]) -> tuple[Any, ...]:
-        first = folds[0]
-        figures = {
-            "validation": first.scores.validation,
-            "pseudo": first.scores.pseudo,
-            "gap": first.scores.gap,
-            "epochs": first.epochs,
-        }
-        figure = figures.get(order)
+    def place(rows: list[Row]) -> tuple[Any, ...]:
+        first = rows[0]
+        figures = {name: first[f"{name}_dice"]["mean"] for name in ("validation", "pseudo")}
+        figure = {**figures, "gap": first["gap"], "epochs": first["epochs"]}.get(order)
         by_figure = () if order == "model" else (figure is None, -(figure or 0.0))
-        return (first.group, *by_figure, first.model)
+        return (first["dataset"] or "", first["configuration"] or "", *by_figure, first["model"])
 
-    return [run for folds in sorted(models, key=place) for run in folds]
+    return [row for rows in sorted(models, key=place) for row in rows]

@@ -26,6 +26,7 @@ from .folder import (
     json_object,
     to_predict_with,
 )
+from .kinds import is_url
 
 SUFFIX = ".zip"
 #: What macOS puts beside every file that it packs.
@@ -38,11 +39,6 @@ Layout = dict[str, dict[int | str, list[str]]]
 def is_exported(path: str | Path) -> bool:
     """Whether to look for models inside it: a zip by its name, or a URL."""
     return is_url(path) or (str(path).lower().endswith(SUFFIX) and Path(path).is_file())
-
-
-def is_url(path: str | Path) -> bool:
-    """Told by its ``://``, unless a file or folder has just this name."""
-    return "://" in str(path) and not Path(path).exists()
 
 
 def exported_layout(archive: str | Path) -> Layout:

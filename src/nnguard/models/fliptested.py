@@ -20,10 +20,9 @@ from ..evidence.agreement import (
     worst_label,
 )
 from ..flips import flips_of
-from ..record import Axes
+from ..record import Axes, timestamp
 from .folder import Model
 from .predicting import configuration_of, transpose_forward_of
-from .repairing import now
 
 
 def document_of(
@@ -47,7 +46,7 @@ def document_of(
     plain, tta = estimate([mean_of(case.plain) for case in scores]), estimate([mean_of(case.tta) for case in scores])
     return {
         "schema_version": 1,
-        "written_at": now(),
+        "written_at": timestamp(),
         "model": identity_of(model),
         "cases": len(scores),
         "case_names": [case.name for case in scores],

@@ -16,7 +16,6 @@ from ..record import CHECKPOINT_KEY, Record
 
 if TYPE_CHECKING:
     from .older import Evidence
-    from .reobserved import Reobserved
 
 #: What ``nnUNetv2_predict`` loads unless ``-chk`` says otherwise.
 CHECKPOINT_NAME = "checkpoint_final.pth"
@@ -60,7 +59,6 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     copied: bool = False
     archive: Path | str | None = None
     loaded: bool = False
-    today: Reobserved | None = None
 
     @property
     def folder(self) -> Path:
@@ -88,14 +86,8 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
         from .older import weaker_evidence, weaker_evidence_inside
 
         if self.archive is not None:
-            found = weaker_evidence_inside(self)
-        else:
-            found = weaker_evidence(self.folder, why_the_copy_is_not_used(self))
-        if self.today is None:
-            return found
-        from .reobserved import with_today
-
-        return with_today(found, self.today, self)
+            return weaker_evidence_inside(self)
+        return weaker_evidence(self.folder, why_the_copy_is_not_used(self))
 
     def beside(self, name: str) -> bytes | None:
         """A file of bearable size in the fold's folder; ``None`` where it is not there or cannot be read."""

@@ -1,8 +1,7 @@
 """Weaker evidence than a record: what nnU-Net itself left in a fold folder.
 
 In falling order of worth: the copy of the record beside the checkpoint, the pipeline's text in
-``debug.json``, the training log; and, where somebody asked for it, the trainer's class as it is now
-(``models/reobserved``). Each carries its grade, and none is ever more than advice.
+``debug.json``, the training log. Each carries its grade, and none is ever more than advice.
 """
 
 from __future__ import annotations
@@ -19,9 +18,7 @@ from ..record import FILE_NAME, Record
 from .described import DescribedMirroring, described_mirroring
 from .folder import Fold, read_bounded
 
-#: The grade of a trainer's class that was imported to be looked at.
-TODAY: Literal["trainer's class"] = "trainer's class"
-Grade = Literal["nnguard.json", "debug.json", "training log", "trainer's class", "nothing"]
+Grade = Literal["nnguard.json", "debug.json", "training log"]
 
 #: A log of 1000 epochs is half a megabyte; its end has the validation.
 LOG_TAIL = 1 << 20
@@ -44,11 +41,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         grade: which kind of evidence it is.
         path: the file it comes from.
         sentence: what it says, for people, grade included.
-        record: the copy of a record found beside the checkpoint; or today's, of the trainer's class.
+        record: the copy of a record found beside the checkpoint.
         mirroring: the pipeline as its text describes it.
         declared: ``inference_allowed_mirroring_axes`` at training start; ``UNSET`` where not told.
         pseudo_dice, validation_dice: the last ones of the training log, 0 to 1.
-        failure: why the trainer's class could not be observed again, in words, where that was asked for.
     """
 
     grade: Grade
@@ -59,7 +55,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     declared: Any = msgspec.UNSET
     pseudo_dice: float | None = None
     validation_dice: float | None = None
-    failure: str = ""
 
 
 def weaker_evidence(fold_folder: str | Path, unproven: str | None = None) -> Evidence | None:

@@ -30,10 +30,10 @@ class _FromCheckpoint:
 FROM_CHECKPOINT: Any = _FromCheckpoint()
 
 
-def judge_alone(fold: Fold) -> list[Finding]:
+def judge_alone(fold: Fold, use_mirroring: bool = True) -> list[Finding]:
     """The findings about one checkpoint by itself, used with the axes that it declares."""
     assert fold.checkpoint is not None
-    return judge_mirroring(fold, prediction_of(None, fold, fold, True, FROM_CHECKPOINT))
+    return judge_mirroring(fold, prediction_of(None, fold, fold, use_mirroring, FROM_CHECKPOINT))
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What ``repair`` and ``annotate`` change: a checkpoint's mirroring axes, and the record that tells of it.
+"""What ``repair`` changes: a checkpoint's mirroring axes, and the record that tells of it.
 
 A record is edited as JSON, not as a struct, so that fields of a newer nnguard survive.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from datetime import datetime, timezone
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -18,7 +17,7 @@ from ..axes import same_axes, written
 from ..checkpoint import SpliceResult, exported_checkpoints, splice
 from ..errors import CheckpointError
 from ..flips import safe_axes
-from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record
+from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record, timestamp
 from ..rules.measured import safe_by_both
 from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, evidence_of
 from .belonging import copy_following, record_kept_for, why_the_copy_is_not_used
@@ -112,70 +111,76 @@ def _is_newer(record_text: str | None) -> bool:
         return False
 
 
-def fit_for_repair(folds: Iterable[Fold], measured: Measured | None = None) -> tuple[list[Fold], list[Refusal]]:
-    """The checkpoints that there is evidence to repair by, and why there is none for the others.
+def plan_repair(folds: Iterable[Fold], measured: Measured | None = None) -> tuple[list[Change], list[Refusal]]:
+    """Narrows every checkpoint's axes to those that are safe for all of them: nnU-Net gives the whole ensemble the
+    first one's.
 
-    The others do not stop the repair: narrowing takes away only views that are known to harm, so that a checkpoint is
-    the better for it whatever its siblings keep.
+    A checkpoint without evidence does not stop the repair: narrowing takes away only views that are known to harm, so
+    that each of the others is the better for it.
+
+    Args:
+        folds: checkpoints that predict together.
+        measured: what a fliptest of them says. Only axes stay then that it found safe and that training, if it was
+            observed, showed; and what was measured goes into the record.
+
+    Returns:
+        What to write, and the checkpoints that there is nothing to repair by.
     """
-    fit, refused = [], []
+    fit: list[Fold] = []
+    refused: list[Refusal] = []
     for fold in folds:
         mended = without_broken_record(fold)
         fold = mended if mended.copied or measured is not None else fold
         try:
-            if measured is None:
-                _verdict_of(fold)
-            else:
-                _readable(fold)
-                demand_about(measured, fold)
-            fit.append(fold)
+            _demand_evidence(fold, measured)
         except CheckpointError as error:
             refused.append(Refusal(path=fold.path, reason=str(error)))
-    return fit, refused
+        else:
+            fit.append(fold)
+    return [_repair(fold, fit, measured) for fold in fit], refused
 
 
-def plan_repair(folds: Iterable[Fold]) -> list[Change]:
-    """Narrows every checkpoint's axes to those that are safe for all of them: nnU-Net gives the whole
-    ensemble the first one's.
-
-    Raises:
-        CheckpointError: a checkpoint cannot be read, or has no record with a verdict to go by.
-    """
-    folds = list(folds)
-    records = [_verdict_of(fold) for fold in folds]
-    changes = []
-    for fold, record in zip(folds, records, strict=True):
-        axes = axes_named_by(_axes_of(fold), record.spatial_dims)
-        for other in records:
-            axes = safe_axes(evidence_of(other), axes)
-        changes.append(_repair(fold, record, axes))
-    return changes
-
-
-def plan_measured_repair(folds: Iterable[Fold], measured: Measured, version: str = "") -> list[Change]:
-    """Narrows the checkpoints' axes to those that a fliptest of them found safe and, where training was observed,
-    that it showed: never wider than either. What was measured goes into the record.
-
-    Args:
-        folds: checkpoints that predict together.
-        measured: what their fliptest says.
-        version: of nnguard, for a record that has to be made.
-
-    Raises:
-        CheckpointError: a checkpoint cannot be read, or is not one that was tested.
-    """
-    folds = list(folds)
-    records = [_readable(fold) for fold in folds]
-    for fold in folds:
+def _demand_evidence(fold: Fold, measured: Measured | None) -> None:
+    if measured is None:
+        _verdict_of(fold)
+    else:
+        _readable(fold)
         demand_about(measured, fold)
-    changes = []
-    for fold in folds:
-        axes = axes_named_by(_axes_of(fold), measured.spatial_dims)
-        for record in records:
-            axes = safe_by_both(record, measured.measurement, axes)
-        text = _with_measurement(fold, measured, version)
-        changes.append(_repair(fold, Record.from_json(text), axes, text))
-    return changes
+
+
+def _repair(fold: Fold, ensemble: list[Fold], measured: Measured | None) -> Change:
+    text = fold.record_text or "" if measured is None else _with_measurement(fold, measured)
+    record = Record.from_json(text)
+    before = _axes_of(fold)
+    safe = axes_named_by(before, record.spatial_dims if measured is None else measured.spatial_dims)
+    for other in ensemble:
+        if measured is not None:
+            safe = safe_by_both(other.record, measured.measurement, safe)
+        else:
+            safe = safe_axes(evidence_of(_verdict_of(other)), safe)
+    after = before if same_axes(before, safe or None) else (safe or None)
+    if not same_axes(before, after) or not same_axes(record.axes.effective, after):
+        # If somebody else had put the axes in order, what was validated since then is not stale.
+        moved = not same_axes(before, after)
+        axes = {
+            "effective": _as_json(after),
+            "changed_by": "repair",
+            "changed_at": timestamp(None if moved else fold.path.stat().st_mtime),
+            "validated": summary_hash(fold.path) if moved else None,
+        }
+        text = with_axes(text, axes)
+    return _change(fold, after, text)
+
+
+def _change(fold: Fold, after: Any, text: str) -> Change:
+    """What it takes to give a checkpoint these axes and this record; the record's copy follows."""
+    assert fold.checkpoint is not None
+    before = fold.checkpoint.declared_axes
+    changes: dict[str, Any] = {} if same_axes(before, after) else {AXES_KEY: after}
+    if text != fold.checkpoint.record_text:
+        changes[CHECKPOINT_KEY] = text
+    follows = copy_following(fold, text)
+    return Change(path=fold.path, before=before, after=after, changes=changes, copy=follows, restores=fold.copied)
 
 
 def _axes_of(fold: Fold) -> Any:
@@ -199,7 +204,7 @@ def _broken(fold: Fold) -> str:
         return told
     return (
         f"{told}; if you know how it was trained, say so, which replaces what is there (a backup is kept): "
-        f"nnguard annotate {quote(str(fold.path))} --mirror-axes AXES (such as 0,1, or none)"
+        f"nnguard repair {quote(str(fold.path))} --state AXES (such as 0,1, or none)"
     )
 
 
@@ -211,7 +216,7 @@ def _verdict_of(fold: Fold) -> Record:
         raise CheckpointError(
             f"{fold.path}: has no nnguard record to repair it by{copy}; measure it (nnguard fliptest) and repair it "
             "--from-fliptest FILE, or, if you know how it was trained, "
-            f"say so first: nnguard annotate {fold.path} --mirror-axes AXES (such as 0,1, or none)"
+            f"say so first: nnguard repair {quote(str(fold.path))} --state AXES (such as 0,1, or none)"
         )
     state = record.mirroring.state
     if state not in JUDGED:
@@ -222,43 +227,31 @@ def _verdict_of(fold: Fold) -> Record:
     return record
 
 
-def _repair(fold: Fold, record: Record, safe: tuple[int, ...], text: str | None = None) -> Change:
-    """``safe`` is what may stay; ``text`` is the record to go with them, where it is not the checkpoint's own."""
-    assert fold.checkpoint is not None
-    before = fold.checkpoint.declared_axes
-    after = before if same_axes(before, safe or None) else (safe or None)
-    moved = not same_axes(before, after)
-    changes: dict[str, Any] = {AXES_KEY: after} if moved else {}
-    if moved or not same_axes(record.axes.effective, after):
-        changed_at = now() if moved else _last_written(fold.path)
-        validated = summary_hash(fold.path) if moved else None
-        axes = {
-            "effective": _as_json(after),
-            "changed_by": "repair",
-            "changed_at": changed_at,
-            "validated": validated,
-        }
-        new = with_axes(text or fold.record_text or "", axes)
-        changes[CHECKPOINT_KEY] = new
-    else:
-        new = fold.record_text or ""
-        changes |= {CHECKPOINT_KEY: new} if fold.copied else {}
-    follows = copy_following(fold, new) if new else None
-    return Change(path=fold.path, before=before, after=after, changes=changes, copy=follows, restores=fold.copied)
-
-
-def plan_annotation(fold: Fold, axes: tuple[int, ...], reason: str = "", version: str = "") -> Change:
-    """Puts its owner's statement into a checkpoint: training mirrored along ``axes`` and no others.
+def plan_statement(
+    folds: Iterable[Fold], axes: tuple[int, ...], reason: str = ""
+) -> tuple[list[Change], list[Refusal]]:
+    """Puts their owner's statement into checkpoints: training mirrored along ``axes`` and no others.
 
     Args:
+        folds: the checkpoints.
         axes: spatial, 0-based, after ``transpose_forward``; ``()`` for none.
         reason: the owner's words, kept in the record.
-        version: of nnguard.
 
-    Raises:
-        CheckpointError: the checkpoint cannot be read, carries better evidence than a statement, or has
-            no such axis.
+    Returns:
+        What to write, and the checkpoints that cannot be read, carry better evidence than a statement, or have no
+        such axis.
     """
+    changes: list[Change] = []
+    refused: list[Refusal] = []
+    for fold in folds:
+        try:
+            changes.append(_state(fold, axes, reason))
+        except CheckpointError as error:
+            refused.append(Refusal(path=fold.path, reason=str(error)))
+    return changes, refused
+
+
+def _state(fold: Fold, axes: tuple[int, ...], reason: str) -> Change:
     if fold.error or fold.checkpoint is None:
         raise CheckpointError(fold.error or f"{fold.path}: cannot be read")
     fold = without_broken_record(fold)
@@ -277,36 +270,10 @@ def plan_annotation(fold: Fold, axes: tuple[int, ...], reason: str = "", version
     if _already_states(fold.record, axes, reason) and not fold.copied:
         return Change(path=fold.path, before=declared, after=declared, changes={})
     mirroring = {"state": "declared", "reasons": _reasons(reason), "safe_axes": list(axes)}
-    return _with_record(fold, _annotated(fold, {"mirroring": mirroring}, version, dims))
+    return _change(fold, declared, _with_entries(fold, {"mirroring": mirroring}, dims))
 
 
-def plan_measured_annotation(fold: Fold, measured: Measured, version: str = "") -> Change:
-    """Puts what a fliptest showed into a checkpoint: beside what was observed, or in place of what is not known.
-
-    Args:
-        fold: the checkpoint.
-        measured: what its fliptest says.
-        version: of nnguard.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be read, or is not one that was tested.
-    """
-    fold = without_broken_record(fold)
-    _readable(fold)
-    demand_about(measured, fold)
-    return _with_record(fold, _with_measurement(fold, measured, version))
-
-
-def _with_record(fold: Fold, text: str) -> Change:
-    """Nothing but the record changes; its copy follows."""
-    assert fold.checkpoint is not None
-    axes = fold.checkpoint.declared_axes
-    changes = {} if text == fold.checkpoint.record_text else {CHECKPOINT_KEY: text}
-    follows = copy_following(fold, text)
-    return Change(path=fold.path, before=axes, after=axes, changes=changes, copy=follows, restores=fold.copied)
-
-
-def _with_measurement(fold: Fold, measured: Measured, version: str) -> str:
+def _with_measurement(fold: Fold, measured: Measured) -> str:
     """The checkpoint's record with the measurement in it; its very text where that is in it already."""
     record, text = fold.record, fold.record_text
     # As it is read back: lists for tuples, or what is in it already would look like news.
@@ -319,7 +286,7 @@ def _with_measurement(fold: Fold, measured: Measured, version: str) -> str:
         return _edited(text or "", entries)
     safe = measured.measurement.safe_axes
     entries["mirroring"] = {"state": "measured", "reasons": [measured.sentence], "safe_axes": list(safe)}
-    return _annotated(fold, entries, version, measured.spatial_dims)
+    return _with_entries(fold, entries, measured.spatial_dims)
 
 
 def _already_states(record: Record | None, axes: tuple[int, ...], reason: str) -> bool:
@@ -329,22 +296,24 @@ def _already_states(record: Record | None, axes: tuple[int, ...], reason: str) -
 
 
 def _reasons(reason: str) -> list[str]:
-    return ["stated by the model's owner with nnguard annotate", *([reason] if reason else [])]
+    return ["stated by the model's owner with nnguard repair --state", *([reason] if reason else [])]
 
 
-def _annotated(fold: Fold, entries: dict[str, Any], version: str, dims: int | None) -> str:
+def _with_entries(fold: Fold, entries: dict[str, Any], dims: int | None) -> str:
     """The record with these entries, made where there is none."""
+    from .. import __version__
+
     checkpoint = fold.checkpoint
     assert checkpoint is not None
     if fold.record_text is not None:
-        return _edited(fold.record_text, {**entries, "written_at": now()})
+        return _edited(fold.record_text, {**entries, "written_at": timestamp()})
     declared = _as_json(checkpoint.declared_axes)
     plans = checkpoint.init_args.get("plans")
     names = plans if isinstance(plans, dict) else {}
     fields: dict[str, Any] = {
         "schema": SCHEMA,
-        "nnguard": version,
-        "written_at": now(),
+        "nnguard": __version__,
+        "written_at": timestamp(),
         "trainer": {"class": checkpoint.trainer_name or "unknown", "module": "unknown"},
         "dataset": _text(names.get("dataset_name")),
         "plans": _text(names.get("plans_name")),
@@ -352,7 +321,7 @@ def _annotated(fold: Fold, entries: dict[str, Any], version: str, dims: int | No
         "fold": fold_of(fold),
         "spatial_dims": dims,
         "transpose_forward": transpose_forward_of(None, fold),
-        "axes": {"declared": declared, "effective": declared, "changed_by": "annotate", "changed_at": now()},
+        "axes": {"declared": declared, "effective": declared, "changed_by": "annotate", "changed_at": timestamp()},
         **entries,
     }
     text = msgspec.json.encode(fields).decode()
@@ -407,15 +376,6 @@ def replace_text(path: Path, text: str) -> None:
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise CheckpointError(f"{path}: could not be written: {error.strerror}") from None
-
-
-def now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _last_written(path: Path) -> str:
-    """When somebody else set the axes that a repair finds in order: what was validated since is not stale."""
-    return datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def in_words(change: Change) -> str:

@@ -17,7 +17,7 @@ from .folder import Fold
 from .predicting import configuration_of
 
 MIRRORED, TEST_TIME, LEARNING_RATE = "mirrored in training", "mirrored at test time", "initial_lr"
-AUGMENTATION = "augmentation"
+PLANS, ATTRIBUTES, AUGMENTATION = "plans", "the trainer's attributes", "augmentation"
 #: What a comparison rests on, weakest first.
 GRADES = ("checkpoint", "debug.json", "record")
 
@@ -39,6 +39,8 @@ _OPTIMIZER_VALUE = re.compile(r"^\s+(\w+): (.+)$", re.MULTILINE)
 #: Switches of PyTorch's that say how an optimiser computes, not what; and the rate, which a schedule moves.
 _OPTIMIZER_NOISE = frozenset({"capturable", "differentiable", "foreach", "fused", "initial_lr", "lr", "maximize"})
 
+#: The parts of a dotted key of a described pipeline, classes among them.
+_KEYS = re.compile(r"[^.\[\]]+")
 _PIPELINES = ("dataloader_train.generator.transforms", "dataloader_train.transform")
 #: What stands around a network and is none.
 WRAPPERS = ("DataParallel", "DistributedDataParallel", "OptimizedModule")
@@ -52,20 +54,18 @@ VERSIONS = ("nnunetv2", "batchgenerators", "batchgeneratorsv2", "torch")
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One fold's settings; a group that its files do not tell of is ``None``.
+    """One fold's settings.
 
     Args:
-        plans: what it was trained with: configuration, data set, and what of the plans a training reads.
-        trainer: the trainer's attributes, from ``debug.json``.
-        facts: single values from wherever they are known best: mirroring, learning rate, versions.
+        told: what its files tell: ``PLANS``, what it was trained with of configuration, data set and plans;
+            ``ATTRIBUTES`` of the trainer, from ``debug.json``; single values from wherever they are known best, such
+            as mirroring, learning rate and versions. What they do not tell is not there.
         tree: the described pipeline of its record; ``printed``: the one of ``debug.json``, in the same shape.
         fingerprint: of the recorded pipeline with all its parameters.
         grade: what most of it rests on: ``record``, ``debug.json`` or ``checkpoint``.
     """
 
-    plans: dict[str, Any] | None
-    trainer: dict[str, Any] | None
-    facts: dict[str, Any]
+    told: dict[str, Any]
     tree: Any = None
     printed: Any = None
     fingerprint: str | None = None
@@ -76,10 +76,14 @@ def settings_of(fold: Fold) -> RunSettings:
     """What a readable fold's files tell of its settings."""
     record, debug = fold.record, _debug_of(fold)
     printed = next((text for key in _PIPELINES if isinstance(text := debug.get(key), str) and text != "None"), None)
+    groups = {PLANS: _plans(fold, debug), ATTRIBUTES: _trainer(debug) if debug else None}
     return RunSettings(
-        plans=_plans(fold, debug),
-        trainer=_trainer(debug) if debug else None,
-        facts={**_mirroring(fold, printed), **_learning_rate(fold, debug), **_versions(fold, debug)},
+        told={
+            **{name: group for name, group in groups.items() if group is not None},
+            **_mirroring(fold, printed),
+            **_learning_rate(fold, debug),
+            **_versions(fold, debug),
+        },
         tree=record.transforms if record is not None else None,
         printed=described_tree(printed) if printed is not None else None,
         fingerprint=record.segments[-1].fingerprint if record is not None and record.segments else None,
@@ -194,42 +198,31 @@ def mirrored_in_training(fold: Fold, printed: str | None) -> list[int] | None:
 # ---------------------------------------------------------------- what differs
 
 
-class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs between a baseline and a run, and what could not be compared, in words."""
-
-    changes: list[Change] = []
-    unknown: list[str] = []
-
-
-def compared(baseline: RunSettings, run: RunSettings) -> Compared:
+def differing_settings(baseline: RunSettings, run: RunSettings) -> tuple[list[Change], list[str]]:
     """Every changed setting once: what follows from another change that is listed is left out.
+
+    Returns:
+        The changes, and in words what could not be compared.
 
     Raises:
         RecursionError: values are nested too deeply.
     """
-    changes: list[Change] = []
-    unknown: list[str] = []
-    for what, before, after in (
-        ("plans", baseline.plans, run.plans),
-        ("the trainer's attributes", baseline.trainer, run.trainer),
-    ):
-        if before is None or after is None:
-            unknown.append(what)
-        else:
-            changes += differences("", before, after)
-    both = [name for name in baseline.facts if name in run.facts]
-    changes += differences("", {name: baseline.facts[name] for name in both}, {name: run.facts[name] for name in both})
-    unknown += [name for name in (MIRRORED, LEARNING_RATE) if name not in both]
+    before, after = baseline.told, run.told
+    both = [name for name in before if name in after]
+    changes = [
+        change
+        for name in both
+        for change in differences("" if name in (PLANS, ATTRIBUTES) else name, before[name], after[name])
+    ]
+    unknown = [name for name in (PLANS, ATTRIBUTES, MIRRORED, LEARNING_RATE) if name not in both]
     augmentation = _augmentation(baseline, run)
-    unknown += ["augmentation"] if augmentation is None else []
-    return Compared(
-        changes=_once([*changes, *(augmentation or [])], _mirror_alike(baseline) and _mirror_alike(run)),
-        unknown=unknown,
-    )
+    if augmentation is None:
+        unknown.append(AUGMENTATION)
+    return _once([*changes, *(augmentation or [])], _mirror_alike(baseline) and _mirror_alike(run)), unknown
 
 
 def _augmentation(baseline: RunSettings, run: RunSettings) -> list[Change] | None:
-    """By the best evidence that both have; ``None`` where there is none that both have."""
+    """By the best evidence that both have; ``None`` if there is none that both have."""
     trees = baseline.tree, run.tree
     if all(map(_has_parameters, trees)):
         return _named(*trees)
@@ -237,7 +230,7 @@ def _augmentation(baseline: RunSettings, run: RunSettings) -> list[Change] | Non
         return _named(baseline.printed, run.printed)
     if None in trees:
         return None
-    found = _named(*map(_without_parameters, trees))
+    found = _named(*trees, without=frozenset({"where", "parameters", "code"}))
     if not found and None not in (baseline.fingerprint, run.fingerprint) and baseline.fingerprint != run.fingerprint:
         found.append(("augmentation parameters", "not recorded which", "others"))
     return found
@@ -249,20 +242,12 @@ def _has_parameters(tree: Any, depth: int = 0) -> bool:
     return isinstance(tree, dict) and ("parameters" in tree or _has_parameters(tree.get("children"), depth + 1))
 
 
-def _without_parameters(tree: Any, depth: int = 0) -> Any:
-    if isinstance(tree, list) and depth < DEEPEST:
-        return [_without_parameters(entry, depth + 1) for entry in tree]
-    if not isinstance(tree, dict):
-        return tree
-    kept = {name: value for name, value in tree.items() if name not in ("parameters", "code")}
-    return {**kept, "children": _without_parameters(kept["children"], depth + 1)} if "children" in kept else kept
-
-
-def _named(before: Any, after: Any) -> list[Change]:
+def _named(before: Any, after: Any, without: frozenset[str] = frozenset({"where"})) -> list[Change]:
+    """Every changed entry by its transform's name; none that lies under a key ``without``."""
     return [
         (transform_name(key), was, now)
         for key, was, now in differences("", before, after)
-        if not key.endswith(".where")
+        if without.isdisjoint(_KEYS.findall(key))
     ]
 
 
@@ -276,7 +261,7 @@ def transform_name(key: str) -> str:
 
 def _mirror_alike(run: RunSettings) -> bool:
     """Whether a run mirrors at test time as in training, so that both are one setting."""
-    return MIRRORED in run.facts and run.facts[MIRRORED] == run.facts[TEST_TIME]
+    return MIRRORED in run.told and run.told[MIRRORED] == run.told[TEST_TIME]
 
 
 def _once(changes: list[Change], mirror_alike: bool) -> list[Change]:

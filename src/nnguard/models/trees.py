@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import CheckpointError
-from .exported import is_exported, is_url
+from .exported import is_exported
 from .folder import FOLD_FOLDER
+from .kinds import is_url
 
 #: Results trees are DATASET/MODEL/fold_X, perhaps below a few folders of one's own. A deeper tree is
 #: most likely not one, and a loop of links ends here at the latest.

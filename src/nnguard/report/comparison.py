@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from .console import print_indented
+from .console import plain_table, print_indented
 from .escape import escaped
 
 if TYPE_CHECKING:
@@ -28,13 +26,11 @@ FORMULA = ("=", "+", "-", "@")
 def change_words(change: Mapping[str, Any]) -> str:
     """``initial_lr: 0.01 -> 0.001``, ``GaussianNoiseTransform: taken out``."""
     name = escaped(change["setting"], LONGEST_VALUE)
-    if "run" not in change:
-        return (
-            f"{name}: taken out" if _is_transform(change["baseline"]) else f"{name}: {_short(change['baseline'])} -> -"
-        )
-    if "baseline" not in change:
-        return f"{name}: added" if _is_transform(change["run"]) else f"{name}: - -> {_short(change['run'])}"
-    return f"{name}: {_short(change['baseline'])} -> {_short(change['run'])}"
+    for there, absent, words in (("baseline", "run", "taken out"), ("run", "baseline", "added")):
+        if absent not in change and _is_transform(change[there]):
+            return f"{name}: {words}"
+    before, after = (_short(change[side]) if side in change else "-" for side in ("baseline", "run"))
+    return f"{name}: {before} -> {after}"
 
 
 def row_words(row: Mapping[str, Any]) -> str:
@@ -90,11 +86,9 @@ def print_comparison(console: Console, document: Mapping[str, Any]) -> None:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Any:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = plain_table()
     for title in ("run", "differs by"):
         table.add_column(title, overflow="fold")
     titles = ("epochs", "pseudo", "validation", "gap", *(escaped(label, 20) for label in labels))
@@ -167,21 +161,6 @@ def _cell(value: Any) -> Any:
 # ---------------------------------------------------------------- page
 
 
-class Plotted(msgspec.Struct, frozen=True, kw_only=True):
-    """A run in the plot, positions in the picture's units; ``None`` where there is no figure."""
-
-    name: str
-    words: str
-    y: float
-    pseudo: float | None
-    validation: float | None
-    row: Mapping[str, Any]
-
-
-#: The plot, in units that a browser scales: names to the left, Dice from 0 to 1 to the right.
-PLOT_LEFT, PLOT_WIDTH, ROW_HEIGHT, PLOT_TOP = 430, 500, 40, 30
-
-
 def comparison_page(document: Mapping[str, Any], *, title: str, made_at: str, version: str) -> str:
     """One self-contained page: for each data set and configuration a plot and a table that can be sorted.
 
@@ -194,30 +173,12 @@ def comparison_page(document: Mapping[str, Any], *, title: str, made_at: str, ve
     from .html import template
 
     sections = [
-        {"heading": heading(baseline), "plot": _plot(rows), "labels": labels_in(rows)}
-        for baseline, rows in groups(document)
+        {"heading": heading(baseline), "rows": rows, "labels": labels_in(rows)} for baseline, rows in groups(document)
     ]
     return template("comparison.html.jinja").render(
-        title=title, made_at=made_at, version=version, sections=sections, figure=figure, document=document,
-        left=PLOT_LEFT, width=PLOT_WIDTH, height=ROW_HEIGHT, top=PLOT_TOP,
+        title=title, made_at=made_at, version=version, sections=sections, document=document,
+        figure=figure, name=run_name, words=row_words,
     )  # fmt: skip
-
-
-def _plot(rows: Sequence[Mapping[str, Any]]) -> list[Plotted]:
-    def across(dice: float | None) -> float | None:
-        return None if dice is None else round(PLOT_LEFT + PLOT_WIDTH * min(1.0, max(0.0, dice)), 1)
-
-    return [
-        Plotted(
-            name=run_name({**row, "model": str(row["model"]).rstrip("/").rpartition("/")[2]}),
-            words=row_words(row),
-            y=PLOT_TOP + ROW_HEIGHT * (place + 0.5),
-            pseudo=across(row["pseudo_dice"]["mean"]),
-            validation=across(row["validation_dice"]["mean"]),
-            row=row,
-        )
-        for place, row in enumerate(rows)
-    ]
 
 
 # ---------------------------------------------------------------- small parts

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from .escape import escaped
-from .rows import CLEAN, Row, counts, gravest_first
+from .rows import CLEAN, ModelReport, counts, gravest_first
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,9 +37,9 @@ def make_console(file: TextIO) -> Console:
     return Console(file=file, markup=False, emoji=False, highlight=False, soft_wrap=False, width=width)
 
 
-def rows_table(rows: Iterable[Row], facts: Sequence[str] = ()) -> Table:
+def rows_table(rows: Iterable[ModelReport], facts: Sequence[str] = ()) -> Table:
     """Models, gravest first. On a narrow terminal cells wrap, and nothing is cut."""
-    table = _table()
+    table = plain_table()
     for title in ("verdict", "rules", "evidence", *facts, "model", "what"):
         table.add_column(title, overflow="fold")
     for one in gravest_first(rows):
@@ -54,7 +54,7 @@ def rows_table(rows: Iterable[Row], facts: Sequence[str] = ()) -> Table:
     return table
 
 
-def print_rows(console: Console, rows: Iterable[Row], facts: Sequence[str] = ()) -> None:
+def print_rows(console: Console, rows: Iterable[ModelReport], facts: Sequence[str] = ()) -> None:
     """Models, gravest first: a table, or on a narrow terminal a few lines for each."""
     rows = gravest_first(rows)
     if console.width >= TABLE_WIDTH:
@@ -75,14 +75,15 @@ def print_indented(console: Console, line: str, indent: str = INDENT) -> None:
         console.print(_text(indent + piece), overflow="fold")
 
 
-def summary_line(rows: Iterable[Row]) -> str:
+def summary_line(rows: Iterable[ModelReport]) -> str:
     """``12 models: 1 unreadable, 2 harmful, 9 clean``."""
     rows = list(rows)
     parts = ", ".join(f"{number} {verdict}" for verdict, number in counts(rows).items())
     return f"{len(rows)} model{'' if len(rows) == 1 else 's'}: {parts or 'nothing found'}"
 
 
-def _table() -> Table:
+def plain_table() -> Table:
+    """A table with a line below its head, and none around it."""
     from rich import box
     from rich.table import Table
 

@@ -8,14 +8,14 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from .escape import escaped, escaped_lines
-from .rows import ORDER, Row, counts, gravest_first
+from .rows import ORDER, ModelReport, counts, gravest_first
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 
 def audit_page(
-    rows: Iterable[Row],
+    rows: Iterable[ModelReport],
     *,
     title: str,
     made_at: str,
@@ -30,7 +30,7 @@ def audit_page(
         title: for example the audited folder.
         made_at: date and time, for people.
         version: nnguard's.
-        facts: which of ``Row.facts`` get columns.
+        facts: which of ``ModelReport.facts`` get columns.
         skipped: what was not looked at, and why.
     """
     rows = gravest_first(rows)

@@ -1,12 +1,13 @@
-"""One line a model: what ``audit`` shows in its table and on its page."""
+"""What an audit says of one model: a line of its table, a part of its page, an entry of its JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
-from ..findings import SEVERITIES, UNVERIFIED, Finding, worst_first
+from ..findings import SEVERITIES, Finding
 
 UNREADABLE = "unreadable"
 CLEAN = "clean"
@@ -14,24 +15,31 @@ CLEAN = "clean"
 ORDER = (UNREADABLE, *reversed(SEVERITIES), CLEAN)
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A model (or whatever else was checked).
+class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One ensemble: a model folder's folds, or its ``fold_all``; or a checkpoint by itself.
 
     Args:
-        subject: its path.
-        verdict: ``unreadable``, its gravest finding's severity, or ``clean``.
-        grade: what the verdict rests on: ``record``, ``debug.json``, ``nothing``, ...
+        subject: its path, for people.
         findings: worst first.
-        error: why it cannot be read.
-        facts: further columns, for example ``{"trainer": ..., "axes": ...}``.
+        checked: checkpoints that were read.
+        errors: what could not be, one line each.
+        skipped: why there was nothing to check; ``""`` if there was.
+        grade: the weakest evidence that the verdict rests on: ``record``, ``debug.json``, ``nothing``, ...
+        facts: trainer, configuration, folds and declared axes of the first readable fold, for people.
     """
 
     subject: str
-    verdict: str
+    findings: list[Finding] = []
+    checked: list[str] = []
+    errors: list[str] = []
+    skipped: str = ""
     grade: str = ""
-    findings: Sequence[Finding] = ()
-    error: str = ""
-    facts: Mapping[str, str] = {}
+    facts: dict[str, str] = {}
+
+    @property
+    def verdict(self) -> str:
+        """``unreadable``, its gravest finding's severity, or ``clean``."""
+        return UNREADABLE if self.errors else self.findings[0].severity if self.findings else CLEAN
 
     @property
     def codes(self) -> str:
@@ -40,45 +48,28 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def headline(self) -> str:
         """The gravest thing about it, in a sentence."""
-        return self.error or (self.findings[0].message if self.findings else "")
+        return "; ".join(self.errors) or (self.findings[0].message if self.findings else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its entry in the JSON of an audit."""
+        return {
+            "model": self.subject,
+            "verdict": self.verdict,
+            "rules": list(dict.fromkeys(finding.code for finding in self.findings)),
+            "evidence": self.grade,
+            "axes": self.facts.get("axes"),
+            "folds": self.facts.get("folds"),
+            "what": self.headline,
+            "remedy": self.findings[0].remedy if self.findings else "",
+        }
 
 
-def row(
-    subject: str,
-    findings: Iterable[Finding] = (),
-    *,
-    error: str = "",
-    grade: str = "",
-    facts: Mapping[str, str] | None = None,
-) -> Row:
-    """Makes a row, its verdict and, where it is not given, its grade."""
-    ordered = worst_first(findings)
-    verdict = UNREADABLE if error else ordered[0].severity if ordered else CLEAN
-    return Row(
-        subject=subject,
-        verdict=verdict,
-        grade=grade or ("" if error else grade_of(ordered)),
-        findings=ordered,
-        error=error,
-        facts=facts or {},
-    )
-
-
-def grade_of(findings: Sequence[Finding]) -> str:
-    """The weakest evidence that any finding rests on: without NNG108 there is a record."""
-    grades = [str(finding.evidence["grade"]) for finding in findings if finding.evidence.get("grade")]
-    if grades:
-        return grades[0]
-    return "nothing" if any(finding.code == UNVERIFIED for finding in findings) else "record"
-
-
-def gravest_first(rows: Iterable[Row]) -> list[Row]:
+def gravest_first(rows: Iterable[ModelReport]) -> list[ModelReport]:
     """For people: what needs a hand comes first."""
     return sorted(rows, key=lambda one: (ORDER.index(one.verdict), one.subject))
 
 
-def counts(rows: Iterable[Row]) -> dict[str, int]:
+def counts(rows: Iterable[ModelReport]) -> dict[str, int]:
     """How many of each verdict, gravest first; the ones that do not occur are left out."""
-    rows = list(rows)
-    found = {verdict: sum(one.verdict == verdict for one in rows) for verdict in ORDER}
-    return {verdict: number for verdict, number in found.items() if number}
+    verdicts = [one.verdict for one in rows]
+    return {verdict: verdicts.count(verdict) for verdict in ORDER if verdict in verdicts}

@@ -1,4 +1,4 @@
-"""``nnguard inspect``: everything known about a checkpoint, a model folder, an exported zip or a record."""
+"""Everything known about one checkpoint, or about the record in an ``nnguard.json``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,10 @@ import msgspec
 
 from ..axes import name_axis, problem_with, written
 from ..errors import CheckpointError
-from ..findings import Finding, worst_first
+from ..findings import worst_first
 from ..models.belonging import weights_belong
-from ..models.folder import (
-    FOLD_FOLDER,
-    Fold,
-    open_exported,
-    open_fold,
-    open_model,
-    read_fold,
-    read_record_file,
-)
+from ..models.folder import Fold, open_fold, read_fold, read_record_file
+from ..models.kinds import RECORD, is_url
 from ..models.predicting import (
     configuration_of,
     fold_of,
@@ -36,19 +29,7 @@ from ..report.text import axes_words, flip_line, pipeline_lines, safe_words, val
 from ..rules.subjects import Measurement
 from ..rules.verdicts import measurement_in
 from ..rules.wording import GRADES, percent
-from .output import (
-    FoldsCommand,
-    checkpoint_option,
-    exit_status,
-    fail_level_option,
-    findings_for_people,
-    folds_option,
-    format_option,
-    not_ignored,
-    print_json,
-    width_here,
-)
-from .paths import PATH_OR_URL
+from .output import Answer, Asked, findings_for_people, not_ignored, print_json, width_here
 
 #: The pipeline's names for people; ``--format json`` has all of it.
 PIPELINE_LINES = 6
@@ -56,107 +37,36 @@ PIPELINE_LINES = 6
 LABELS = 16
 
 
-class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """What was inspected: some checkpoints (or one record), and the findings about them."""
-
-    path: str
-    kind: str
-    folds: tuple[Fold, ...] = ()
-    record: Record | None = None
-    findings: list[Finding] = []
-    errors: tuple[str, ...] = ()
-
-
-@click.command(name="inspect", cls=FoldsCommand)
-@click.argument("path", type=PATH_OR_URL)
-@folds_option
-@checkpoint_option
-@format_option()
-@fail_level_option
-def command(path: str, folds: tuple[str, ...], checkpoint_name: str, output_format: str, fail_level: str) -> int:
-    """Show everything known about PATH: a checkpoint, model folder, exported zip, nnguard.json or URL.
-
-    Neither torch nor anything inside the file is run, and the weights are not read.
-    """
-    subject = look_at(path, folds or None, checkpoint_name)
-    if subject.errors and not any(fold.checkpoint for fold in subject.folds):
-        raise CheckpointError("; ".join(subject.errors))
-    if output_format == "json":
-        print_json(as_data(subject))
-    else:
-        click.echo("\n".join(as_text(subject)))
-    for error in subject.errors:
-        click.echo(f"nnguard: {escaped(error)}", err=True)
-    return exit_status(subject.findings, fail_level, subject.errors)
-
-
-def look_at(path: str, folds: tuple[str, ...] | None, checkpoint_name: str) -> Subject:
-    """Finds out what ``path`` is, and reads it.
+def show(path: str, kind: str, asked: Asked) -> Answer:
+    """Prints everything known about a checkpoint or a record file. Nothing inside it is run, no weights are read.
 
     Raises:
-        CheckpointError: it is nothing that can be inspected.
+        CheckpointError: it cannot be read.
     """
-    local = Path(path)
-    if "://" in path:
-        remote = Path(path.partition("://")[2])
-        if remote.suffix == ".zip" and (members := open_exported(path)):
-            return _lone_checkpoints(path, "exported zip", tuple(members))
-        return _lone_checkpoints(
-            path, "checkpoint", (read_fold(path, remote, remote.parent.name.removeprefix("fold_")),)
-        )
-    if local.is_dir():
-        return _folder(local, folds, checkpoint_name)
-    if local.suffix == ".json" and local.is_file():
-        return Subject(path=path, kind="record", record=read_record_file(local))
-    if local.suffix == ".zip" and local.is_file() and (members := open_exported(local)):
-        return _lone_checkpoints(path, "exported zip", tuple(members))
-    return _lone_checkpoints(path, "checkpoint", (open_fold(local),))
+    if kind == RECORD:
+        record = read_record_file(Path(path))
+        data, lines, findings = record_data(record), record_lines(record), []
+    else:
+        fold = open_fold(Path(path)) if not is_url(path) else _fold_behind(path)
+        if fold.checkpoint is None:
+            raise CheckpointError(fold.error or f"{path}: cannot be read")
+        data, lines = fold_data(fold), fold_lines(fold)
+        findings = not_ignored(worst_first(judge_alone(fold, not asked.disable_tta)))
+    if asked.output_format == "json":
+        told = [finding.to_dict() for finding in findings]
+        print_json({"path": path, "kind": kind, **data, "findings": told, "errors": []})
+    else:
+        about = [findings_for_people(findings)] if findings else ["no findings"] if kind != RECORD else []
+        click.echo("\n".join([f"{escaped(path)}: {kind}", "", *fitted(lines), *(f"\n{line}" for line in about)]))
+    return Answer(findings, [])
 
 
-def _folder(folder: Path, folds: tuple[str, ...] | None, checkpoint_name: str) -> Subject:
-    if FOLD_FOLDER.fullmatch(folder.name) or any(folder.glob("checkpoint_*.pth")):
-        found = tuple(open_fold(path) for path in sorted(folder.glob("*.pth")))
-        if not found:
-            raise CheckpointError(f"{folder}: no checkpoint in it")
-        return _lone_checkpoints(str(folder), "fold folder", found)
-    if not any(FOLD_FOLDER.fullmatch(entry.name) for entry in folder.iterdir()):
-        raise CheckpointError(
-            f"{folder}: no model folder (it has no fold_X); for a results tree: nnguard audit {folder}"
-        )
-    from ..models.checking import judge
-
-    model = open_model(folder, folds, checkpoint_name)
-    return Subject(
-        path=str(folder),
-        kind="model folder",
-        folds=model.folds,
-        findings=not_ignored(judge(model)),
-        errors=tuple(model.errors),
-    )
-
-
-def _lone_checkpoints(path: str, kind: str, folds: tuple[Fold, ...]) -> Subject:
-    findings = [finding for fold in folds if fold.checkpoint for finding in judge_alone(fold)]
-    errors = tuple(fold.error for fold in folds if fold.error)
-    return Subject(path=path, kind=kind, folds=folds, findings=not_ignored(worst_first(findings)), errors=errors)
+def _fold_behind(url: str) -> Fold:
+    remote = Path(url.partition("://")[2])
+    return read_fold(url, remote, remote.parent.name.removeprefix("fold_"))
 
 
 # ---------------------------------------------------------------- JSON
-
-
-def as_data(subject: Subject) -> dict[str, Any]:
-    """The JSON of DESIGN 4.5; a folder's own values are its first readable fold's, as for nnU-Net."""
-    readable = [fold for fold in subject.folds if fold.checkpoint]
-    head = fold_data(readable[0]) if readable else _record_data(subject.record)
-    data: dict[str, Any] = {"path": subject.path, "kind": subject.kind, **head}
-    if subject.kind != "checkpoint" and subject.folds:
-        data["checkpoints"] = [
-            {"path": fold.subject, **(fold_data(fold) if fold.checkpoint else {"error": fold.error})}
-            for fold in subject.folds
-        ]
-    data["findings"] = [finding.to_dict() for finding in subject.findings]
-    data["errors"] = list(subject.errors)
-    return data
 
 
 def fold_data(fold: Fold) -> dict[str, Any]:
@@ -179,9 +89,7 @@ def fold_data(fold: Fold) -> dict[str, Any]:
     }
 
 
-def _record_data(record: Record | None) -> dict[str, Any]:
-    if record is None:
-        return {}
+def record_data(record: Record) -> dict[str, Any]:
     return {
         "trainer": record.trainer.class_,
         "configuration": record.configuration,
@@ -193,23 +101,6 @@ def _record_data(record: Record | None) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------- text
-
-
-def as_text(subject: Subject) -> Iterator[str]:
-    """For people. Whatever comes from a file is escaped."""
-    yield f"{escaped(subject.path)}: {subject.kind}"
-    for fold in subject.folds:
-        yield ""
-        yield from fitted(fold_lines(fold, named=len(subject.folds) > 1 or subject.kind != "checkpoint"))
-    if subject.record is not None:
-        yield ""
-        yield from fitted(record_lines(subject.record))
-    if subject.findings:
-        yield ""
-        yield findings_for_people(subject.findings)
-    elif subject.folds and not subject.errors:
-        yield ""
-        yield "no findings"
 
 
 def fitted(lines: Iterator[str]) -> Iterator[str]:
@@ -224,13 +115,10 @@ def fitted(lines: Iterator[str]) -> Iterator[str]:
             yield from wrapped(line[LABELS:], width, line[:LABELS], " " * LABELS)
 
 
-def fold_lines(fold: Fold, named: bool) -> Iterator[str]:
+def fold_lines(fold: Fold) -> Iterator[str]:
+    """For people. Whatever comes from a file is escaped."""
     checkpoint = fold.checkpoint
-    if named:
-        yield escaped(fold.subject)
-    if checkpoint is None:
-        yield f"  unreadable    {escaped(fold.error)}"
-        return
+    assert checkpoint is not None
     configuration = _known(configuration_of(fold), "configuration ")
     yield f"  trainer       {_known(checkpoint.trainer_name)}, {configuration}, fold {_known(fold_of(fold))}"
     epochs = "epochs not known" if checkpoint.epoch is None else f"{checkpoint.epoch} epochs"

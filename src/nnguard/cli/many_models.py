@@ -1,0 +1,150 @@
+"""Many models, in parallel, one line each; what cannot be read is counted, never passed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from ..errors import CheckpointError
+from ..models.auditing import audit_folder
+from ..models.kinds import TREE, is_url, kind_of
+from ..models.trees import find_models, listed_models
+from ..report.escape import escaped
+from ..report.rows import ModelReport
+from .output import Answer, Asked, not_ignored, print_findings
+
+#: Columns beside verdict, rules, evidence and model.
+FACTS = ("axes", "folds")
+#: Starting processes costs more than reading a few small files.
+WORTH_PROCESSES = 16
+#: Models a process takes at once: few enough for progress to move, enough for little talk.
+AT_ONCE = 8
+
+
+def show_models(paths: Sequence[str], listing: str | None, asked: Asked) -> Answer:
+    """Prints one line a model: of every model below each path, or of those that a file lists.
+
+    Raises:
+        CheckpointError: there is none, or nothing could be checked.
+    """
+    if asked.folds:
+        raise click.UsageError("-f chooses folds of one model; give one model folder")
+    named = " ".join(paths) or ("stdin" if listing == "-" else str(listing))
+    places = [place for path in paths for place in _models_at(path)] if listing is None else _listed(listing)
+    if not places:
+        raise CheckpointError(f"{named}: names no model folder")
+    audit = partial(audit_folder, checkpoint_name=asked.checkpoint_name, use_mirroring=not asked.disable_tta)
+    audited = [_not_ignored(one) for reports in _all_audited(places, audit, asked.jobs) for one in reports]
+    rows = [one for one in audited if not one.skipped]
+    skipped = [f"{one.subject}: {one.skipped}" for one in audited if one.skipped]
+    findings = [finding for one in rows for finding in one.findings]
+    errors = [error for one in rows for error in one.errors]
+    if asked.output_format == "json":
+        checked = [path for one in rows for path in one.checked]
+        print_findings(findings, checked, skipped, errors, models=[one.to_dict() for one in rows])
+    elif asked.output_format == "html":
+        _print_page(rows, skipped, named)
+    else:
+        _print_table(rows, skipped)
+    if not rows:
+        raise CheckpointError(f"{named}: no fold has a {asked.checkpoint_name}: nothing was checked")
+    return Answer(findings, errors)
+
+
+def _models_at(path: str) -> list[Path | str]:
+    """The models below a results folder, or the checkpoints in a folder without any; anything else by itself."""
+    if kind_of(path) != TREE:
+        return [path if is_url(path) else Path(path)]
+    found: list[Path | str] = [*find_models(path, with_zips=True)] or sorted(Path(path).glob("*.pth"))
+    if not found:
+        raise CheckpointError(f"{path}: no model in it (a folder with fold_X folders)")
+    return found
+
+
+def _not_ignored(report: ModelReport) -> ModelReport:
+    return msgspec.structs.replace(report, findings=not_ignored(report.findings))
+
+
+def _listed(listing: str) -> list[Path | str]:
+    try:
+        text = sys.stdin.read() if listing == "-" else Path(listing).read_text("utf-8")
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise CheckpointError(f"{listing}: cannot be read: {reason}") from None
+    return list(listed_models(text.splitlines()))
+
+
+def _all_audited(folders: Sequence[Path | str], audit: Any, jobs: int | None) -> list[list[ModelReport]]:
+    """In the order of the folders, whichever process read them."""
+    jobs = jobs or _processors()
+    audited: list[list[ModelReport]] = []
+    with _progress(len(folders)) as advance:
+        if jobs == 1 or len(folders) < WORTH_PROCESSES:
+            answers: Any = map(audit, folders)
+            pool = None
+        else:
+            from concurrent.futures import ProcessPoolExecutor
+
+            pool = ProcessPoolExecutor(jobs)
+            answers = pool.map(audit, folders, chunksize=AT_ONCE)
+        try:
+            for ensembles in answers:
+                audited.append(ensembles)
+                advance()
+        finally:
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
+    return audited
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    """A bar on stderr where a person looks; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("reading models", total=total)
+        yield lambda: progress.advance(task)
+
+
+# ---------------------------------------------------------------- for people
+
+
+def _print_table(rows: list[ModelReport], skipped: list[str]) -> None:
+    from ..report.console import make_console, print_rows, summary_line
+
+    if rows:
+        print_rows(make_console(sys.stdout), rows, FACTS)
+        click.echo("")
+    for line in skipped:
+        click.echo(f"skipped: {escaped(line)}")
+    click.echo(summary_line(rows) + (f"; {len(skipped)} skipped" if skipped else ""))
+    if any(one.findings for one in rows):
+        click.echo("details: nnguard check MODEL; a rule explained: nnguard rule CODE")
+
+
+def _print_page(rows: list[ModelReport], skipped: list[str], title: str) -> None:
+    from datetime import datetime
+
+    from .. import __version__
+    from ..report.html import audit_page
+
+    made_at = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    facts = ("trainer", "configuration", *FACTS)
+    click.echo(audit_page(rows, title=title, made_at=made_at, version=__version__, facts=facts, skipped=skipped))
