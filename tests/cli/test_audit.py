@@ -43,7 +43,7 @@ def test_each_model_gets_its_verdict_and_its_grade(nnguard, tree):
     assert row_of(done.out, "Trapped").split()[:3] == ["harmful", "NNG101", "record"]
     assert row_of(done.out, "OldTrapped").startswith("advisory")
     assert "debug.json" in row_of(done.out, "OldTrapped")
-    assert row_of(done.out, "OldSound").split()[:3] == ["note", "NNG108", "debug.json"]
+    assert row_of(done.out, "OldSound").split()[:3] == ["advisory", "NNG108", "debug.json"]
     assert row_of(done.out, "OldSilent").split()[:3] == ["advisory", "NNG108", "nothing"]
     assert row_of(done.out, "Unfinished").startswith("skipped")
 

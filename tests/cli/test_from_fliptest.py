@@ -273,13 +273,22 @@ def test_of_one_flip_only_one_rule_speaks(nnguard, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "severity"), [("truncated", "advisory"), ("newer", "advisory"), ("another trainer", "note")]
+    ("name", "trained", "severity"),
+    [
+        ("truncated", None, "advisory"),
+        ("newer", None, "advisory"),
+        ("another trainer", None, "advisory"),
+        ("another trainer", make_record((0, 1)), "note"),
+    ],
+    ids=repr,
 )
-def test_a_file_that_is_not_used_is_said(nnguard, bare, name, severity):
+def test_a_file_that_is_not_used_is_said(nnguard, tmp_path, name, trained, severity):
+    bare = model_of(tmp_path, trained)
     written(bare, flawed(bare, name))
     found = codes(nnguard("check", bare, "--format", "json"))
     assert ("NNG116", "harmful") not in found
-    assert [one for one in found if one[0] == "NNG108"] == sorted([("NNG108", "advisory"), ("NNG108", severity)])
+    unverified = [] if trained is not None else [("NNG108", "advisory")]
+    assert [one for one in found if one[0] == "NNG108"] == sorted([*unverified, ("NNG108", severity)])
 
 
 def test_the_audit_shows_what_the_verdict_rests_on(nnguard, bare):
