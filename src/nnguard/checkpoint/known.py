@@ -35,13 +35,11 @@ class Opaque(msgspec.Struct, frozen=True):
 class Global:
     """A class or function that the file names; not imported. ``build`` makes what stands for a call of it."""
 
-    __slots__ = ("build", "name", "rebuilds")
+    __slots__ = ("build", "name")
 
     def __init__(self, name: str, build: Builder) -> None:
         self.name = name
         self.build = build
-        #: whether a call makes a tensor
-        self.rebuilds = name.startswith("torch._utils._rebuild_")
 
 
 class OrderedMapping(dict[Any, Any]):
@@ -60,13 +58,14 @@ class DType:
 
     def __init__(self, code: str) -> None:
         self.code = code
-        self.number: struct.Struct | None = None
-        self.settle("<", plain=True)
+        self.settle((3, "<", None, None, None, -1, -1, 0))
 
-    def settle(self, order: str, plain: bool) -> None:
-        """Takes the state that numpy stores: a byte order, and whether there is nothing beside it."""
-        letter = NUMBERS.get(self.code) if plain else None
-        self.number = struct.Struct((">" if order == ">" else "<") + letter) if letter else None
+    def settle(self, state: Any) -> None:
+        """Takes the state that numpy stores: a version, a byte order, and what single numbers have not."""
+        if type(state) is not tuple or len(state) < 8 or state[1] not in ("<", ">", "|"):
+            raise CheckpointError("a numpy dtype has a state that numpy does not write")
+        letter = NUMBERS.get(self.code) if state[2:] == (None, None, None, -1, -1, 0) else None
+        self.number = struct.Struct((">" if state[1] == ">" else "<") + letter) if letter else None
 
 
 #: numpy's codes that stand for one number -> struct's.
