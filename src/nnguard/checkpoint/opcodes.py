@@ -135,7 +135,7 @@ class _Reader:
         """
         data, memo, first = self.data, self.memo, len(self.memo)
         try:
-            *places, length = _NUMBER_HEAD.unpack_from(data, position)
+            scalar_at, dtype_at, encode_at, length = _NUMBER_HEAD.unpack_from(data, position)
             end = position + _NUMBER_HEAD.size + length
             latin = _SIZE_4.unpack_from(data, end + 6)[0]
             tail = _NUMBER_TAIL.pack(
@@ -143,7 +143,7 @@ class _Reader:
             )
             if data[position : position + 16 : 5] != b"jjjX" or data[end : end + _NUMBER_TAIL.size] != tail:
                 return 0
-            scalar, dtype, encode, codec = (memo[place] for place in (*places, latin))
+            scalar, dtype, encode, codec = memo[scalar_at], memo[dtype_at], memo[encode_at], memo[latin]
         except (IndexError, struct.error):
             return 0
         if type(scalar) is not Global or type(encode) is not Global:
