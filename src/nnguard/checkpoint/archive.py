@@ -11,7 +11,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -109,7 +109,7 @@ class _File(io.RawIOBase):
         return len(piece)
 
 
-def end_records(count: int, size: int, start: int, versions: tuple[int, int] = _VERSIONS) -> bytes:
+def end_records(count: int, size: int, start: int, versions: Sequence[int] = _VERSIONS) -> bytes:
     """What PyTorch writes behind a directory of ``count`` members and ``size`` bytes at ``start``: zip64, always."""
     here = min(count, FULL_2)
     return (
@@ -125,16 +125,14 @@ def _located(tail: bytes, total: int) -> tuple[int, int]:
         if END_SIGNATURE in tail:
             raise CheckpointError("bytes follow the end of the zip archive, or it carries a comment")
         raise CheckpointError("it has no zip directory at its end: truncated, or still being written")
+    *_, count, size, start = END.unpack(tail[-END.size :])[:-1]
+    length, versions = END.size, list(_VERSIONS)
     if tail[-_AT_LOCATOR64:].startswith(LOCATOR64_SIGNATURE):
-        fields = END64.unpack(tail[-_AT_END64:-_AT_LOCATOR64].ljust(END64.size))
-        count, size, start = fields[7:]
-        end = end_records(count, size, start, fields[2:4])
-    else:
-        count, size, start = END.unpack(tail[-END.size :])[4:7]
-        end = end_records(count, size, start)[-END.size :]
+        _, _, *versions, _, _, _, count, size, start = END64.unpack(tail[-_AT_END64:-_AT_LOCATOR64].ljust(END64.size))
+        length = _AT_END64
     if size > MAX_DIRECTORY:
         raise CheckpointError(f"its directory is {size} bytes long, more than any checkpoint needs")
-    if not tail.endswith(end) or start + size + len(end) != total:
+    if start + size + length != total or not tail.endswith(end_records(count, size, start, versions)[-length:]):
         raise CheckpointError(
             "bytes stand before the archive or around its directory, or the directory contradicts itself: PyTorch and "
             "Python's zipfile would read different members"
