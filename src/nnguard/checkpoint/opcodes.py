@@ -59,13 +59,14 @@ def read_pickle(data: bytes) -> Pickle:
     try:
         return reader.run()
     except CheckpointError as error:
-        raise CheckpointError(f"data.pkl, byte {reader.position}: {error}") from None
+        reason = str(error)
+    except KeyError as error:
+        reason = f"opcode {bytes(error.args)!r} is none that PyTorch writes"
     except (IndexError, struct.error):
-        raise CheckpointError(
-            f"data.pkl, byte {reader.position}: it ends, or takes a value, where there is none"
-        ) from None
+        reason = "it ends, or takes a value, where there is none"
     except UnicodeError as error:
-        raise CheckpointError(f"data.pkl, byte {reader.position}: a text is garbled ({error})") from None
+        reason = f"a text is garbled ({error})"
+    raise CheckpointError(f"data.pkl, byte {reader.position}: {reason}")
 
 
 class _Reader:
@@ -114,12 +115,8 @@ class _Reader:
                     return True
                 else:
                     operand, handler = _TABLE[code]
-                    self.position = position + 1
-                    if operand is None:
-                        handler(self)
-                    else:
-                        self.position += operand.size
-                        handler(self, operand.unpack_from(data, position + 1)[0])
+                    self.position = position + 1 + operand.size
+                    handler(self, *operand.unpack_from(data, position + 1))
                     stack, position = self.stack, self.position
         finally:
             self.position = position
@@ -169,10 +166,6 @@ class _Reader:
 
     # -- bytes, marks, memo --------------------------------------------------------------------------
 
-    def unknown(self) -> None:
-        code = self.data[self.position - 1 : self.position]
-        raise CheckpointError(f"opcode {code!r} is none that PyTorch writes")
-
     def take(self, length: int) -> bytes:
         left = len(self.data) - self.position
         if length > left:
@@ -214,12 +207,6 @@ class _Reader:
             raise CheckpointError(f"memo number {index} is out of turn")
         self.memo[index : index + 1] = [self.stack[-1]]
 
-    def get(self, index: int) -> None:
-        self.stack.append(self.memo[index])
-
-    def memoize(self) -> None:
-        self.put(len(self.memo))
-
     # -- values --------------------------------------------------------------------------------------
 
     def push(self, value: Any) -> None:
@@ -229,14 +216,8 @@ class _Reader:
         self.cost += 64
         self.stack.append(value)
 
-    def long(self, length: int) -> None:
-        self.stack.append(int.from_bytes(self.take(length), "little", signed=True))
-
     def text(self, length: int) -> None:
         self.stack.append(self.take(length).decode("utf-8", "surrogatepass"))
-
-    def bytes(self, length: int) -> None:
-        self.stack.append(self.take(length))
 
     def key(self, value: Any) -> Any:
         """A dict's key, or a stand-in where hashing it could cost more than it is worth."""
@@ -270,25 +251,12 @@ class _Reader:
         if len(stack) == 1 and not self.outer:
             self.ends.append(self.position)
 
-    def set_item(self) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self.set_items([key, value])
-
-    def set_marked_items(self) -> None:
-        self.set_items(self.marked())
-
     def extend(self, values: list[Any]) -> None:
         target = self.stack[-1]
         if type(target) is list:
             target.extend(values)
         elif type(target) is not Opaque:
             raise CheckpointError("values are appended to something that is no list")
-
-    def append(self) -> None:
-        self.extend([self.stack.pop()])
-
-    def append_marked(self) -> None:
-        self.extend(self.marked())
 
     def tuple_of(self, length: int) -> None:
         values = self.stack[-length:]
@@ -304,7 +272,9 @@ class _Reader:
 
     # -- what the unpickler would call ---------------------------------------------------------------
 
-    def name_global(self, module: str, name: str) -> None:
+    def name_global(self, module: Any, name: Any) -> None:
+        if type(module) is not str or type(name) is not str:
+            raise CheckpointError("a global is named by something that is no text")
         full = known_name(module, name)
         build = KNOWN.get(full)
         if build is None:
@@ -313,15 +283,6 @@ class _Reader:
                 "import it and may run it, so nothing that the file says can be relied on"
             )
         self.make(Global(full, build))
-
-    def global_line(self) -> None:
-        self.name_global(self.line(), self.line())
-
-    def global_on_stack(self) -> None:
-        name, module = self.stack.pop(), self.stack.pop()
-        if type(name) is not str or type(module) is not str:
-            raise CheckpointError("a global is named by something that is no text")
-        self.name_global(module, name)
 
     def call(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
@@ -353,41 +314,39 @@ _STOP, _LONG_BINGET, _LONG_BINPUT = b".jr"
 #: ``scalar(dtype, encode(text, "latin1"))`` with all that occurs twice out of the memo: before the text, and behind it.
 _NUMBER_HEAD, _NUMBER_TAIL = struct.Struct("<xIxIxIxI"), struct.Struct("<cIcI2sI2sI2sI2sI")
 #: Opcode -> how its operand is stored, and what to do, of all that ``stride`` does not interpret itself.
-_OPCODES: dict[str, tuple[str | None, Callable[..., None]]] = {
+_OPCODES: dict[str, tuple[str, Callable[..., None]]] = {
     "\x95": ("<Q", _Reader.begin_frame),
-    "(": (None, _Reader.mark),
+    "(": ("", _Reader.mark),
     "q": ("<B", _Reader.put),
-    "h": ("<B", _Reader.get),
-    "\x94": (None, _Reader.memoize),
-    "N": (None, lambda reader: reader.push(None)),
-    "\x88": (None, lambda reader: reader.push(True)),
-    "\x89": (None, lambda reader: reader.push(False)),
+    "\x94": ("", lambda reader: reader.put(len(reader.memo))),
+    "h": ("<B", lambda reader, index: reader.push(reader.memo[index])),
+    "N": ("", lambda reader: reader.push(None)),
+    "\x88": ("", lambda reader: reader.push(True)),
+    "\x89": ("", lambda reader: reader.push(False)),
     "K": ("<B", _Reader.push),
     "M": ("<H", _Reader.push),
     "J": ("<i", _Reader.push),
-    "\x8a": ("<B", _Reader.long),
+    "\x8a": ("<B", lambda reader, length: reader.push(int.from_bytes(reader.take(length), "little", signed=True))),
     "G": (">d", _Reader.push),
     "X": ("<I", _Reader.text),
     "\x8c": ("<B", _Reader.text),
-    "B": ("<I", _Reader.bytes),
-    "C": ("<B", _Reader.bytes),
-    "}": (None, lambda reader: reader.make({})),
-    "s": (None, _Reader.set_item),
-    "u": (None, _Reader.set_marked_items),
-    "]": (None, lambda reader: reader.make([])),
-    "a": (None, _Reader.append),
-    "e": (None, _Reader.append_marked),
-    ")": (None, lambda reader: reader.push(())),
-    "\x85": (None, lambda reader: reader.tuple_of(1)),
-    "\x86": (None, lambda reader: reader.tuple_of(2)),
-    "\x87": (None, lambda reader: reader.tuple_of(3)),
-    "t": (None, _Reader.marked_tuple),
-    "c": (None, _Reader.global_line),
-    "\x93": (None, _Reader.global_on_stack),
-    "R": (None, _Reader.call),
-    "b": (None, _Reader.build),
-    "Q": (None, _Reader.storage),
+    "B": ("<I", lambda reader, length: reader.push(reader.take(length))),
+    "C": ("<B", lambda reader, length: reader.push(reader.take(length))),
+    "}": ("", lambda reader: reader.make({})),
+    "s": ("", lambda reader: reader.set_items([reader.stack.pop(-2), reader.stack.pop()])),
+    "u": ("", lambda reader: reader.set_items(reader.marked())),
+    "]": ("", lambda reader: reader.make([])),
+    "a": ("", lambda reader: reader.extend([reader.stack.pop()])),
+    "e": ("", lambda reader: reader.extend(reader.marked())),
+    ")": ("", lambda reader: reader.push(())),
+    "\x85": ("", lambda reader: reader.tuple_of(1)),
+    "\x86": ("", lambda reader: reader.tuple_of(2)),
+    "\x87": ("", lambda reader: reader.tuple_of(3)),
+    "t": ("", _Reader.marked_tuple),
+    "c": ("", lambda reader: reader.name_global(reader.line(), reader.line())),
+    "\x93": ("", lambda reader: reader.name_global(reader.stack.pop(-2), reader.stack.pop())),
+    "R": ("", _Reader.call),
+    "b": ("", _Reader.build),
+    "Q": ("", _Reader.storage),
 }
-_TABLE: list[tuple[struct.Struct | None, Callable[..., None]]] = [(None, _Reader.unknown)] * 256
-for _code, (_operand, _handler) in _OPCODES.items():
-    _TABLE[ord(_code)] = (struct.Struct(_operand) if _operand else None, _handler)
+_TABLE = {ord(code): (struct.Struct(operand), handler) for code, (operand, handler) in _OPCODES.items()}
