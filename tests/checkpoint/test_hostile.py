@@ -56,6 +56,14 @@ def test_hostile_file_is_refused_and_nothing_runs(name, corpus, tmp_path):
     assert str(caught.value).startswith(f"{path}: ")
 
 
+def test_a_file_that_would_run_code_says_so_first(corpus, tmp_path):
+    path = tmp_path / "checkpoint_final.pth"
+    path.write_bytes(corpus[1]["runner posix.system"])
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(path)
+    assert str(caught.value).startswith(f"{path}: dangerous: loading it would run posix.system")
+
+
 def test_every_payload_is_live_where_pytorch_loads_it(tmp_path):
     """Otherwise the tests above would prove nothing."""
     pytest.importorskip("torch")

@@ -17,6 +17,7 @@ from ..errors import CheckpointError
 
 Builder = Callable[[str, tuple[Any, ...]], Any]
 Scalar = str | bytes | int | float | bool | None
+_SCALARS = (str, bytes, int, float, type(None))
 
 
 class Opaque(msgspec.Struct, frozen=True):
@@ -75,41 +76,31 @@ NUMBERS = {
 }  # fmt: skip
 
 
-def _is_scalar(value: object) -> bool:
-    return value is None or isinstance(value, (str, bytes, int, float))
-
-
 def opaque(name: str, arguments: tuple[Any, ...]) -> Opaque:
-    return Opaque(name, arguments if all(map(_is_scalar, arguments)) else ())
+    return Opaque(name, arguments if all(isinstance(value, _SCALARS) for value in arguments) else ())
 
 
-def _ordered_mapping(name: str, arguments: tuple[Any, ...]) -> Any:
-    if not arguments:
-        return OrderedMapping()
-    # Python wrote OrderedDict([[key, value], ...]) before it wrote SETITEMS; torch has no use for that form.
-    raise CheckpointError(f"{name} is built from arguments, which PyTorch does not do")
+def _empty(kind: Callable[[], Any]) -> Builder:
+    """An empty OrderedDict or bytes: what is in them arrives otherwise."""
+
+    def build(name: str, arguments: tuple[Any, ...]) -> Any:
+        if arguments:
+            raise CheckpointError(f"{name} is called with arguments, which Python's pickler does not do")
+        return kind()
+
+    return build
 
 
-def encoded_bytes(name: str, arguments: tuple[Any, ...]) -> bytes:
+def _encoded_bytes(name: str, arguments: tuple[Any, ...]) -> bytes:
     if len(arguments) != 2 or type(arguments[0]) is not str or arguments[1] != "latin1":
         raise CheckpointError(f"{name} is called otherwise than Python stores bytes")
-    try:
-        return arguments[0].encode("latin-1")
-    except UnicodeEncodeError:
-        raise CheckpointError("bytes are stored as text that is no Latin-1") from None
-
-
-def _empty_bytes(name: str, arguments: tuple[Any, ...]) -> bytes:
-    if arguments:
-        raise CheckpointError(f"{name} is called otherwise than Python stores bytes")
-    return b""
+    return arguments[0].encode("latin-1")
 
 
 def _size(name: str, arguments: tuple[Any, ...]) -> Any:
-    match arguments:
-        case (tuple() as size,):
-            return size
-    raise CheckpointError(f"{name} is called with something else than a tuple")
+    if len(arguments) != 1 or type(arguments[0]) is not tuple:
+        raise CheckpointError(f"{name} is called with something else than a tuple")
+    return arguments[0]
 
 
 def _dtype(name: str, arguments: tuple[Any, ...]) -> DType:
@@ -120,7 +111,7 @@ def _dtype(name: str, arguments: tuple[Any, ...]) -> DType:
     raise CheckpointError(f"{name} is called otherwise than numpy stores it")
 
 
-def numpy_scalar(name: str, arguments: tuple[Any, ...]) -> Any:
+def _numpy_scalar(name: str, arguments: tuple[Any, ...]) -> Any:
     if len(arguments) != 2 or type(arguments[0]) is not DType or type(arguments[1]) is not bytes:
         raise CheckpointError(f"{name} is called otherwise than numpy stores a scalar")
     dtype, data = arguments
@@ -165,16 +156,16 @@ KNOWN: dict[str, Builder] = {
     **_inert("pathlib", "PosixPath WindowsPath PurePosixPath PureWindowsPath _local.PosixPath _local.WindowsPath"),
     **_inert("datetime", "datetime date time timedelta timezone"),
     **_inert("builtins", "bytearray complex set frozenset range slice list dict tuple int float str bool"),
-    "collections.OrderedDict": _ordered_mapping,
-    "_codecs.encode": encoded_bytes,
-    "builtins.bytes": _empty_bytes,
+    "collections.OrderedDict": _empty(OrderedMapping),
+    "_codecs.encode": _encoded_bytes,
+    "builtins.bytes": _empty(bytes),
     "torch.Size": _size,
     "numpy.dtype": _dtype,
     **{
         f"numpy.{core}.{name}": builder
         for core in ("core", "_core")
         for name, builder in {
-            "multiarray.scalar": numpy_scalar,
+            "multiarray.scalar": _numpy_scalar,
             "multiarray._reconstruct": opaque,
             "numeric._frombuffer": opaque,
         }.items()

@@ -64,9 +64,9 @@ def read_pickle(data: bytes) -> Pickle:
         reason = f"opcode {bytes(error.args)!r} is none that PyTorch writes"
     except (IndexError, struct.error):
         reason = "it ends, or takes a value, where there is none"
-    except UnicodeError as error:
+    except ValueError as error:
         reason = f"a text is garbled ({error})"
-    raise CheckpointError(f"data.pkl, byte {reader.position}: {reason}")
+    raise CheckpointError(f"{reason} (data.pkl, byte {reader.position})")
 
 
 class _Reader:
@@ -175,9 +175,7 @@ class _Reader:
         return piece
 
     def line(self) -> str:
-        end = self.data.find(b"\n", self.position)
-        if end < 0:
-            raise CheckpointError("a line has no end: truncated")
+        end = self.data.index(b"\n", self.position)
         piece = self.data[self.position : end]
         self.position = end + 1
         return piece.decode()
@@ -279,8 +277,8 @@ class _Reader:
         build = KNOWN.get(full)
         if build is None:
             raise CheckpointError(
-                f"it names {full}, which is none of the globals that PyTorch and numpy write: loading this file would "
-                "import it and may run it, so nothing that the file says can be relied on"
+                f"dangerous: loading it would run {full}, which neither PyTorch nor numpy writes into a checkpoint; "
+                "nothing that it says can be relied on"
             )
         self.make(Global(full, build))
 
