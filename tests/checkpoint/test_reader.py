@@ -101,7 +101,7 @@ def long_trained(epochs=100):
     return {"before": {str(n): [n] for n in range(300)}, **trained(logging=logging)}
 
 
-@pytest.mark.parametrize("protocol", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_a_long_training_reads_as_pytorch_loads_it(protocol, tmp_path):
     assert_agrees(saved(tmp_path, long_trained(), pickle_protocol=protocol))
 
@@ -114,34 +114,31 @@ def long_pickle(tmp_path):
 
 def in_single_steps(monkeypatch, data):
     with monkeypatch.context() as patch:
-        patch.setattr("nnguard.checkpoint.opcodes._Reader.logged_numbers", lambda reader, position: position)
+        patch.setattr("nnguard.checkpoint.opcodes._Reader.logged_number", lambda reader, position: 0)
         return answer_to(data)
 
 
 def answer_to(data):
-    """What the reader makes of a pickle, in whatever detail an error has."""
+    """What the reader makes of a pickle; an error without its place, which may be that of any of the fourteen."""
     try:
         pickle = read_pickle(data)
     except CheckpointError as error:
-        return str(error)
+        return re.sub(r"byte \d+", "", str(error))
     # Damage may leave a global or a dtype among the values, whose text is its address.
-    return re.sub(r" at 0x[0-9a-f]+", "", repr((pickle.root, pickle.tensors, pickle.stop)))
+    return re.sub(r" at 0x[0-9a-f]+", "", repr((pickle.root, pickle.stop, pickle.ends)))
 
 
 def test_numbers_are_read_in_one_step(long_pickle, monkeypatch):
     read = []
-    step = opcodes._Reader.logged_numbers
+    step = opcodes._Reader.logged_number
 
     def counted(reader, position):
-        before = len(reader.memo)
-        end = step(reader, position)
-        read.append((len(reader.memo) - before) / 5)
-        return end
+        read.append(step(reader, position))
+        return read[-1]
 
-    monkeypatch.setattr(opcodes._Reader, "logged_numbers", counted)
+    monkeypatch.setattr(opcodes._Reader, "logged_number", counted)
     read_pickle(long_pickle)
-    assert sum(read) > 390  # all but the first of each type, which bring what the others refer to
-    assert max(read) > 90  # and those of one curve together
+    assert sum(map(bool, read)) > 390  # all but the first of each type, which bring what the others refer to
 
 
 def test_one_step_says_what_fourteen_say(long_pickle, monkeypatch):
@@ -164,21 +161,19 @@ def test_one_step_says_of_damage_what_fourteen_say(long_pickle, monkeypatch):
     assert len(answers) > 50
 
 
-@pytest.mark.parametrize("protocol", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_a_trainers_checkpoint_reads_as_pytorch_loads_it(protocol, tmp_path):
     ours = assert_agrees(saved(tmp_path, trained(nnguard='{"a": 1}'), pickle_protocol=protocol))
-    assert ours.protocol == protocol
-    assert ours.tensors >= 12
     assert ours.init_args["device"] == Opaque("torch.device", ("cuda", 0))
     assert all(type(value) is float for value in ours.logging["mean_fg_dice"])
 
 
-def test_protocol_0_reads_where_pytorch_can_load_it(tmp_path):
-    """PyTorch writes protocol 0 with tensors and cannot load it; without tensors it can."""
-    plain = {**trained(), "network_weights": {}, "optimizer_state": {}, "note": "line\nbreak \u00e9 \u2603"}
-    assert assert_agrees(saved(tmp_path, plain, pickle_protocol=0)).protocol == 0
-    with pytest.raises(CheckpointError, match="opcode b'P'"):
-        read_checkpoint(saved(tmp_path, trained(), pickle_protocol=0))
+@pytest.mark.parametrize("protocol", [0, 1])
+def test_older_protocols_are_refused_with_the_way_out(protocol, tmp_path):
+    """Nobody saves with them: protocol 2 is PyTorch's default ever since, and tensors of protocol 0 never load."""
+    path = saved(tmp_path, {"trainer_name": "nnUNetTrainer"}, pickle_protocol=protocol)
+    with pytest.raises(CheckpointError, match=r"protocol 2 to 5.*torch\.save"):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize("axes", [None, (), [], (0,), [0, 1], (0, 1, 2), 2, (-1,), (0, 0), "01", True, 0.5, {"a": 1}])
@@ -233,11 +228,10 @@ def test_ordinary_python_values_come_through(tmp_path):
         assert ours.init_args == loaded(tmp_path / "checkpoint_final.pth")["init_args"]
 
 
-def test_sets_come_through_where_the_protocol_knows_them(tmp_path):
+def test_sets_are_opaque(tmp_path):
     values = {"set": {1, 2}, "frozen": frozenset({"a"})}
-    assert read_checkpoint(saved(tmp_path, trained(init_args=values), pickle_protocol=4)).init_args == values
-    older = read_checkpoint(saved(tmp_path, trained(init_args=values), pickle_protocol=2)).init_args
-    assert all(isinstance(value, Opaque) for value in older.values())
+    read = read_checkpoint(saved(tmp_path, trained(init_args=values))).init_args
+    assert all(isinstance(value, Opaque) for value in read.values())
 
 
 def test_later_entry_overrides_earlier_for_both(tmp_path):
@@ -258,7 +252,7 @@ PLAIN = st.recursive(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(plans=PLAIN, axes=PLAIN, record=st.text(), protocol=st.integers(1, 5), shared=st.booleans())
+@given(plans=PLAIN, axes=PLAIN, record=st.text(), protocol=st.integers(2, 5), shared=st.booleans())
 def test_made_dicts_read_as_pytorch_loads_them(plans, axes, record, protocol, shared, tmp_path):
     content = trained(**{AXES: axes}, nnguard=record)
     content["init_args"]["plans"] = [plans, plans] if shared else plans
@@ -274,9 +268,7 @@ def test_made_dicts_read_as_pytorch_loads_them(plans, axes, record, protocol, sh
         ),
         "with a zip64 record": checkpoint(zip64={}),
         "with data.pkl last": zipped([VERSION, BYTEORDER, data_pkl(pickled())]),
-        "with POP and a memo used twice": checkpoint(pickled(before=b"NNq\x00" + b"00")),
-        "with old text": checkpoint(pickled(inside=b"U\x04noteT\x01\0\0\0a")),
-        "with lines": checkpoint(pickled(inside=text("note") + b"(I01\nI-5\nL7L\nF0.5\nI00\nt")),
+        "with a memo used twice": checkpoint(pickled(inside=text("note") + b"(Nq\x01K\x05q\x01h\x01t")),
         "with a frame": checkpoint(b"\x80\x04\x95" + struct.pack("<Q", len(pickled()) - 2) + pickled()[2:]),
         "with metadata on a state dict": checkpoint(
             pickled(inside=text("note") + b"ccollections\nOrderedDict\n)R}" + text("_metadata") + b"}sb")
@@ -499,7 +491,7 @@ def test_reading_a_local_file_imports_neither_torch_numpy_pickle_nor_fsspec(tmp_
     path.write_bytes(checkpoint(None, TENSOR))
     code = (
         "import sys; from nnguard.checkpoint import read_checkpoint; read_checkpoint(sys.argv[1]);"
-        "print(sorted({'torch', 'numpy', 'pickle', 'fsspec', 'zipfile', 'nnunetv2', 'hashlib'} & set(sys.modules)))"
+        "print(sorted({'torch', 'numpy', 'pickle', 'fsspec', 'nnunetv2', 'hashlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

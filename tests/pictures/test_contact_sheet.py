@@ -1,8 +1,11 @@
 """Claims about the contact sheet: a PNG of a bearable size, slices that show labels, colours for every reader."""
 
+import sys
+
 import numpy as np
 import pytest
 
+from nnguard.errors import NNGuardError
 from nnguard.pictures import contact_sheet
 from nnguard.pictures.contact_sheet import COLOURS, Shown, write_contact_sheet
 
@@ -60,3 +63,12 @@ def test_colours_are_those_that_colour_blind_readers_tell_apart():
 
 def test_neighbouring_labels_have_different_colours():
     assert all(contact_sheet.colour_of(label) != contact_sheet.colour_of(label + 1) for label in range(1, 120))
+
+
+def test_without_matplotlib_a_picture_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    picture = Shown(title="", image=np.zeros((4, 4)), labels=np.zeros((4, 4)))
+    with pytest.raises(NNGuardError, match="pip install matplotlib") as caught:
+        write_contact_sheet(tmp_path / "a.png", "", [picture], ("y", "x"), {})
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())

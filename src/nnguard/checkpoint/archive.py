@@ -1,13 +1,18 @@
-"""The directory of a zip file, read strictly: wherever zip readers may disagree, the answer is an error.
+"""The directory of a zip file: ``zipfile`` parses it, and whatever PyTorch may read differently is an error.
 
-PyTorch finds a member by a case-insensitive search below the first member's folder, Python's ``zipfile``
-by its last exact name; they differ on what precedes and follows the archive as well. A file that both read
-the same way has one directory, at its end, that accounts for every byte outside the members.
+PyTorch finds a member by a case-insensitive search below the first member's folder, ``zipfile`` by its last exact name;
+they differ on what precedes and follows the archive as well. A file that both read the same way ends with the very
+records that a writer makes for its one directory, and that directory accounts for every byte outside the members.
 """
 
 from __future__ import annotations
 
+import io
 import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,50 +22,34 @@ from ..errors import CheckpointError
 if TYPE_CHECKING:
     from .sources import Source
 
-#: About 100,000 members. The largest nnU-Net checkpoints have some 2,000, so a directory of 200 kB.
-MAX_DIRECTORY = 8 << 20
+#: Some 20,000 members, which zipfile keeps in 20 MB. The largest nnU-Net checkpoints have some 2,000.
+MAX_DIRECTORY = 2 << 20
 #: One read at the end of the file usually gets all of the directory.
 TAIL = 64 << 10
 
 LOCAL = struct.Struct("<4s5H3I2H")
-CENTRAL = struct.Struct("<4s6H3I5H2I")
-#: The same, with what nobody reads left out: versions, times, attributes.
-_LISTED = struct.Struct("<4s4x2H4x3I4H6xI")
-assert _LISTED.size == CENTRAL.size
+ENTRY = struct.Struct("<4s6H3I5H2I")
 END = struct.Struct("<4s4H2IH")
 LOCATOR64 = struct.Struct("<4sIQI")
 END64 = struct.Struct("<4sQ2H2I4Q")
-LOCAL_SIGNATURE, CENTRAL_SIGNATURE = b"PK\x03\x04", b"PK\x01\x02"
+#: Where the two zip64 records begin, counted from the end of the file.
+_AT_LOCATOR64 = END.size + LOCATOR64.size
+_AT_END64 = _AT_LOCATOR64 + END64.size
+LOCAL_SIGNATURE = b"PK\x03\x04"
 END_SIGNATURE, LOCATOR64_SIGNATURE, END64_SIGNATURE = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
 FULL_2, FULL_4 = 0xFFFF, 0xFFFFFFFF
-STORED, DEFLATED = 0, 8
-ENCRYPTED, DESCRIPTOR = 0x1, 0x8
-
-
-class Member(msgspec.Struct, frozen=True, gc=False):
-    """A file in the archive, as the directory says. ``offset`` is of its local header; sizes in bytes."""
-
-    name: str
-    method: int
-    flags: int
-    crc: int
-    packed: int
-    size: int
-    offset: int
+ENCRYPTED, UTF8 = 0x1, 0x800
+#: PyTorch's "made by" and "needed to extract" in the zip64 end record.
+_VERSIONS = (0x31E, 0x2D)
 
 
 class Directory(msgspec.Struct, frozen=True):
-    """All members in the directory's order, and where the directory itself lies."""
+    """All members by their names, in the directory's order; where the directory begins, and its bytes."""
 
-    members: tuple[Member, ...]
+    members: dict[str, zipfile.ZipInfo]
     start: int
-    end: int
-
-    def find(self, name: str) -> Member | None:
-        for member in self.members:
-            if member.name == name:
-                return member
-        return None
+    archive: zipfile.ZipFile
+    raw: bytes
 
 
 def read_directory(source: Source) -> Directory:
@@ -69,149 +58,187 @@ def read_directory(source: Source) -> Directory:
     Raises:
         CheckpointError: no directory, or one that readers could understand differently.
     """
-    tail_start = max(0, source.size - TAIL)
-    tail = source.read(tail_start, source.size - tail_start)
-    count, size, start, end = _locate(tail, tail_start, source.size)
-    if size > MAX_DIRECTORY:
-        raise CheckpointError(f"its directory is {size} bytes long, more than any checkpoint needs")
-    if start + size != end:
-        raise CheckpointError(
-            "bytes stand before the archive or around its directory: PyTorch and Python's zipfile would read "
-            "different members"
-        )
-    directory = tail[start - tail_start : end - tail_start] if start >= tail_start else source.read(start, size)
-    members = tuple(_members(directory, count))
-    _refuse_ambiguous(members, start)
-    return Directory(members, start, end)
+    tail = _tail_of(source)
+    count, start, size = _located(tail, source.size)
+    with zip_errors():
+        archive = zipfile.ZipFile(io.BufferedReader(_File(source, tail), TAIL))
+    infos = archive.infolist()
+    if len(infos) != count or archive.start_dir != start:
+        raise CheckpointError("its zip directory lists other members than it announces")
+    _refuse_ambiguous(infos, start)
+    return Directory({info.filename: info for info in infos}, start, archive, _between(source, tail, start, size))
 
 
-def _locate(tail: bytes, tail_start: int, total: int) -> tuple[int, int, int, int]:
-    """Member count, size and offset of the directory, and where its end record begins."""
-    if total < END.size or tail[-END.size :][:4] != END_SIGNATURE:
-        if tail.rfind(END_SIGNATURE) >= 0:
+def raw_directory(source: Source) -> bytes:
+    """The bytes of the directory alone, for a file that PyTorch has just written or read.
+
+    Raises:
+        CheckpointError: the file does not end as an archive does.
+    """
+    tail = _tail_of(source)
+    _, start, size = _located(tail, source.size)
+    return _between(source, tail, start, size)
+
+
+def checksums(raw: bytes, folder: str) -> list[tuple[bytes, int, int]]:
+    """Name below ``folder``, size and CRC of the members that lie in it. ``zipfile`` takes three times as long.
+
+    Raises:
+        CheckpointError: the directory is garbled.
+    """
+    found, position, begin = [], 0, folder.encode()
+    try:
+        while position < len(raw):
+            *_, crc, _, size, named, more, comment, _, _, _, _ = ENTRY.unpack_from(raw, position)
+            position += ENTRY.size
+            name = raw[position : position + named]
+            if name.startswith(begin):
+                if size == FULL_4:
+                    (size,) = struct.unpack_from("<Q", raw, position + named + 4)
+                found.append((name[len(begin) :], size, crc))
+            position += named + more + comment
+    except struct.error:
+        raise CheckpointError("its zip directory is garbled") from None
+    return found
+
+
+def _tail_of(source: Source) -> bytes:
+    start = max(0, source.size - TAIL)
+    return source.read(start, source.size - start)
+
+
+def _between(source: Source, tail: bytes, start: int, size: int) -> bytes:
+    inside = start - (source.size - len(tail))
+    return tail[inside : inside + size] if inside >= 0 else source.read(start, size)
+
+
+@contextmanager
+def zip_errors() -> Iterator[None]:
+    """Says in one line what ``zipfile`` says in many exceptions."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(f"the zip archive is damaged, or encrypted ({error})") from None
+
+
+class _File(io.RawIOBase):
+    """A source as a file for ``zipfile``. Its tail is read once: going back costs a compressed source all again."""
+
+    def __init__(self, source: Source, tail: bytes) -> None:
+        self.source = source
+        self.tail = tail
+        self.position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        position = offset + (0, self.position, self.source.size)[whence]
+        if position < 0:
+            raise OSError("a position before the beginning")
+        self.position = position
+        return position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        into_tail = self.position - (self.source.size - len(self.tail))
+        if into_tail >= 0:
+            piece = self.tail[into_tail : into_tail + len(buffer)]
+        else:
+            piece = self.source.read(self.position, len(buffer))
+        buffer[: len(piece)] = piece
+        self.position += len(piece)
+        return len(piece)
+
+
+def end_records(count: int, size: int, start: int, versions: Sequence[int] = _VERSIONS) -> bytes:
+    """What PyTorch writes behind a directory of ``count`` members and ``size`` bytes at ``start``: zip64, always."""
+    here = min(count, FULL_2)
+    return (
+        END64.pack(END64_SIGNATURE, END64.size - 12, *versions, 0, 0, count, count, size, start)
+        + LOCATOR64.pack(LOCATOR64_SIGNATURE, 0, start + size, 1)
+        + END.pack(END_SIGNATURE, 0, 0, here, here, min(size, FULL_4), min(start, FULL_4), 0)
+    )
+
+
+def _located(tail: bytes, total: int) -> tuple[int, int, int]:
+    """Member count, offset and size of the directory, if the file ends as a writer of this directory ends it."""
+    if len(tail) < END.size or tail[-END.size :][:4] != END_SIGNATURE:
+        if END_SIGNATURE in tail:
             raise CheckpointError("bytes follow the end of the zip archive, or it carries a comment")
         raise CheckpointError("it has no zip directory at its end: truncated, or still being written")
-    _, disk, first_disk, here, count, size, start, comment = END.unpack(tail[-END.size :])
-    end = total - END.size
-    if disk or first_disk or here != count or comment:
-        raise CheckpointError("its zip directory is split or garbled")
-    locator = end - LOCATOR64.size
-    if locator < tail_start or tail[locator - tail_start :][:4] != LOCATOR64_SIGNATURE:
-        if FULL_4 in (size, start) or count == FULL_2:
-            raise CheckpointError("its zip64 directory is missing")
-        return count, size, start, end
-    return _locate64(tail, tail_start, locator, (count, size, start))
-
-
-def _locate64(tail: bytes, tail_start: int, locator: int, short: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    _, disk, end64, disks = LOCATOR64.unpack_from(tail, locator - tail_start)
-    if disk or disks != 1 or end64 != locator - END64.size or end64 < tail_start:
-        raise CheckpointError("its zip64 directory is not where zip readers look for it")
-    signature, length, _, _, disk, first_disk, here, count, size, start = END64.unpack_from(tail, end64 - tail_start)
-    if signature != END64_SIGNATURE or length != END64.size - 12 or disk or first_disk or here != count:
-        raise CheckpointError("its zip64 directory is garbled")
-    for brief, full, value in zip(short, (FULL_2, FULL_4, FULL_4), (count, size, start), strict=True):
-        if brief not in (full, value):
-            raise CheckpointError("its zip and its zip64 directory contradict each other")
-    return count, size, start, end64
-
-
-def _members(directory: bytes, count: int) -> list[Member]:
-    # Hundreds of turns of this are most of what a fingerprint costs after each save: everything is inline.
-    members = []
-    position, length, fixed, unpack = 0, len(directory), CENTRAL.size, _LISTED.unpack_from
-    for _ in range(count):
-        begin = position + fixed
-        if begin > length:
-            raise CheckpointError("its zip directory lists fewer members than it announces")
-        signature, flags, method, crc, packed, size, name_length, extra_length, comment_length, disk, offset = unpack(
-            directory, position
-        )
-        name_end = begin + name_length
-        position = name_end + extra_length + comment_length
-        if signature != CENTRAL_SIGNATURE or position > length or disk:
-            raise CheckpointError("its zip directory is garbled")
-        if extra_length or size == FULL_4 or packed == FULL_4 or offset == FULL_4:
-            extra = directory[name_end : name_end + extra_length]
-            size, packed, offset = _wide(extra, size, packed, offset)
-        try:
-            name = directory[begin:name_end].decode()
-        except UnicodeDecodeError:
-            raise CheckpointError("a member's name is no UTF-8") from None
-        members.append(Member(name, method, flags, crc, packed, size, offset))
-    if position != length:
-        raise CheckpointError("its zip directory is longer than its members")
-    names = "".join([member.name for member in members])
-    if "\0" in names or "\\" in names:
-        raise CheckpointError("a member's name holds a byte that zip readers treat differently")
-    return members
-
-
-def _wide(extra: bytes, *values: int) -> tuple[int, ...]:
-    """Sizes and offset with their zip64 forms put in, in the order that the format prescribes."""
-    wide: bytes | None = None
-    position = 0
-    while position + 4 <= len(extra):
-        kind, length = struct.unpack_from("<2H", extra, position)
-        if position + 4 + length > len(extra):
-            raise CheckpointError("a member's extra field is garbled")
-        if kind == 1:
-            if wide is not None:
-                raise CheckpointError("a member has two zip64 fields")
-            wide = extra[position + 4 : position + 4 + length]
-        position += 4 + length
-    full = [value for value in values if value == FULL_4]
-    if full and (wide is None or len(wide) < 8 * len(full)):
-        raise CheckpointError("a member's zip64 field is missing")
-    numbers = iter(struct.unpack(f"<{len(full)}Q", (wide or b"")[: 8 * len(full)]))
-    return tuple(next(numbers) if value == FULL_4 else value for value in values)
-
-
-def _refuse_ambiguous(members: tuple[Member, ...], directory_start: int) -> None:
-    if len({member.name.lower() for member in members}) != len(members):
-        name = _first_twice(members)
+    *_, count, size, start = END.unpack(tail[-END.size :])[:-1]
+    length, versions = END.size, list(_VERSIONS)
+    if tail[-_AT_LOCATOR64:].startswith(LOCATOR64_SIGNATURE):
+        _, _, *versions, _, _, _, count, size, start = END64.unpack(tail[-_AT_END64:-_AT_LOCATOR64].ljust(END64.size))
+        length = _AT_END64
+    if size > MAX_DIRECTORY:
+        raise CheckpointError(f"its directory is {size} bytes long, more than any checkpoint needs")
+    if start + size + length != total or not tail.endswith(end_records(count, size, start, versions)[-length:]):
         raise CheckpointError(
-            f"it has two members named {name!r} (upper and lower case count as one): PyTorch and Python's "
-            "zipfile would read different ones"
+            "bytes stand before the archive or around its directory, or the directory contradicts itself: PyTorch and "
+            "Python's zipfile would read different members"
         )
-    furthest = directory_start - LOCAL.size
-    beyond = [member.name for member in members if member.offset + member.packed > furthest]
-    if beyond:
-        raise CheckpointError(f"its member {beyond[0]!r} reaches into the zip directory: truncated, or garbled")
-    if members and min([member.offset for member in members]) != 0:
-        raise CheckpointError(
-            "bytes stand before the archive: PyTorch and Python's zipfile would read different members"
-        )
+    return count, start, size
 
 
-def _first_twice(members: tuple[Member, ...]) -> str:
+def _refuse_ambiguous(infos: list[zipfile.ZipInfo], directory_start: int) -> None:
     seen: set[str] = set()
-    for member in members:
-        folded = member.name.lower()
-        if folded in seen:
-            break
-        seen.add(folded)
-    return member.name
+    for info in infos:
+        name = info.orig_filename
+        if "\0" in name or "\\" in name:
+            raise CheckpointError("a member's name holds a byte that zip readers treat differently")
+        if name.lower() in seen:
+            raise CheckpointError(
+                f"it has two members named {name!r} (upper and lower case count as one): PyTorch and Python's "
+                "zipfile would read different ones"
+            )
+        seen.add(name.lower())
+    end = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            raise CheckpointError(f"its member {info.filename!r} shares bytes with another one")
+        if not end and info.header_offset:
+            raise CheckpointError("bytes stand before the first member")
+        end = info.header_offset + LOCAL.size + len(info.filename) + info.compress_size
+    if end > directory_start:
+        raise CheckpointError("a member reaches into the zip directory: truncated, or garbled")
 
 
-def data_offset(source: Source, member: Member, directory_start: int) -> int:
-    """Where the bytes of ``member`` begin; its local header has to agree with the directory.
+def refuse_foreign(infos: list[zipfile.ZipInfo]) -> None:
+    """Refuses what PyTorch does not write into a directory and may read otherwise than ``zipfile``."""
+    for info in infos:
+        fields = info.extra[:4]
+        numbers = (info.file_size, info.compress_size, info.header_offset)
+        if info.extra and (len(fields) < 4 or struct.unpack("<2H", fields) != (1, len(info.extra) - 4)):
+            raise CheckpointError(f"its member {info.filename!r} has an extra field that PyTorch does not write")
+        if info.volume or info.comment or (FULL_4 in numbers and not info.extra):
+            raise CheckpointError(f"the directory entry of its member {info.filename!r} is garbled")
+        if not info.filename.isascii() and not info.flag_bits & UTF8:
+            raise CheckpointError("a member's name is no UTF-8")
+
+
+def data_offset(source: Source, info: zipfile.ZipInfo, directory_start: int) -> int:
+    """Where the bytes of a member begin; its local header has to agree with the directory.
 
     PyTorch writes sizes and CRC behind the data and leaves them 0 in the header.
     """
-    raw = source.read(member.offset, LOCAL.size)
+    raw = source.read(info.header_offset, LOCAL.size)
     if len(raw) < LOCAL.size:
-        raise CheckpointError(f"its member {member.name!r} is cut off")
+        raise CheckpointError(f"its member {info.filename!r} is cut off")
     signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = LOCAL.unpack(raw)
-    name = source.read(member.offset + LOCAL.size, name_length)
-    if signature != LOCAL_SIGNATURE or name != member.name.encode() or method != member.method:
-        raise CheckpointError(f"the header of its member {member.name!r} contradicts the zip directory")
-    for here, there in ((crc, member.crc), (packed, member.packed), (size, member.size)):
-        if here not in (0, FULL_4, there):
-            raise CheckpointError(f"the header of its member {member.name!r} contradicts the zip directory")
-    if (flags | member.flags) & ENCRYPTED:
-        raise CheckpointError(f"its member {member.name!r} is encrypted")
-    start = member.offset + LOCAL.size + name_length + extra_length
-    if start + member.packed > directory_start:
-        raise CheckpointError(f"its member {member.name!r} reaches into the zip directory")
-    return start
+    name = source.read(info.header_offset + LOCAL.size, name_length)
+    named = name.decode("utf-8" if flags & UTF8 else "cp437", "replace") == info.orig_filename
+    sound = signature == LOCAL_SIGNATURE and named and method == info.compress_type
+    for here, there in ((crc, info.CRC), (packed, info.compress_size), (size, info.file_size)):
+        sound = sound and here in (0, FULL_4, there)
+    if not sound:
+        raise CheckpointError(f"the header of its member {info.filename!r} contradicts the zip directory")
+    if (flags | info.flag_bits) & ENCRYPTED:
+        raise CheckpointError(f"its member {info.filename!r} is encrypted")
+    start = info.header_offset + LOCAL.size + name_length + extra_length
+    if start + info.compress_size > directory_start:
+        raise CheckpointError(f"its member {info.filename!r} reaches into the zip directory")
+    return int(start)

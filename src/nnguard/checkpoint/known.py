@@ -17,6 +17,7 @@ from ..errors import CheckpointError
 
 Builder = Callable[[str, tuple[Any, ...]], Any]
 Scalar = str | bytes | int | float | bool | None
+_SCALARS = (str, bytes, int, float, type(None))
 
 
 class Opaque(msgspec.Struct, frozen=True):
@@ -35,13 +36,11 @@ class Opaque(msgspec.Struct, frozen=True):
 class Global:
     """A class or function that the file names; not imported. ``build`` makes what stands for a call of it."""
 
-    __slots__ = ("build", "name", "rebuilds")
+    __slots__ = ("build", "name")
 
     def __init__(self, name: str, build: Builder) -> None:
         self.name = name
         self.build = build
-        #: whether a call makes a tensor
-        self.rebuilds = name.startswith("torch._utils._rebuild_")
 
 
 class OrderedMapping(dict[Any, Any]):
@@ -60,13 +59,14 @@ class DType:
 
     def __init__(self, code: str) -> None:
         self.code = code
-        self.number: struct.Struct | None = None
-        self.settle("<", plain=True)
+        self.settle((3, "<", None, None, None, -1, -1, 0))
 
-    def settle(self, order: str, plain: bool) -> None:
-        """Takes the state that numpy stores: a byte order, and whether there is nothing beside it."""
-        letter = NUMBERS.get(self.code) if plain else None
-        self.number = struct.Struct((">" if order == ">" else "<") + letter) if letter else None
+    def settle(self, state: Any) -> None:
+        """Takes the state that numpy stores: a version, a byte order, and what single numbers have not."""
+        if type(state) is not tuple or len(state) < 8 or state[1] not in ("<", ">", "|"):
+            raise CheckpointError("a numpy dtype has a state that numpy does not write")
+        letter = NUMBERS.get(self.code) if state[2:] == (None, None, None, -1, -1, 0) else None
+        self.number = struct.Struct((">" if state[1] == ">" else "<") + letter) if letter else None
 
 
 #: numpy's codes that stand for one number -> struct's.
@@ -76,41 +76,31 @@ NUMBERS = {
 }  # fmt: skip
 
 
-def _is_scalar(value: object) -> bool:
-    return value is None or isinstance(value, (str, bytes, int, float))
-
-
 def opaque(name: str, arguments: tuple[Any, ...]) -> Opaque:
-    return Opaque(name, arguments if all(map(_is_scalar, arguments)) else ())
+    return Opaque(name, arguments if all(isinstance(value, _SCALARS) for value in arguments) else ())
 
 
-def _ordered_mapping(name: str, arguments: tuple[Any, ...]) -> Any:
-    if not arguments:
-        return OrderedMapping()
-    # Python wrote OrderedDict([[key, value], ...]) before it wrote SETITEMS; torch has no use for that form.
-    raise CheckpointError(f"{name} is built from arguments, which PyTorch does not do")
+def _empty(kind: Callable[[], Any]) -> Builder:
+    """An empty OrderedDict or bytes: what is in them arrives otherwise."""
+
+    def build(name: str, arguments: tuple[Any, ...]) -> Any:
+        if arguments:
+            raise CheckpointError(f"{name} is called with arguments, which Python's pickler does not do")
+        return kind()
+
+    return build
 
 
-def encoded_bytes(name: str, arguments: tuple[Any, ...]) -> bytes:
+def _encoded_bytes(name: str, arguments: tuple[Any, ...]) -> bytes:
     if len(arguments) != 2 or type(arguments[0]) is not str or arguments[1] != "latin1":
         raise CheckpointError(f"{name} is called otherwise than Python stores bytes")
-    try:
-        return arguments[0].encode("latin-1")
-    except UnicodeEncodeError:
-        raise CheckpointError("bytes are stored as text that is no Latin-1") from None
-
-
-def _empty_bytes(name: str, arguments: tuple[Any, ...]) -> bytes:
-    if arguments:
-        raise CheckpointError(f"{name} is called otherwise than Python stores bytes")
-    return b""
+    return arguments[0].encode("latin-1")
 
 
 def _size(name: str, arguments: tuple[Any, ...]) -> Any:
-    match arguments:
-        case (tuple() as size,):
-            return size
-    raise CheckpointError(f"{name} is called with something else than a tuple")
+    if len(arguments) != 1 or type(arguments[0]) is not tuple:
+        raise CheckpointError(f"{name} is called with something else than a tuple")
+    return arguments[0]
 
 
 def _dtype(name: str, arguments: tuple[Any, ...]) -> DType:
@@ -121,7 +111,7 @@ def _dtype(name: str, arguments: tuple[Any, ...]) -> DType:
     raise CheckpointError(f"{name} is called otherwise than numpy stores it")
 
 
-def numpy_scalar(name: str, arguments: tuple[Any, ...]) -> Any:
+def _numpy_scalar(name: str, arguments: tuple[Any, ...]) -> Any:
     if len(arguments) != 2 or type(arguments[0]) is not DType or type(arguments[1]) is not bytes:
         raise CheckpointError(f"{name} is called otherwise than numpy stores a scalar")
     dtype, data = arguments
@@ -166,16 +156,16 @@ KNOWN: dict[str, Builder] = {
     **_inert("pathlib", "PosixPath WindowsPath PurePosixPath PureWindowsPath _local.PosixPath _local.WindowsPath"),
     **_inert("datetime", "datetime date time timedelta timezone"),
     **_inert("builtins", "bytearray complex set frozenset range slice list dict tuple int float str bool"),
-    "collections.OrderedDict": _ordered_mapping,
-    "_codecs.encode": encoded_bytes,
-    "builtins.bytes": _empty_bytes,
+    "collections.OrderedDict": _empty(OrderedMapping),
+    "_codecs.encode": _encoded_bytes,
+    "builtins.bytes": _empty(bytes),
     "torch.Size": _size,
     "numpy.dtype": _dtype,
     **{
         f"numpy.{core}.{name}": builder
         for core in ("core", "_core")
         for name, builder in {
-            "multiarray.scalar": numpy_scalar,
+            "multiarray.scalar": _numpy_scalar,
             "multiarray._reconstruct": opaque,
             "numeric._frombuffer": opaque,
         }.items()

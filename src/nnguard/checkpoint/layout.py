@@ -9,116 +9,90 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from zipfile import ZIP_STORED, ZipInfo
 
-from .archive import (
-    CENTRAL,
-    CENTRAL_SIGNATURE,
-    DESCRIPTOR,
-    END,
-    END64,
-    END64_SIGNATURE,
-    END_SIGNATURE,
-    FULL_2,
-    FULL_4,
-    LOCAL,
-    LOCAL_SIGNATURE,
-    LOCATOR64,
-    LOCATOR64_SIGNATURE,
-    STORED,
-    Member,
-)
+from .archive import FULL_4, LOCAL, LOCAL_SIGNATURE, UTF8, end_records
 
-UTF8 = 0x800
+CENTRAL = struct.Struct("<4s6H3I5H2I")
+DESCRIPTOR = 0x8
 #: "FB" and a length open the extra field whose "Z"s push the data to its alignment.
 _PADDING = b"FB"
-_DESCRIPTOR_SIGNATURE = b"PK\x07\x08"
+_CENTRAL_SIGNATURE, _DESCRIPTOR_SIGNATURE = b"PK\x01\x02", b"PK\x07\x08"
 
 
 class Placed:
     """A member with its place in the new archive: header at ``offset``, data at ``data``, next header at ``end``."""
 
-    __slots__ = ("data", "end", "header", "member", "offset", "trailer")
+    __slots__ = ("data", "end", "header", "info", "offset", "trailer")
 
-    def __init__(self, member: Member, offset: int, alignment: int) -> None:
-        self.member = member
+    def __init__(self, info: ZipInfo, offset: int, alignment: int) -> None:
+        self.info = info
         self.offset = offset
-        self.header = local_header(member, offset, alignment)
+        self.header = _local_header(info, offset, alignment)
         self.data = offset + len(self.header)
-        self.trailer = descriptor(member, offset)
-        self.end = self.data + member.size + len(self.trailer)
+        self.trailer = _descriptor(info, offset)
+        self.end = self.data + info.file_size + len(self.trailer)
 
 
-def place(members: Iterable[Member], alignment: int) -> list[Placed]:
-    """Where PyTorch's writer would put ``members``, one after the other."""
+def place(infos: Iterable[ZipInfo], alignment: int) -> list[Placed]:
+    """Where PyTorch's writer would put the members, one after the other."""
     placed: list[Placed] = []
-    for member in members:
-        placed.append(Placed(member, placed[-1].end if placed else 0, alignment))
+    for info in infos:
+        placed.append(Placed(info, placed[-1].end if placed else 0, alignment))
     return placed
 
 
-def _flags(member: Member) -> int:
-    return UTF8 | (DESCRIPTOR if member.size else 0)
+def _flags(info: ZipInfo) -> int:
+    return UTF8 | (DESCRIPTOR if info.file_size else 0)
 
 
-def _wide_fields(member: Member, offset: int) -> bytes:
+def _wide_fields(info: ZipInfo, offset: int) -> bytes:
     """The zip64 extra field, where a size or the offset needs one."""
-    sizes = struct.pack("<2Q", member.size, member.size) if member.size >= FULL_4 else b""
+    sizes = struct.pack("<2Q", info.file_size, info.file_size) if info.file_size >= FULL_4 else b""
     place = struct.pack("<Q", offset) if offset >= FULL_4 else b""
     return struct.pack("<2H", 1, len(sizes + place)) + sizes + place if sizes or place else b""
 
 
-def local_header(member: Member, offset: int, alignment: int) -> bytes:
+def _local_header(info: ZipInfo, offset: int, alignment: int) -> bytes:
     """Header, name and extra fields, padded so that the data begins at a multiple of ``alignment``."""
-    name = member.name.encode()
-    wide = _wide_fields(member, offset)
-    unpadded = offset + LOCAL.size + len(name) + len(wide) + 4
-    padding = -unpadded % alignment
+    name = info.filename.encode()
+    wide = _wide_fields(info, offset)
+    padding = -(offset + LOCAL.size + len(name) + len(wide) + 4) % alignment
     extra = wide + _PADDING + struct.pack("<H", padding) + b"Z" * padding
-    return LOCAL.pack(LOCAL_SIGNATURE, 0, _flags(member), STORED, 0, 0, 0, 0, 0, len(name), len(extra)) + name + extra
+    fixed = LOCAL.pack(LOCAL_SIGNATURE, 0, _flags(info), ZIP_STORED, 0, 0, 0, 0, 0, len(name), len(extra))
+    return fixed + name + extra
 
 
-def descriptor(member: Member, offset: int) -> bytes:
+def _descriptor(info: ZipInfo, offset: int) -> bytes:
     """CRC and sizes, which PyTorch writes behind the data; nothing behind an empty member."""
-    if not member.size:
+    if not info.file_size:
         return b""
-    sizes = "<2Q" if member.size >= FULL_4 or offset >= FULL_4 else "<2I"
-    return _DESCRIPTOR_SIGNATURE + struct.pack("<I", member.crc) + struct.pack(sizes, member.size, member.size)
+    sizes = "<2Q" if info.file_size >= FULL_4 or offset >= FULL_4 else "<2I"
+    return _DESCRIPTOR_SIGNATURE + struct.pack("<I", info.CRC) + struct.pack(sizes, info.file_size, info.file_size)
 
 
 def directory(placed: list[Placed]) -> bytes:
-    """The central directory and the end records, zip64 always, as PyTorch writes them."""
+    """The central directory and the end records."""
     entries = b"".join(map(_central, placed))
-    start = placed[-1].end
-    count, end = len(placed), start + len(entries)
-    return b"".join(
-        (
-            entries,
-            END64.pack(END64_SIGNATURE, END64.size - 12, 0x31E, 0x2D, 0, 0, count, count, len(entries), start),
-            LOCATOR64.pack(LOCATOR64_SIGNATURE, 0, end, 1),
-            END.pack(
-                END_SIGNATURE, 0, 0, min(count, FULL_2), min(count, FULL_2), min(len(entries), FULL_4),
-                min(start, FULL_4), 0,
-            ),
-        )
-    )  # fmt: skip
+    return entries + end_records(len(placed), len(entries), placed[-1].end)
 
 
 def _central(item: Placed) -> bytes:
-    member, name = item.member, item.member.name.encode()
-    extra = _wide_fields(member, item.offset)
-    size = min(member.size, FULL_4)
+    name = item.info.filename.encode()
+    extra = _wide_fields(item.info, item.offset)
+    size = min(item.info.file_size, FULL_4)
     fixed = CENTRAL.pack(
-        CENTRAL_SIGNATURE, 0, 0, _flags(member), STORED, 0, 0, member.crc, size, size, len(name), len(extra),
-        0, 0, 0, 0, min(item.offset, FULL_4),
+        _CENTRAL_SIGNATURE, 0, 0, _flags(item.info), ZIP_STORED, 0, 0, item.info.CRC, size, size, len(name),
+        len(extra), 0, 0, 0, 0, min(item.offset, FULL_4),
     )  # fmt: skip
     return fixed + name + extra
 
 
-def write(placed: list[Placed], content: Callable[[Member], Iterable[bytes]], out: Callable[[bytes], object]) -> None:
+def write(placed: list[Placed], content: Callable[[ZipInfo], Iterable[bytes]], out: Callable[[bytes], object]) -> None:
     """Writes the archive; ``content`` gives each member's bytes in pieces."""
     for item in placed:
         out(item.header)
-        for piece in content(item.member):
+        for piece in content(item.info):
             out(piece)
         out(item.trailer)
     out(directory(placed))

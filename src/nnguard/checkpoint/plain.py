@@ -32,7 +32,7 @@ def plain(value: Any, budget: Budget, depth: int = 0) -> Any:
         return value
     if depth > MAX_DEPTH:
         raise CheckpointError(f"its values are nested more than {MAX_DEPTH} deep, or in themselves")
-    if isinstance(value, (dict, list, tuple, set, frozenset)):
+    if isinstance(value, (dict, list, tuple)):
         budget.left -= 1 + len(value)
         if budget.left < 0:
             raise CheckpointError("its values refer to each other so that they would expand without end")

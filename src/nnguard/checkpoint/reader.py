@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import zipfile
+import zlib
 from typing import Any
 
 import msgspec
@@ -10,7 +11,16 @@ import msgspec
 from ..errors import CheckpointError
 from ..record import CHECKPOINT_KEY, Record
 from . import sources
-from .archive import LOCAL_SIGNATURE, STORED, Directory, Member, data_offset, read_directory
+from .archive import (
+    ENTRY,
+    LOCAL_SIGNATURE,
+    Directory,
+    checksums,
+    data_offset,
+    raw_directory,
+    read_directory,
+    refuse_foreign,
+)
 from .lookalikes import HEAD, describe
 from .opcodes import read_pickle
 from .plain import Budget, plain
@@ -26,7 +36,6 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         path: as it was given, with the member's name where it lies in another zip.
         size: in bytes; of the member, where it lies in another zip.
-        protocol: pickle's, 0 to 5.
         keys: the text keys at the top, in order.
         trainer_name: the trainer's class; ``None`` where it is missing or no text.
         epoch: how many epochs were finished (``current_epoch``).
@@ -37,13 +46,11 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         logging: nnU-Net's curves, lists over epochs.
         record_text: nnguard's record as it is stored; ``None`` where there is none, or something else than text.
         has_record: whether there is an entry for it, readable or not.
-        tensors: how many tensors the file refers to.
         weights_fingerprint: changes when any tensor does; ``None`` where PyTorch was told to write no CRCs.
     """
 
     path: str
     size: int | None
-    protocol: int
     keys: tuple[str, ...]
     trainer_name: str | None
     epoch: int | None
@@ -54,7 +61,6 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     logging: dict[Any, Any]
     record_text: str | None
     has_record: bool
-    tensors: int = 0
     weights_fingerprint: str | None = None
 
     def record(self) -> Record | None:
@@ -73,41 +79,32 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             raise CheckpointError(f"{self.path}: {error}") from None
 
 
-def read_checkpoint(source: Any, *, member: str | None = None, trusted: Collection[str] = ()) -> Checkpoint:
+def read_checkpoint(source: Any, *, member: str | None = None) -> Checkpoint:
     """Reads a checkpoint without loading tensors and without running anything that it names.
 
     Args:
         source: a path, an ``fsspec`` URL, or an open binary file that can seek.
         member: the checkpoint's name inside ``source``, where that is a zip of
             ``nnUNetv2_export_model_to_zip`` (``exported_checkpoints`` lists them).
-        trusted: globals (``package.module.name``) of a trainer of your own that its checkpoints may name.
 
     Raises:
         CheckpointError: it cannot be read, or PyTorch could read something else than nnguard does; says why.
     """
     path = sources.name_of(source) + (f"!{member}" if member else "")
-    try:
-        with sources.opened(source) as there:
-            if member is not None:
-                there = sources.member_source(there, zip_directory(there, path), member)
-            return _read(there, path, trusted)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+    with sources.opened(source, path) as there:
+        if member is not None:
+            there = sources.member_source(there, zip_directory(there, path), member)
+        return _read(there, path)
 
 
 def weights_fingerprint(source: Any) -> str | None:
-    """The fingerprint alone, from the zip directory; ``None`` where PyTorch was told to write no CRCs.
+    """The fingerprint alone, of a file that PyTorch has just written or read; ``None`` where it computed no CRCs.
 
     Raises:
-        CheckpointError: it is no checkpoint in a zip.
+        CheckpointError: it is no zip.
     """
-    path = sources.name_of(source)
-    try:
-        with sources.opened(source) as there:
-            directory = zip_directory(there, path)
-            return fingerprint(directory, archive_root(directory))
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+    with sources.opened(source) as there:
+        return fingerprint(raw_directory(there))
 
 
 def exported_files(source: Any) -> list[str]:
@@ -117,14 +114,10 @@ def exported_files(source: Any) -> list[str]:
         CheckpointError: it is no zip archive that can be read, nnU-Net would install other files than these, or
             its checkpoints are made to grow.
     """
-    path = sources.name_of(source)
-    try:
-        with sources.opened(source) as there:
-            members = zip_directory(there, path).members
-            _refuse_growth([member for member in members if member.name.endswith(".pth")])
-            return _installed_names([member.name for member in members])
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+    with sources.opened(source) as there:
+        members = zip_directory(there, sources.name_of(source)).members
+        _refuse_growth([info for name, info in members.items() if name.endswith(".pth")])
+        return _installed_names(list(members))
 
 
 def exported_checkpoints(source: Any) -> list[str]:
@@ -139,25 +132,22 @@ def read_exported(source: Any, name: str, longest: int) -> bytes | None:
         CheckpointError: it is longer than ``longest`` bytes, damaged, or in no zip that can be read.
     """
     path = sources.name_of(source)
-    try:
-        with sources.opened(source) as there:
-            directory = zip_directory(there, path)
-            if directory.find(name) is None:
-                return None
-            member = sources.member_source(there, directory, name)
-            if member.size > longest:
-                raise CheckpointError(f"it is {member.size} bytes long, more than the {longest} that are read")
-            content = member.read(0, member.size)
-            if len(content) != member.size:
-                raise CheckpointError("it is cut off")
-            return content
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}!{name}: {error}") from None
+    with sources.opened(source, f"{path}!{name}") as there:
+        directory = zip_directory(there, path)
+        if name not in directory.members:
+            return None
+        member = sources.member_source(there, directory, name)
+        if member.size > longest:
+            raise CheckpointError(f"it is {member.size} bytes long, more than the {longest} that are read")
+        content = member.read(0, member.size)
+        if len(content) != member.size:
+            raise CheckpointError("it is cut off")
+        return content
 
 
-def _refuse_growth(checkpoints: list[Member]) -> None:
+def _refuse_growth(checkpoints: list[zipfile.ZipInfo]) -> None:
     """Of all checkpoints together: each alone is held to the same by ``sources``."""
-    size, packed = (sum([getattr(member, name) for member in checkpoints]) for name in ("size", "packed"))
+    size, packed = sum([info.file_size for info in checkpoints]), sum([info.compress_size for info in checkpoints])
     if size > sources.SMALL and size > sources.MAX_RATIO * packed:
         raise CheckpointError(f"its checkpoints would grow {size // max(1, packed)}-fold when unpacked")
 
@@ -171,35 +161,32 @@ def _installed_names(names: list[str]) -> list[str]:
     return [name for name in names if not name.endswith("/")]
 
 
-def _read(source: sources.Source, path: str, trusted: Collection[str]) -> Checkpoint:
+def _read(source: sources.Source, path: str) -> Checkpoint:
     directory = zip_directory(source, path)
     root = archive_root(directory)
     data = pickle_bytes(source, directory, root)
-    pickle = read_pickle(data, trusted)
+    said = read_pickle(data).root
     budget = Budget(100_000 + 4 * len(data))
 
     def value(key: str, kind: type | tuple[type, ...]) -> Any:
-        found = pickle.root.get(key)
+        found = said.get(key)
         return found if isinstance(found, kind) and not isinstance(found, bool) else None
 
-    record_text = value(CHECKPOINT_KEY, str)
     ema = value("_best_ema", (int, float))
     return Checkpoint(
         path=path,
         size=source.size,
-        protocol=pickle.protocol,
-        keys=tuple(key for key in pickle.root if isinstance(key, str)),
+        keys=tuple(key for key in said if isinstance(key, str)),
         trainer_name=value("trainer_name", str),
         epoch=value("current_epoch", int),
         best_ema=None if ema is None else float(ema),
-        has_declared_axes=AXES_KEY in pickle.root,
-        declared_axes=plain(pickle.root.get(AXES_KEY), budget),
+        has_declared_axes=AXES_KEY in said,
+        declared_axes=plain(said.get(AXES_KEY), budget),
         init_args=plain(value("init_args", dict) or {}, budget),
         logging=plain(value("logging", dict) or {}, budget),
-        record_text=record_text,
-        has_record=CHECKPOINT_KEY in pickle.root,
-        tensors=pickle.tensors,
-        weights_fingerprint=fingerprint(directory, root),
+        record_text=value(CHECKPOINT_KEY, str),
+        has_record=CHECKPOINT_KEY in said,
+        weights_fingerprint=fingerprint(directory.raw),
     )
 
 
@@ -213,7 +200,7 @@ def zip_directory(source: sources.Source, path: str = "") -> Directory:
 
 def archive_root(directory: Directory) -> str:
     """The folder that all members lie in, with its slash: PyTorch takes the first member's for all."""
-    names = [member.name for member in directory.members]
+    names = list(directory.members)
     lower = [name.lower() for name in names]
     if [name for name in lower if name.endswith(".pth")]:
         raise CheckpointError(
@@ -225,44 +212,34 @@ def archive_root(directory: Directory) -> str:
         raise CheckpointError("its members do not lie in one folder, as PyTorch writes them")
     if f"{root}constants.pkl".lower() in lower:
         raise CheckpointError("it is a TorchScript archive, not a checkpoint of a training")
-    if directory.find(f"{root}version") is None:
+    if f"{root}version" not in directory.members:
         raise CheckpointError("it has no version entry, so PyTorch would not load it")
+    refuse_foreign(list(directory.members.values()))
     return root
 
 
 def pickle_bytes(source: sources.Source, directory: Directory, root: str) -> bytes:
     """``data.pkl``, checked against its header and checksum."""
-    member = directory.find(root + "data.pkl")
-    if member is None:
+    info = directory.members.get(root + "data.pkl")
+    if info is None:
         raise CheckpointError("it has no data.pkl, so it is not a checkpoint of torch.save")
-    if member.method != STORED or member.packed != member.size:
+    if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
         raise CheckpointError("its data.pkl is compressed, which PyTorch does not do")
-    if member.size > MAX_PICKLE:
-        raise CheckpointError(f"its data.pkl is {member.size} bytes long, more than the {MAX_PICKLE} that are read")
-    data = source.read(data_offset(source, member, directory.start), member.size)
-    if len(data) != member.size:
-        raise CheckpointError("its data.pkl is cut off")
-    _verify(member, data)
+    if info.file_size > MAX_PICKLE:
+        raise CheckpointError(f"its data.pkl is {info.file_size} bytes long, more than the {MAX_PICKLE} that are read")
+    data = source.read(data_offset(source, info, directory.start), info.file_size)
+    # 0 is PyTorch's "not computed" (torch.serialization.set_crc32_options(False)).
+    if len(data) != info.file_size or (info.CRC and zlib.crc32(data) != info.CRC):
+        raise CheckpointError("the checksum of its data.pkl is wrong: damaged, edited, or cut off")
     return data
 
 
-def _verify(member: Member, data: bytes) -> None:
-    import zlib
-
-    # 0 is PyTorch's "not computed" (torch.serialization.set_crc32_options(False)).
-    if member.crc and zlib.crc32(data) != member.crc:
-        raise CheckpointError(f"the checksum of its {member.name.rpartition('/')[2]} is wrong: damaged, or edited")
-
-
-def fingerprint(directory: Directory, root: str) -> str | None:
-    """A checksum over the checksums of the tensors' members, with their number and bytes."""
-    import zlib
-
-    prefix = root + "data/"
-    tensors = [member for member in directory.members if member.name.startswith(prefix)]
-    if [member for member in tensors if member.size and not member.crc]:
+def fingerprint(raw: bytes) -> str | None:
+    """A checksum over the checksums of the tensors' members, with their number and bytes; of a directory's bytes."""
+    root = raw[ENTRY.size :].partition(b"/")[0].decode("utf-8", "replace")
+    tensors = checksums(raw, f"{root}/data/")
+    if [name for name, size, crc in tensors if size and not crc]:
         return None
-    begin = len(prefix)
-    lines = sorted([f"{member.name[begin:]} {member.size} {member.crc:08x}" for member in tensors])
-    total = sum([member.size for member in tensors])
-    return f"crc32:{zlib.crc32(chr(10).join(lines).encode()):08x}:{len(tensors)}:{total}"
+    lines = sorted([b"%b %d %08x" % tensor for tensor in tensors])
+    total = sum([size for _, size, _ in tensors])
+    return f"crc32:{zlib.crc32(b'\n'.join(lines)):08x}:{len(tensors)}:{total}"

@@ -90,7 +90,6 @@ def replace(
             os.fsync(file.fileno())
             _refuse_changed(target, unchanged_since)
             check(part)
-            _refuse_changed(target, unchanged_since)
             with _backed_up(target) if backup else contextlib.nullcontext() as kept:
                 # A training writes its checkpoints whenever it likes: nothing stands between this look and the rename.
                 _refuse_changed(target, unchanged_since)

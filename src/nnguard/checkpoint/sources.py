@@ -5,28 +5,18 @@ from __future__ import annotations
 import io
 import os
 import stat
-import zlib
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Protocol
 
 from ..errors import CheckpointError
-from .archive import DEFLATED, STORED, Directory, Member, data_offset
+from .archive import Directory, data_offset, zip_errors
 
-#: What a protocol needs beside fsspec, as pip is to be asked for it.
-PACKAGES = {
-    **dict.fromkeys(("http", "https"), "fsspec[http]"),
-    **dict.fromkeys(("s3", "s3a"), "s3fs"),
-    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
-    **dict.fromkeys(("abfs", "abfss", "az", "adl"), "adlfs"),
-    **dict.fromkeys(("sftp", "ssh"), "paramiko"),
-    "hf": "huggingface_hub",
-    "smb": "smbprotocol",
-}
-_CHUNK = 1 << 16
 #: Trained weights hardly compress. A member that shrank more than this is made to be large.
 MAX_RATIO = 200
 SMALL = 64 << 20
+_CHUNK = 1 << 20
 
 
 class Source(Protocol):
@@ -53,119 +43,80 @@ class RemoteSource:
     """A file behind an ``fsspec`` URL; only the ranges that are asked for travel."""
 
     def __init__(self, url: str) -> None:
-        # fsspec costs 30 ms and more to import; local files never need it.
-        from fsspec.core import url_to_fs
-        from fsspec.registry import known_implementations, registry
-
-        protocol = url.partition("://")[0].rpartition("::")[2]
-        if protocol not in known_implementations and protocol not in registry:
-            why = _needs(protocol) if protocol in PACKAGES else f"fsspec knows no protocol {protocol}://"
-            raise CheckpointError(f"it cannot be reached: {why}")
-        self.files, self.path = _asked("it cannot be reached", url_to_fs, url, protocol=protocol)
-        size = _asked("it cannot be reached", self.files.info, self.path, protocol=protocol).get("size")
+        try:
+            # An extra, and 30 ms and more to import; local files never need it.
+            from fsspec.core import url_to_fs
+        except ImportError:
+            raise CheckpointError("nnguard needs fsspec to read a URL: pip install fsspec") from None
+        self.files, self.path = _asked("it cannot be reached", url_to_fs, url)
+        size = _asked("it cannot be reached", self.files.info, self.path).get("size")
         if not isinstance(size, int):
             raise CheckpointError("its size is not known, so that parts of it cannot be read")
         self.size = size
 
     def read(self, offset: int, length: int) -> bytes:
-        if length <= 0:
-            return b""
         end = min(offset + length, self.size)
+        if end <= offset:
+            return b""
         return bytes(_asked("it cannot be read", self.files.cat_file, self.path, start=offset, end=end))
 
 
-def _asked(failure: str, call: Callable[..., Any], *arguments: Any, protocol: str = "", **options: Any) -> Any:
+def _asked(failure: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """What a file system answers.
 
     Raises:
-        CheckpointError: it raised; the message begins with ``failure``.
+        CheckpointError: it raised; the message begins with ``failure``. fsspec's own names a package that is missing.
     """
     try:
         return call(*arguments, **options)
     except FileNotFoundError:
         raise CheckpointError(f"{failure}: there is no such file") from None
-    except ImportError as error:
-        why = _needs(protocol) if protocol in PACKAGES else _brief(error)
-        raise CheckpointError(f"{failure}: {why}") from None
     except Exception as error:  # noqa: BLE001 - whoever wrote this file system, its failure is the answer
         raise CheckpointError(f"{failure}: {_brief(error)}") from None
-
-
-def _needs(protocol: str) -> str:
-    package = PACKAGES[protocol]
-    quoted = f"'{package}'" if "[" in package else package
-    return f"{protocol}:// needs a package that is not installed here: pip install {quoted}"
 
 
 class StoredMember:
     """An uncompressed member of another archive."""
 
-    def __init__(self, source: Source, start: int, member: Member) -> None:
+    def __init__(self, source: Source, start: int, size: int) -> None:
         self.source = source
         self.start = start
-        self.size = member.size
+        self.size = size
 
     def read(self, offset: int, length: int) -> bytes:
         return self.source.read(self.start + offset, max(0, min(length, self.size - offset)))
 
 
 class DeflatedMember:
-    """A compressed member of another archive, inflated on the way; going back starts again."""
+    """A compressed member of another archive, unpacked on the way; going back starts again."""
 
-    def __init__(self, source: Source, start: int, member: Member) -> None:
-        if member.size > SMALL and member.size > MAX_RATIO * member.packed:
-            raise CheckpointError(f"it would grow {member.size // max(1, member.packed)}-fold when unpacked")
-        self.source, self.start, self.member = source, start, member
-        self.size = member.size
-        self.rewind()
-
-    def rewind(self) -> None:
-        self.inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        self.taken = self.given = self.crc = 0
+    def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+        if info.file_size > SMALL and info.file_size > MAX_RATIO * info.compress_size:
+            raise CheckpointError(f"it would grow {info.file_size // max(1, info.compress_size)}-fold when unpacked")
+        with zip_errors():
+            self.file = archive.open(info)
+        self.size = info.file_size
 
     def read(self, offset: int, length: int) -> bytes:
-        if offset < self.given:
-            self.rewind()
-        while self.given < offset:
-            if not self.next(min(_CHUNK, offset - self.given)):
-                return b""
-        pieces = []
-        while length > 0 and (piece := self.next(min(_CHUNK, length))):
-            pieces.append(piece)
-            length -= len(piece)
-        return b"".join(pieces)
-
-    def next(self, most: int) -> bytes:
-        piece = b""
-        while not piece and self.given < self.size and not self.inflater.eof:
-            packed = self.inflater.unconsumed_tail
-            if not packed:
-                packed = self.source.read(self.start + self.taken, min(_CHUNK, self.member.packed - self.taken))
-                self.taken += len(packed)
-                if not packed:
-                    raise CheckpointError("its compressed data is cut off")
-            try:
-                piece = self.inflater.decompress(packed, min(most, self.size - self.given))
-            except zlib.error as error:
-                raise CheckpointError(f"its compressed data is damaged: {error}") from None
-        self.given += len(piece)
-        self.crc = zlib.crc32(piece, self.crc)
-        if self.given == self.size and self.crc != self.member.crc:
-            raise CheckpointError("its compressed data is damaged: the checksum is wrong")
-        return piece
+        with zip_errors():
+            if offset < self.file.tell():
+                self.file.seek(0)
+            # zipfile's own seek unpacks 16 MB at a time.
+            while self.file.tell() < offset and self.file.read(min(_CHUNK, offset - self.file.tell())):
+                pass
+            return self.file.read(length)
 
 
 def member_source(source: Source, directory: Directory, name: str) -> Source:
     """The member ``name`` of a zip file, as a source of its own."""
-    member = directory.find(name)
-    if member is None:
+    info = directory.members.get(name)
+    if info is None:
         raise CheckpointError(f"it has no member {name!r}")
-    start = data_offset(source, member, directory.start)
-    if member.method == STORED and member.packed == member.size:
-        return StoredMember(source, start, member)
-    if member.method == DEFLATED:
-        return DeflatedMember(source, start, member)
-    raise CheckpointError(f"its member {name!r} is compressed in a way that Python's zipfile does not write here")
+    if info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size:
+        return StoredMember(source, data_offset(source, info, directory.start), info.file_size)
+    if info.compress_type == zipfile.ZIP_DEFLATED:
+        return DeflatedMember(directory.archive, info)
+    raise CheckpointError(f"its member {name!r} is compressed in a way that nnU-Net does not use")
 
 
 def name_of(source: Any) -> str:
@@ -177,23 +128,33 @@ def name_of(source: Any) -> str:
 
 
 @contextmanager
-def opened(source: Any) -> Iterator[Source]:
-    """Opens a path, URL or binary file for reading by range. An open file is left open, where it stood."""
-    if isinstance(source, str) and "://" in source:
-        yield RemoteSource(source)
-    elif isinstance(source, (str, os.PathLike)):
-        with _open_regular(os.fsdecode(source)) as file:
-            yield FileSource(file)
-    else:
-        try:
-            before = source.tell()
-            there = FileSource(source)
-        except (AttributeError, OSError, ValueError, TypeError) as error:
-            raise CheckpointError(f"it is neither a path nor an open binary file that can seek ({error})") from None
-        try:
-            yield there
-        finally:
-            source.seek(before)
+def opened(source: Any, name: str = "") -> Iterator[Source]:
+    """Opens a path, URL or binary file for reading by range. An open file is left open, where it stood.
+
+    Raises:
+        CheckpointError: whatever goes wrong until it is closed; the message begins with ``name``, or ``name_of``.
+    """
+    try:
+        if isinstance(source, str) and "://" in source:
+            yield RemoteSource(source)
+        elif isinstance(source, (str, os.PathLike)):
+            with _open_regular(os.fsdecode(source)) as file:
+                yield FileSource(file)
+        else:
+            before, there = _seekable(source)
+            try:
+                yield there
+            finally:
+                source.seek(before)
+    except CheckpointError as error:
+        raise CheckpointError(f"{name or name_of(source)}: {error}") from None
+
+
+def _seekable(file: Any) -> tuple[int, FileSource]:
+    try:
+        return file.tell(), FileSource(file)
+    except (AttributeError, OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"it is neither a path nor an open binary file that can seek ({error})") from None
 
 
 @contextmanager
@@ -211,8 +172,7 @@ def _open_regular(path: str) -> Iterator[IO[bytes]]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"it cannot be opened: {_brief(error)}") from None
     with file:
-        mode = os.fstat(file.fileno()).st_mode
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise CheckpointError("it is a pipe, socket or device, not a checkpoint file")
         try:
             yield file

@@ -7,20 +7,22 @@ inserted is replaced, not added to, so that a file does not grow with every chan
 
 from __future__ import annotations
 
+import copy
 import os
 import struct
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
+from zipfile import ZIP_STORED, ZipInfo
 
 import msgspec
 
 from ..errors import CheckpointError
 from . import layout, replacing, sources
-from .archive import STORED, Directory, Member, data_offset
+from .archive import Directory, data_offset
 from .encoding import encoded, encoded_entry
-from .opcodes import Entry, Pickle, read_pickle
+from .opcodes import Pickle, read_pickle
 from .plain import Budget, plain
 from .reader import MAX_PICKLE, archive_root, pickle_bytes, zip_directory
 
@@ -36,36 +38,27 @@ class SpliceResult(msgspec.Struct, frozen=True, kw_only=True):
     ``backup`` is the path of the old file, ``None`` where there is none.
     """
 
-    path: str
     changed: bool
     before: dict[str, Any]
     after: dict[str, Any]
-    size_before: int
     size_after: int
     backup: str | None = None
 
 
 class _Plan(msgspec.Struct):
-    """Everything that is known before the first byte is written."""
+    """Everything that is known before the first byte is written; ``origins`` is where the old data of each begins."""
 
     before: dict[str, Any]
     after: dict[str, Any]
     data: bytes
     root: str
-    alignment: int
-    members: list[Member]
     origins: dict[str, int]
     placed: list[layout.Placed]
     size: int
 
 
 def splice(
-    path: str | os.PathLike[str],
-    changes: Mapping[str, object],
-    *,
-    backup: bool = True,
-    dry_run: bool = False,
-    trusted: Collection[str] = (),
+    path: str | os.PathLike[str], changes: Mapping[str, object], *, backup: bool = True, dry_run: bool = False
 ) -> SpliceResult:
     """Sets top-level keys of a checkpoint.
 
@@ -74,66 +67,58 @@ def splice(
         changes: key -> plain value (text, numbers, ``None``, and tuples, lists and dicts of these).
         backup: keep the old file as ``NAME.before-nnguard``; one that is there already is never overwritten.
         dry_run: say what would change, and write nothing.
-        trusted: as for ``read_checkpoint``.
 
     Raises:
         CheckpointError: the file cannot be read or safely replaced; it is as it was.
         TypeError: a value is not plain.
     """
-    name = os.fsdecode(path)
-    new = {key: (value, encoded_entry(key, value)) for key, value in changes.items()}
-    try:
-        target = Path(os.path.realpath(name))
-        with sources.opened(str(target)) as source:
-            state = target.stat()
-            plan = _plan(source, {key: value for key, (value, _) in new.items()}, trusted)
-            result = SpliceResult(
-                path=name, changed=bool(plan.after), before=plan.before, after=plan.after,
-                size_before=source.size, size_after=plan.size,
-            )  # fmt: skip
-            if not plan.after:
-                return result
+    encoded(dict(changes))
+    target = Path(os.path.realpath(path))
+    with sources.opened(str(target), os.fsdecode(path)) as source:
+        state = target.stat()
+        plan = _plan(source, changes)
+        kept = None
+        if plan.after:
             replacing.refuse_unwritable(target, plan.size)
-            if dry_run:
-                return result
-            kept = _carry_out(plan, source, target, state, backup, trusted)
-            return msgspec.structs.replace(result, backup=str(kept) if kept else None)
-    except CheckpointError as error:
-        raise CheckpointError(f"{name}: {error}") from None
+            if not dry_run:
+                kept = _carry_out(plan, source, target, state, backup)
+        return SpliceResult(
+            changed=bool(plan.after), before=plan.before, after=plan.after, size_after=plan.size,
+            backup=str(kept) if kept else None,
+        )  # fmt: skip
 
 
-def _plan(source: sources.Source, changes: dict[str, object], trusted: Collection[str]) -> _Plan:
+def _plan(source: sources.Source, changes: Mapping[str, object]) -> _Plan:
     directory = zip_directory(source)
     root = archive_root(directory)
     data = pickle_bytes(source, directory, root)
-    pickle = read_pickle(data, trusted)
+    pickle = read_pickle(data)
     budget = Budget(100_000 + 4 * len(data))
     before = {key: plain(pickle.root[key], budget) for key in changes if key in pickle.root}
     after = {key: value for key, value in changes.items() if key not in before or not _same(before[key], value)}
     before = {key: value for key, value in before.items() if key in after}
-    spliced = _spliced(data, pickle, after) if after else data
-    if len(spliced) > MAX_PICKLE:
+    if not after:
+        return _Plan(before, after, data, root, {}, [], source.size)
+    data = _spliced(data, pickle, after, budget)
+    if len(data) > MAX_PICKLE:
         raise CheckpointError("its data.pkl would become larger than nnguard reads")
-    members, origins = _members(source, directory, root, spliced)
-    alignment = _alignment(source, directory, root)
-    placed = layout.place(members, alignment)
-    size = placed[-1].end + len(layout.directory(placed)) if after else source.size
-    return _Plan(before, after, spliced, root, alignment, members, origins, placed, size)
+    origins = _origins(source, directory)
+    infos = [_resized(info, data) if name == root + "data.pkl" else info for name, info in directory.members.items()]
+    placed = layout.place(infos, _alignment(source, directory, root, origins))
+    return _Plan(before, after, data, root, origins, placed, placed[-1].end + len(layout.directory(placed)))
 
 
 def _same(one: object, other: object) -> bool:
     """Equal and of the same type throughout: ``(0, 1)`` is not ``[0, 1]``, and 1 is not ``True``."""
     try:
         return encoded(one) == encoded(other)
-    except (TypeError, RecursionError):
+    except TypeError:
         return False
 
 
-def _spliced(data: bytes, pickle: Pickle, changes: Mapping[str, object]) -> bytes:
-    earlier = _earlier_splice(data, pickle.entries)
-    entries = {entry.key: entry.value for entry in earlier} | dict(changes)
-    cut = earlier[0].start if earlier else pickle.stop
-    tail = b"".join(encoded_entry(key, value) for key, value in entries.items()) + b"."
+def _spliced(data: bytes, pickle: Pickle, changes: Mapping[str, object], budget: Budget) -> bytes:
+    cut, earlier = _earlier_splice(data, pickle, budget)
+    tail = b"".join(encoded_entry(key, value) for key, value in {**earlier, **changes}.items()) + b"."
     spliced = bytearray(data[:cut] + tail)
     if pickle.frame is not None:
         # Protocols 4 and 5 announce a frame's length; Python's own unpickler insists on it.
@@ -141,66 +126,53 @@ def _spliced(data: bytes, pickle: Pickle, changes: Mapping[str, object]) -> byte
     return bytes(spliced)
 
 
-def _earlier_splice(data: bytes, entries: list[Entry]) -> list[Entry]:
-    """The entries before STOP that are, byte for byte, what a splice writes. A pickler would have used the memo."""
-    ours: list[Entry] = []
-    for entry in reversed(entries):
-        try:
-            if type(entry.key) is not str or data[entry.start : entry.stop] != encoded_entry(entry.key, entry.value):
-                break
-        except (TypeError, RecursionError):
-            break
-        ours.insert(0, entry)
-    return ours
+def _earlier_splice(data: bytes, pickle: Pickle, budget: Budget) -> tuple[int, dict[str, Any]]:
+    """The entries before STOP that are, byte for byte, what a splice writes, and where the first of them begins.
+
+    A pickler would have used the memo, so these are none of its own.
+    """
+    cut, ours = pickle.stop, dict[str, Any]()
+    for start, stop in zip(pickle.ends[-2::-1], pickle.ends[:0:-1], strict=True):
+        for key, value in pickle.root.items():
+            if stop == cut and type(key) is str and data.startswith(encoded(key), start, stop):
+                value = plain(value, budget)
+                if _same({key: value}, {key: value}) and encoded_entry(key, value) == data[start:stop]:
+                    cut, ours = start, {key: value, **ours}
+    return cut, ours
 
 
-def _members(
-    source: sources.Source, directory: Directory, root: str, data: bytes
-) -> tuple[list[Member], dict[str, int]]:
-    """The new archive's members in the order of the old, and where the old data of each begins."""
-    members: list[Member] = []
-    origins: dict[str, int] = {}
-    for member in directory.members:
-        if member.method != STORED or member.packed != member.size:
+def _resized(info: ZipInfo, data: bytes) -> ZipInfo:
+    """The member with ``data`` as its content."""
+    info = copy.copy(info)
+    info.CRC, info.file_size, info.compress_size = zlib.crc32(data), len(data), len(data)
+    return info
+
+
+def _origins(source: sources.Source, directory: Directory) -> dict[str, int]:
+    """Where the data of each member begins."""
+    for name, info in directory.members.items():
+        if info.compress_type != ZIP_STORED or info.compress_size != info.file_size:
             raise CheckpointError(
-                f"its member {member.name!r} is compressed, which PyTorch does not do: load and save it with PyTorch"
+                f"its member {name!r} is compressed, which PyTorch does not do: load and save it with PyTorch"
             )
-        origins[member.name] = data_offset(source, member, directory.start)
-        if member.name == root + "data.pkl":
-            member = msgspec.structs.replace(member, crc=zlib.crc32(data), packed=len(data), size=len(data))
-        members.append(member)
-    _refuse_overlaps(directory, origins)
-    return members, origins
+    return {name: data_offset(source, info, directory.start) for name, info in directory.members.items()}
 
 
-def _refuse_overlaps(directory: Directory, origins: dict[str, int]) -> None:
-    """Members that share bytes would each be written out in full."""
-    end = 0
-    for member in sorted(directory.members, key=lambda member: member.offset):
-        if member.offset < end:
-            raise CheckpointError(
-                f"its member {member.name!r} shares bytes with another one, which PyTorch does not do"
-            )
-        end = origins[member.name] + member.packed
-
-
-def _alignment(source: sources.Source, directory: Directory, root: str) -> int:
-    member = directory.find(root + ".storage_alignment")
-    if member is None:
+def _alignment(source: sources.Source, directory: Directory, root: str, origins: dict[str, int]) -> int:
+    info = directory.members.get(root + ".storage_alignment")
+    if info is None:
         return DEFAULT_ALIGNMENT
-    text = source.read(data_offset(source, member, directory.start), min(member.size, 16))
+    text = source.read(origins[info.filename], min(info.file_size, 16))
     if not text.isdigit() or not 0 < int(text) <= 1 << 15:
         raise CheckpointError("its .storage_alignment is no alignment that PyTorch uses")
     return int(text)
 
 
-def _carry_out(
-    plan: _Plan, source: sources.Source, target: Path, state: os.stat_result, backup: bool, trusted: Collection[str]
-) -> Path | None:
-    def content(member: Member) -> Iterator[bytes]:
-        if member.name == plan.root + "data.pkl":
+def _carry_out(plan: _Plan, source: sources.Source, target: Path, state: os.stat_result, backup: bool) -> Path | None:
+    def content(info: ZipInfo) -> Iterator[bytes]:
+        if info.filename == plan.root + "data.pkl":
             return iter((plan.data,))
-        return _pieces(source, plan.origins[member.name], member.size)
+        return _pieces(source, plan.origins[info.filename], info.file_size)
 
     def write(file: IO[bytes]) -> None:
         def out(piece: bytes) -> None:
@@ -214,7 +186,7 @@ def _carry_out(
 
     def check(part: Path) -> None:
         with sources.opened(str(part)) as written:
-            _verify(plan, written, content, trusted)
+            _verify(plan, written, content)
 
     return replacing.replace(target, state, write, check, backup)
 
@@ -229,22 +201,19 @@ def _pieces(source: sources.Source, start: int, size: int) -> Iterator[bytes]:
         yield piece
 
 
-def _verify(plan: _Plan, written: sources.Source, content: Any, trusted: Collection[str]) -> None:
+def _verify(plan: _Plan, written: sources.Source, content: Any) -> None:
     """Reads the new file back: the changes as asked for, and every other byte as it was."""
     directory = zip_directory(written)
-    pickle = read_pickle(pickle_bytes(written, directory, plan.root), trusted)
+    said = read_pickle(pickle_bytes(written, directory, plan.root)).root
     sound = written.size == plan.size and archive_root(directory) == plan.root
-    sound = sound and all(_same(pickle.root.get(key), value) for key, value in plan.after.items())
+    sound = sound and all(key in said and _same(said[key], value) for key, value in plan.after.items())
     sound = sound and len(directory.members) == len(plan.placed)
-    for member, item in zip(directory.members, plan.placed, strict=True):
-        start = data_offset(written, member, directory.start)
-        sound = sound and (member.name, member.size, member.crc) == (
-            item.member.name,
-            item.member.size,
-            item.member.crc,
-        )
-        sound = sound and (member.offset, start) == (item.offset, item.data)
-        for piece in content(item.member):
+    for item in plan.placed:
+        info = directory.members.get(item.info.filename, item.info)
+        start = data_offset(written, info, directory.start)
+        sound = sound and (info.header_offset, start) == (item.offset, item.data)
+        sound = sound and (info.file_size, info.CRC) == (item.info.file_size, item.info.CRC)
+        for piece in content(item.info):
             sound = sound and written.read(start, len(piece)) == piece
             start += len(piece)
     if not sound:

@@ -69,6 +69,10 @@ def command(
     for wanted, path in ((target, evidence_file), (picture, Path(picture or "."))):
         if wanted is not None and not path.absolute().parent.is_dir():
             raise NNGuardError(f"{path}: cannot be written, for its folder does not exist")
+    if picture is not None:
+        from ..pictures import require_matplotlib
+
+        require_matplotlib()
     with prints_to_stderr(), unguarded():
         document, shown = measure(model, Path(images), Path(labels) if labels else None, number, device)
         if picture is not None and shown is not None:

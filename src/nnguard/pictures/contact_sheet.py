@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from . import require_matplotlib
+
 #: Okabe and Ito's palette, which colour-blind readers tell apart; without black, which images are full of.
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 COLUMNS = 6
@@ -38,6 +40,7 @@ def write_contact_sheet(
         axis_names: a name for each axis, for people.
         label_names: label -> name, those that have an outline.
     """
+    require_matplotlib()
     from matplotlib.figure import Figure
 
     dims = pictures[0].image.ndim

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from . import require_matplotlib
 from .contact_sheet import DPI, FONT, colour_of
 
 #: Okabe and Ito's green, vermilion and grey; the hatch says the same to who sees no colour.
@@ -57,6 +58,7 @@ def write_flip_picture(
         base: the plain answer's value, drawn as a line; ``None`` for none.
         label_names: label -> its name; one without is called by its number.
     """
+    require_matplotlib()
     from matplotlib.figure import Figure
 
     rows = -(-len(panels) // COLUMNS)
