@@ -240,6 +240,6 @@ def fingerprint(raw: bytes) -> str | None:
     tensors = checksums(raw, f"{root}/data/")
     if [name for name, size, crc in tensors if size and not crc]:
         return None
-    lines = sorted([b"%b %d %08x" % tensor for tensor in tensors])
+    lines = b"\n".join(sorted([b"%b %d %08x" % tensor for tensor in tensors]))
     total = sum([size for _, size, _ in tensors])
-    return f"crc32:{zlib.crc32(b'\n'.join(lines)):08x}:{len(tensors)}:{total}"
+    return f"crc32:{zlib.crc32(lines):08x}:{len(tensors)}:{total}"

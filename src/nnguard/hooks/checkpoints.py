@@ -154,7 +154,6 @@ def fold_behind(origin: Origin) -> Fold | None:
     checkpoint = Checkpoint(
         path=origin.path,
         size=None,
-        protocol=0,
         keys=(),
         trainer_name=origin.trainer_name,
         epoch=origin.epoch,
