@@ -21,7 +21,7 @@ import msgspec
 from ..axes import plain_axes
 from ..checkpoint import Checkpoint
 from ..errors import CheckpointError
-from ..models.folder import Fold
+from ..models.folder import FLIPTEST_FILE, Fold, fingerprint_in
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from .beside import Beside
 from .patching import Coverage, Guard, patch_all_or_nothing
@@ -151,6 +151,8 @@ def fold_behind(origin: Origin) -> Fold | None:
         return None
     path = Path(origin.path)
     has_axes = origin.axes is not msgspec.UNSET
+    # Only these two are held against the weights.
+    compared = (path.parent / FILE_NAME).exists() or (path.parent.parent / FLIPTEST_FILE).exists()
     checkpoint = Checkpoint(
         path=origin.path,
         size=None,
@@ -164,6 +166,7 @@ def fold_behind(origin: Origin) -> Fold | None:
         logging={},
         record_text=None,
         has_record=not origin.copied and origin.no_record != NO_RECORD,
+        weights_fingerprint=fingerprint_in(path) if compared else None,
     )
     return Fold(
         fold=path.parent.name.removeprefix("fold_"),
@@ -172,7 +175,6 @@ def fold_behind(origin: Origin) -> Fold | None:
         record=origin.record,
         record_error=origin.no_record if checkpoint.has_record and origin.record is None else None,
         copied=origin.copied,
-        loaded=True,
     )
 
 

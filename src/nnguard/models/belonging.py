@@ -86,7 +86,7 @@ def with_kept_record(fold: Fold) -> Fold:
     """The same fold, with the record that ``nnguard.json`` kept for it, where its weights prove that it is theirs."""
     if fold.checkpoint is None or fold.checkpoint.has_record or fold.archive is not None:
         return fold
-    kept = record_kept_for(fold.path, fold.fingerprint())
+    kept = record_kept_for(fold.path, fold.checkpoint.weights_fingerprint)
     if kept is None or kept.text is None:
         return fold
     return msgspec.structs.replace(fold, record=Record.from_json(kept.text), record_text=kept.text, copied=True)
@@ -96,7 +96,7 @@ def why_the_copy_is_not_used(fold: Fold) -> str | None:
     """In words, where a copy lies beside a checkpoint without a record; ``None`` where there is none, or it is used."""
     if fold.checkpoint is None or fold.copied or fold.archive is not None:
         return None
-    kept = record_kept_for(fold.path, fold.fingerprint())
+    kept = record_kept_for(fold.path, fold.checkpoint.weights_fingerprint)
     return kept.problem if kept is not None else None
 
 
@@ -116,7 +116,7 @@ def weights_belong(fold: Fold) -> bool | None:
         return None
     if saved is None or saved.written_at != record.written_at:
         return None  # killed between saving the checkpoint and its copy: says nothing of the weights
-    fingerprint = fold.fingerprint()
+    fingerprint = fold.checkpoint.weights_fingerprint if fold.checkpoint is not None else None
     return saved.fingerprint == fingerprint if fingerprint is not None else None
 
 
@@ -150,7 +150,7 @@ def check_belonging(fold: Fold) -> list[Finding]:
         return [lost_record(fold.subject)]
     if weights_belong(fold) is not False:
         return _of_another_training(fold)
-    fingerprint = fold.fingerprint()
+    fingerprint = fold.checkpoint.weights_fingerprint if fold.checkpoint is not None else None
     return [
         Finding(
             UNVERIFIED,

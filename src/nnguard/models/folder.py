@@ -46,7 +46,6 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
         copied: whether the checkpoint has lost its record, and this is the copy beside it (see ``belonging``).
         archive: the zip of ``nnUNetv2_export_model_to_zip`` that it lies in, or its URL; ``path`` is then its name
             inside.
-        loaded: whether PyTorch has loaded it in this process; its file is then read for what PyTorch does not tell.
     """
 
     fold: int | str
@@ -58,17 +57,10 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     record_text: str | None = None
     copied: bool = False
     archive: Path | str | None = None
-    loaded: bool = False
 
     @property
     def folder(self) -> Path:
         return self.path.parent
-
-    def fingerprint(self) -> str | None:
-        """Of the weights: as it was read, or read now where PyTorch has loaded the checkpoint; ``None`` as there."""
-        if self.loaded:
-            return fingerprint_in(self.path)
-        return self.checkpoint.weights_fingerprint if self.checkpoint is not None else None
 
     @property
     def lacks(self) -> tuple[str, ...]:

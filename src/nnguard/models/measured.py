@@ -160,7 +160,7 @@ def problem_between(measured: Measured, fold: Fold) -> str | None:
     ):
         if then is not None and now is not None and then != now:
             return f"the tested {what} is {then}, the checkpoint's {now}"
-    weights = fold.fingerprint()
+    weights = checkpoint.weights_fingerprint
     if weights is None or tested.weights is None:
         return "nothing proves that these weights were tested: PyTorch was told to store no checksums"
     if tested.weights != weights:

@@ -73,4 +73,6 @@ def member_of(
 def _settings(member: Member, plans: object, dataset: object) -> list[Finding]:
     if member.missing is not None or member.configuration is None:
         return []
+    if member.plans == plans and member.dataset == dataset:  # the rule, for a thousandth of what it takes
+        return []
     return check_settings(member.subject, plans, dataset, member.plans, member.dataset, member.configuration)
