@@ -8,7 +8,7 @@ from ..errors import CheckpointError
 from ..findings import Finding
 from ..models.checking import judge, open_models
 from ..models.folder import Model
-from ..models.versions import versions_here
+from ..record import Environment
 from ..report.escape import escaped
 from .output import (
     FoldsCommand,
@@ -48,7 +48,7 @@ def command(
     readable = [fold for model in models for fold in model.folds if fold.checkpoint is not None]
     if not readable:
         raise CheckpointError("; ".join(errors))
-    judged = [not_ignored(judge(model, use_mirroring=not disable_tta, here=versions_here())) for model in models]
+    judged = [not_ignored(judge(model, use_mirroring=not disable_tta, here=Environment.here())) for model in models]
     findings = [finding for of_model in judged for finding in of_model]
     if output_format == "text":
         for model, of_model in zip(models, judged, strict=True):

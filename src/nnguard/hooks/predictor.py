@@ -15,9 +15,8 @@ from .. import arming
 from ..axes import written
 from ..findings import Finding
 from ..models.together import judge_together, member_of
-from ..models.versions import versions_here
 from ..policy import CORRECT
-from ..record import Record
+from ..record import Environment, Record
 from ..rules.measured import narrowed_by_both
 from ..rules.mirroring import check_prediction
 from ..rules.remedies import same_axes
@@ -325,7 +324,7 @@ def _together(predictor: Any, weights: Sequence[Weights]) -> list[Finding]:
         use_mirroring=bool(predictor.use_mirroring),
         axes=plain(predictor.allowed_mirroring_axes),
         checkpoint_name=first.name,
-        here=versions_here(),
+        here=Environment.here(),
     )
 
 

@@ -10,14 +10,13 @@ from typing import Any
 import msgspec
 
 from ..axes import normalise, problem_with
-from ..difference import DEEPEST, Change, differences
+from ..difference import DEEPEST, Change, differences, transform_setting
 from ..rules.settings import resolved_configuration
 from .described import described_mirroring, described_tree
 from .folder import Fold
 from .predicting import configuration_of
 
 MIRRORED, TEST_TIME, LEARNING_RATE = "mirrored in training", "mirrored at test time", "initial_lr"
-AUGMENTATION = "augmentation"
 #: What a comparison rests on, weakest first.
 GRADES = ("checkpoint", "debug.json", "record")
 
@@ -260,18 +259,10 @@ def _without_parameters(tree: Any, depth: int = 0) -> Any:
 
 def _named(before: Any, after: Any) -> list[Change]:
     return [
-        (transform_name(key), was, now)
+        (transform_setting(key), was, now)
         for key, was, now in differences("", before, after)
         if not key.endswith(".where")
     ]
-
-
-def transform_name(key: str) -> str:
-    """``[ComposeTransforms].children[RandomTransform of X].probability`` as ``X.probability``."""
-    inside, _, rest = key.rpartition("]")
-    transform = inside.rpartition("[")[2].rpartition(" of ")[2]
-    parts = [part for part in rest.split(".") if part and part not in ("parameters", "children")]
-    return ".".join([transform or AUGMENTATION, *parts])
 
 
 def _mirror_alike(run: RunSettings) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ..findings import ADVISORY
-from ..flips import alpha_at, at_least, flips_of, safe_axes, settled
+from ..flips import TRAINED_RATIO, alpha_at, at_least, flips_of, interval, safe_axes, settled
 from ..record import Axes, FlipEvidence, Record
 from .subjects import Measurement
 from .wording import flip_data
@@ -134,7 +134,18 @@ def unsettled_flips(record: Record, flips: Iterable[Axes]) -> list[Axes]:
         return []
     counts = {flip.axes: flip.count for flip in mirroring.flips} | {(): round(mirroring.plain_rate * mirroring.clean)}
     alpha = alpha_at(mirroring.draws)
-    return [flip for flip in flips if not settled(flip, counts, mirroring.clean, alpha)]
+    fewest = TRAINED_RATIO * interval(counts[()], mirroring.clean, alpha)[0]
+
+    def is_rare(axis: int) -> bool:
+        # Stretches that were trained one after the other are known better than as many draws of their mixture.
+        seen = mirroring.flip((axis,))
+        return seen is not None and seen.high < fewest
+
+    return [
+        flip
+        for flip in flips
+        if not settled(flip, counts, mirroring.clean, alpha) and not any(is_rare(axis) for axis in flip)
+    ]
 
 
 def thin_flips(record: Record, axes: Axes) -> list[Axes]:
