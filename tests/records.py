@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nnguard.flips import flips_of, interval, safe_axes, verdict_of
+from nnguard.flips import alpha_at, flips_of, interval, safe_axes, verdict_of
 from nnguard.record import AxesHistory, Environment, FlipEvidence, Mirroring, Record, TrainerIdentity
 
 Flip = tuple[int, ...]
@@ -38,7 +38,7 @@ def record_of(
     flips = []
     for flip in flips_of(range(dims)):
         count = counts.get(flip, 0)
-        low, high = interval(count, clean)
+        low, high = interval(count, clean, alpha_at(clean))
         kept: Any = (labels or {}).get(flip, "kept" if count else "unknown")
         flips.append(
             FlipEvidence(

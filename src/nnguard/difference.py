@@ -31,13 +31,17 @@ def differences(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[C
     if isinstance(before, dict) and isinstance(after, dict) and depth < DEEPEST:
         for name in [*before, *(name for name in after if name not in before)]:
             yield from differences(_below(key, name), before.get(name, ABSENT), after.get(name, ABSENT), depth + 1)
-    elif _is_pipeline(before) and _is_pipeline(after) and depth < DEEPEST:
+    elif is_pipeline(before) and is_pipeline(after) and depth < DEEPEST:
         yield from _pipeline_differences(key, before, after, depth)
     elif not _same(before, after):
         yield key, before, after
 
 
 def _pipeline_differences(key: str, before: list[Any], after: list[Any], depth: int) -> Iterator[Change]:
+    if len(before) == len(after) == 1 and before[0]["class"] == after[0]["class"]:
+        # What stands around a whole pipeline is the same, though only one transform may be left inside.
+        yield from differences(f"{key}[{_name_of(before[0])}]", before[0], after[0], depth + 1)
+        return
     aligned = SequenceMatcher(
         a=[_name_of(entry) for entry in before], b=[_name_of(entry) for entry in after], autojunk=False
     )
@@ -62,7 +66,7 @@ def unchanged(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[tup
 
 def _keyed(value: Any) -> Any:
     """A record's flips by their axes, other lists of entries by their places; a pipeline stays a list."""
-    if not isinstance(value, list) or _is_pipeline(value) or not all(isinstance(entry, dict) for entry in value):
+    if not isinstance(value, list) or is_pipeline(value) or not all(isinstance(entry, dict) for entry in value):
         return value
     return {str(entry.get("axes", f"[{place}]")): entry for place, entry in enumerate(value)} or value
 
@@ -80,7 +84,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_pipeline(value: Any) -> bool:
+def is_pipeline(value: Any) -> bool:
     """A list of described transforms: each names its class."""
     return (
         isinstance(value, list) and bool(value) and all(isinstance(entry, dict) and "class" in entry for entry in value)
@@ -91,10 +95,19 @@ def _name_of(entry: dict[str, Any]) -> str:
     """The class; of a wrapper round a single transform also that one's, for most are wrapped alike."""
     name = str(entry["class"]).rpartition(".")[2]
     children = entry.get("children")
-    if isinstance(children, list) and len(children) == 1 and _is_pipeline(children):
+    if isinstance(children, list) and len(children) == 1 and is_pipeline(children):
         return f"{name} of {_name_of(children[0])}"
     return name
 
 
 def _below(key: str, name: object) -> str:
     return f"{key}.{name}" if key else str(name)
+
+
+def transform_setting(key: str) -> str:
+    """``[ComposeTransforms].children[RandomTransform of X].probability`` as ``X.probability``; nothing inside of a
+    transform as its name alone."""
+    inside, _, rest = key.rpartition("]")
+    transform = inside.rpartition("[")[2].rpartition(" of ")[2]
+    parts = [part for part in rest.split(".") if part and part not in ("parameters", "children")]
+    return ".".join([transform or "augmentation", *parts])

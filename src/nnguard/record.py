@@ -6,11 +6,13 @@ know; only a newer ``schema`` number is refused, for then the meaning of a field
 
 from __future__ import annotations
 
+import platform
 import time
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from .distributions import version_of
 from .errors import CheckpointError
 
 SCHEMA = 1
@@ -125,6 +127,13 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     batchgeneratorsv2: str | None = None
     torch: str | None = None
     python: str | None = None
+
+    @classmethod
+    def here(cls) -> Environment:
+        """This process's, told without importing torch or nnU-Net; a fork's distribution has another name, so the
+        import name decides."""
+        packages = ("nnunetv2", "batchgenerators", "batchgeneratorsv2", "torch")
+        return cls(python=platform.python_version(), **{name: version_of(name) for name in packages})
 
 
 class MeasuredDice(msgspec.Struct, frozen=True, kw_only=True):

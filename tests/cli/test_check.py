@@ -82,7 +82,7 @@ def test_json_has_the_contracts_keys(nnguard, trapped):
 
 def test_other_versions_than_in_training_are_a_note(nnguard, tmp_path, monkeypatch):
     here = Environment(nnunetv2="2.8.1", torch="2.15.0")
-    monkeypatch.setattr("nnguard.cli.one_model.versions_here", lambda: here)
+    monkeypatch.setattr(Environment, "here", lambda: here)
     environment = Environment(nnunetv2="2.2.1", torch="1.0")
     folder = save_model(tmp_path / "model", (0, 1), record=make_record(environment=environment))
     findings = json.loads(nnguard("check", folder, "--format", "json").out)["findings"]

@@ -29,10 +29,10 @@ def variables(results: str) -> dict[str, str]:
 
 def ran_on() -> dict[str, str | None]:
     """The versions of what matters."""
-    from nnguard.evidence.environment import environment
+    from nnguard.record import Environment
 
     named = ("nnunetv2", "python", "torch", "batchgenerators", "batchgeneratorsv2")
-    known = {name: getattr(environment(), name) for name in named}
+    known = {name: getattr(Environment.here(), name) for name in named}
     return known | {"numpy": importlib.metadata.version("numpy")}
 
 

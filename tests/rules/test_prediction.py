@@ -336,3 +336,12 @@ def test_a_thin_flip_that_is_not_in_use_or_only_an_estimate_is_silent():
     assert codes(judged(record_of(AXIS_1_THIN, clean=512), axes=(0,), checkpoint_axes=(0, 1))) == ["NNG102"]
     near_the_threshold = {(0,): 230, (1,): 30, (0, 1): 30}
     assert judged(record_of(near_the_threshold, clean=512)) == []
+
+
+def test_a_mixture_of_stretches_is_settled_by_their_intervals():
+    """Two stretches of 64 draws each, weighted by their steps, are known better than 128 draws of the mixture."""
+    drawn = record_of({(0,): 3, (1,): 3, (0, 1): 3}, clean=128)
+    assert {finding.severity for finding in judged(drawn)} == {ADVISORY}
+    known = [msgspec.structs.replace(flip, high=0.07) for flip in drawn.mirroring.flips]
+    mixed = msgspec.structs.replace(drawn, mirroring=msgspec.structs.replace(drawn.mirroring, flips=known))
+    assert {finding.severity for finding in judged(mixed)} == {HARMFUL}

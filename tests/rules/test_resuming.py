@@ -52,7 +52,7 @@ def test_flips_that_changed_behind_an_equal_description_are_told():
     ("trees", "words"),
     [
         ([{**MIRROR, "parameters": {"allowed_axes": [0]}}, GAMMA], "MirrorTransform.allowed_axes: [0, 1], now [0]"),
-        ([MIRROR, {**GAMMA, "probability": 0.1}], "Gamma's probability: 0.3, now 0.1"),
+        ([MIRROR, {**GAMMA, "probability": 0.1}], "Gamma.probability: 0.3, now 0.1"),
         ([MIRROR, {**GAMMA, "code": "bb"}], "Gamma's code was changed"),
         ([MIRROR, GAMMA, {"class": "Blur", "module": "bg"}], "added Blur"),
     ],

@@ -11,7 +11,7 @@ from ..findings import Finding
 from ..models.checking import judge, open_models
 from ..models.folder import FOLD_FOLDER, Model
 from ..models.kinds import FOLD
-from ..models.versions import versions_here
+from ..record import Environment
 from ..report.escape import escaped
 from .output import Answer, Asked, findings_counted, findings_for_people, not_ignored, print_findings, tell
 
@@ -30,7 +30,7 @@ def show_model(path: str, kind: str, asked: Asked) -> Answer:
     readable = [fold for model in models for fold in model.folds if fold.checkpoint is not None]
     if not readable:
         raise CheckpointError("; ".join(errors))
-    judged = [not_ignored(judge(model, not asked.disable_tta, here=versions_here())) for model in models]
+    judged = [not_ignored(judge(model, not asked.disable_tta, here=Environment.here())) for model in models]
     findings = [finding for of_model in judged for finding in of_model]
     if asked.output_format == "json":
         print_findings(findings, [fold.subject for fold in readable], [], errors)

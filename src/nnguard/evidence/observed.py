@@ -14,12 +14,11 @@ import msgspec
 from .. import __version__
 from ..axes import normalise, problem_with
 from ..flips import flips_of, verdict_of
-from ..record import AxesHistory, Mirroring, Record, Segment, TrainerIdentity
+from ..record import AxesHistory, Environment, Mirroring, Record, Segment, TrainerIdentity
 from ..rules.subjects import Training
 from . import described, judged
 from .copying import one_thread, reachable
 from .draws import Case
-from .environment import environment
 from .foreign import Failed, attempt
 from .known import is_from_a_library, train_step_of_a_stranger
 from .labels import LabelBehaviour, label_behaviour
@@ -232,7 +231,7 @@ def _record(trainer: Any, trees: list[dict[str, Any]], mirroring: Mirroring, dec
                 mirroring=mirroring,
             )
         ],
-        environment=environment(),
+        environment=Environment.here(),
     )
 
 

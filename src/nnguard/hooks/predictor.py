@@ -17,9 +17,8 @@ from ..axes import plain_axes, same_axes, written
 from ..findings import Finding
 from ..models.predicting import Known, judge_by, known_of
 from ..models.together import judge_together, member_of
-from ..models.versions import versions_here
 from ..policy import CORRECT
-from ..record import Record
+from ..record import Environment, Record
 from ..rules.measured import narrowed_by_both
 from ..rules.subjects import Member, Prediction
 from . import checkpoints, trainer, verdicts
@@ -379,7 +378,7 @@ def _together(predictor: Any, weights: Sequence[Weights]) -> list[Finding]:
         use_mirroring=bool(predictor.use_mirroring),
         axes=plain_axes(predictor.allowed_mirroring_axes),
         checkpoint_name=first.name,
-        here=versions_here(),
+        here=Environment.here(),
     )
 
 

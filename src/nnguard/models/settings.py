@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ..axes import normalise, problem_with
-from ..difference import DEEPEST, Change, differences
+from ..difference import DEEPEST, Change, differences, transform_setting
 from ..rules.settings import resolved_configuration
 from .described import described_mirroring, described_tree
 from .folder import Fold
@@ -245,18 +245,10 @@ def _has_parameters(tree: Any, depth: int = 0) -> bool:
 def _named(before: Any, after: Any, without: frozenset[str] = frozenset({"where"})) -> list[Change]:
     """Every changed entry by its transform's name; none that lies under a key ``without``."""
     return [
-        (transform_name(key), was, now)
+        (transform_setting(key), was, now)
         for key, was, now in differences("", before, after)
         if without.isdisjoint(_KEYS.findall(key))
     ]
-
-
-def transform_name(key: str) -> str:
-    """``[ComposeTransforms].children[RandomTransform of X].probability`` as ``X.probability``."""
-    inside, _, rest = key.rpartition("]")
-    transform = inside.rpartition("[")[2].rpartition(" of ")[2]
-    parts = [part for part in rest.split(".") if part and part not in ("parameters", "children")]
-    return ".".join([transform or AUGMENTATION, *parts])
 
 
 def _mirror_alike(run: RunSettings) -> bool:

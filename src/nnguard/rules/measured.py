@@ -8,11 +8,11 @@ import msgspec
 
 from ..axes import written
 from ..findings import Finding
-from ..flips import flips_of, safe_axes
+from ..flips import flips_of
 from ..record import Axes, Record
 from . import remedies
-from .subjects import MeasuredFlip, Measurement, Prediction
-from .verdicts import measurement_in, narrowed_axes, settled_against
+from .subjects import Measurement, Prediction
+from .verdicts import largest_part, measurement_in, narrowed_axes, settled_against
 from .wording import flip_name, flip_names, joined
 
 #: A flip that harms every other case goes unseen in four cases with (1/2)^4 = 6 %, in five with 3 %: fewer are no
@@ -118,30 +118,15 @@ def in_words(measured: Measurement, flips: list[Axes], prediction: Prediction) -
 
 def safe_by_both(record: Record | None, measured: Measurement, axes: Axes) -> Axes:
     """The largest subset of ``axes`` that was measured to be safe and, where training was observed, that it showed."""
-    sound = {flip: _Safe(one) for flip in flips_of(axes) if (one := _measured(measured, flip)) is not None}
+    against = [flip for flip in flips_of(axes) if measured.verdict(flip) != "safe"]
     if record is not None and record.mirroring.state == "observed":
-        left_out = settled_against(record, axes)
-        sound = {flip: one for flip, one in sound.items() if flip not in left_out}
-    return safe_axes(sound, axes)
+        against += settled_against(record, axes)
+    return largest_part(axes, against, {one.axes: one.agreement or 0.0 for one in measured.flips})
 
 
 def narrowed_by_both(record: Record | None, prediction: Prediction, axes: Any) -> Any:
     """``narrowed_axes``, by what lies beside the checkpoint, too: a measurement is as settled as an observation."""
     return narrowed_axes(record, axes, prediction.measured, prediction.spatial_dims)
-
-
-class _Safe:
-    """A measured flip as ``flips.safe_axes`` takes evidence; ties go to the flip that agrees best."""
-
-    labels = "kept"
-
-    def __init__(self, flip: MeasuredFlip):
-        self.verdict = "trained" if flip.verdict == "safe" else "unseen"
-        self.rate = flip.agreement or 0.0
-
-
-def _measured(measured: Measurement, flip: Axes) -> MeasuredFlip | None:
-    return next((one for one in measured.flips if one.axes == flip), None)
 
 
 def _names(flips: list[Axes], record: Record | None, prediction: Prediction) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from difflib import SequenceMatcher
 from math import sqrt
 from typing import Any
 
+from ..difference import ABSENT, differences, is_pipeline, transform_setting
 from ..findings import Finding
 from ..record import Axes, Mirroring, Record, Segment
 from .verdicts import SETTLED
@@ -17,8 +16,6 @@ from .wording import flip_name, joined, percent
 BEYOND_CHANCE = 3.5
 #: Changes of transforms that are worth a line; the record has them all.
 MOST_CHANGES = 6
-#: Described trees come from a file: deeper ones are none of ours.
-DEEPEST = 16
 
 
 def check_resumed(before: Record, now: Record, subject: str) -> list[Finding]:
@@ -87,21 +84,24 @@ def changed_flips(before: Mirroring, now: Mirroring) -> list[tuple[Axes, float, 
 
 def changed_transforms(before: Record, now: Record) -> list[str]:
     """What was removed, added and set otherwise, in words, as far as both records describe it."""
+    if not (is_pipeline(before.transforms) and is_pipeline(now.transforms)):
+        return []
     # The same source compiles to other code under another Python.
     with_code = before.environment.python == now.environment.python
-    first, second = list(_nodes(before.transforms)), list(_nodes(now.transforms))
-    changes: list[str] = []
-    if not first or not second or any(isinstance(node.get("children"), str) for node in (*first, *second)):
-        return changes  # nothing is described, or too many transforms to list
-    matched = SequenceMatcher(None, [_name(node) for node in first], [_name(node) for node in second], autojunk=False)
-    for kind, start, end, other_start, other_end in matched.get_opcodes():
-        if kind == "equal":
-            for then, today in zip(first[start:end], second[other_start:other_end], strict=True):
-                changes += _changed_settings(then, today, with_code)
-            continue
-        changes += [f"removed {node.get('class')}" for node in first[start:end]]
-        changes += [f"added {node.get('class')}" for node in second[other_start:other_end]]
-    return changes
+    changes = differences("", before.transforms, now.transforms)
+    return [words for change in changes if (words := _in_words(*change, with_code)) is not None]
+
+
+def _in_words(key: str, before: Any, now: Any, with_code: bool) -> str | None:
+    name = transform_setting(key)
+    if before is ABSENT or now is ABSENT:
+        # A parameter that only one version of a library has is no change.
+        return f"{'added' if before is ABSENT else 'removed'} {name}" if key.endswith("]") else None
+    if key.endswith((".where", ".children")):  # where is no setting; too many children are not listed
+        return None
+    if key.endswith(".code"):
+        return f"{name.removesuffix('.code')}'s code was changed" if with_code else None
+    return f"{name}: {before!r}, now {now!r}"
 
 
 def _last_trained(record: Record) -> Segment | None:
@@ -117,37 +117,6 @@ def _differ(first: float, first_draws: int, second: float, second_draws: int) ->
     pooled = (first * first_draws + second * second_draws) / (first_draws + second_draws)
     error = sqrt(max(pooled * (1 - pooled), 0.0) * (1 / first_draws + 1 / second_draws))
     return error > 0 and abs(first - second) > BEYOND_CHANCE * error
-
-
-def _nodes(trees: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
-    if depth > DEEPEST or not isinstance(trees, list):
-        return
-    for tree in trees:
-        if isinstance(tree, dict):
-            yield tree
-            yield from _nodes(tree.get("children"), depth + 1)
-
-
-def _changed_settings(before: dict[str, Any], now: dict[str, Any], with_code: bool) -> list[str]:
-    name = now.get("class")
-    first, second = _parameters(before), _parameters(now)
-    shared = sorted({*first} & {*second})
-    changes = [f"{name}.{key}: {first[key]!r}, now {second[key]!r}" for key in shared if first[key] != second[key]]
-    then, today = before.get("probability"), now.get("probability")
-    if then is not None and today is not None and then != today:
-        changes.append(f"{name}'s probability: {then!r}, now {today!r}")
-    if with_code and before.get("code") and now.get("code") and before["code"] != now["code"]:
-        changes.append(f"{name}'s code was changed")
-    return changes
-
-
-def _parameters(node: dict[str, Any]) -> dict[str, Any]:
-    parameters = node.get("parameters")
-    return parameters if isinstance(parameters, dict) else {}
-
-
-def _name(node: dict[str, Any]) -> str:
-    return f"{node.get('module')}.{node.get('class')}"
 
 
 def _flip_words(flip: Axes, before: float, now: float, record: Record) -> str:

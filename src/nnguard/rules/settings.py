@@ -25,6 +25,7 @@ SELF_SUFFICIENT_SCHEMES = frozenset(
 CT_PROPERTIES = ("mean", "std", "percentile_00_5", "percentile_99_5")
 
 _INTENSITIES = "images reach the network with other intensities than it was trained on"
+_LABELS = "segmentations carry other labels than the network was taught"
 _NETWORK = "the weights are loaded into another network than they were trained in"
 
 #: A field of the resolved configuration -> how grave a difference is, and what it does.
@@ -48,11 +49,11 @@ OLD_ARCHITECTURE = dict.fromkeys(
     (
         "UNet_class_name",
         "UNet_base_num_features",
+        "unet_max_num_features",
         "n_conv_per_stage_encoder",
         "n_conv_per_stage_decoder",
         "pool_op_kernel_sizes",
         "conv_kernel_sizes",
-        "unet_max_num_features",
     ),
     (HARMFUL, _NETWORK),
 )
@@ -61,19 +62,16 @@ OLD_ARCHITECTURE = dict.fromkeys(
 INTENSITY_PROPERTIES = "foreground_intensity_properties_per_channel"
 PLANS = {
     INTENSITY_PROPERTIES: (HARMFUL, _INTENSITIES),
-    "transpose_forward": (
-        HARMFUL,
-        "the network sees the axes in another order, and mirroring axes mean other directions",
-    ),
+    "transpose_forward": (HARMFUL, "the network sees the axes in another order; mirroring axes mean other directions"),
     "transpose_backward": (HARMFUL, "segmentations are written with their axes in another order"),
-    "label_manager": (HARMFUL, "segmentations carry other labels than the network was taught"),
+    "label_manager": (HARMFUL, _LABELS),
     "image_reader_writer": (ADVISORY, "another reader may deliver axes, spacing or intensities otherwise"),
 }
 
 #: The same for the dataset's.
 DATASET = {
-    "labels": (HARMFUL, "segmentations carry other labels than the network was taught"),
-    "regions_class_order": (HARMFUL, "segmentations carry other labels than the network was taught"),
+    "labels": (HARMFUL, _LABELS),
+    "regions_class_order": (HARMFUL, _LABELS),
     "channel_names": (HARMFUL, "whoever orders images by these names feeds them to the wrong channels"),
     "file_ending": (ADVISORY, "another kind of file is looked for, and written"),
 }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from ..axes import plain_axes
 from ..findings import ADVISORY
-from ..flips import alpha_at, at_least, flips_of, safe_axes, settled
+from ..flips import TRAINED_RATIO, alpha_at, at_least, flips_of, interval, safe_axes, settled
 from ..record import Axes, FlipEvidence, Record
 from .subjects import Measurement
 from .wording import flip_data
@@ -61,14 +61,18 @@ def narrowed_axes(
     against = set(settled_against(shown, named)) if shown is not None else set()
     if measured is not None:
         against |= {flip for flip in flips_of(named) if measured.verdict(flip) == "harmful"}
-    seen = shown_by(shown) if shown is not None else {}
-    kept = {flip: _kept(flip, seen.get(flip)) for flip in flips_of(named) if flip not in against}
-    return safe_axes(kept, named) or None
+    rates = {flip: seen.rate for flip, seen in shown_by(shown).items()} if shown is not None else {}
+    return largest_part(named, against, rates) or None
 
 
-def _kept(flip: Axes, seen: FlipEvidence | None) -> FlipEvidence:
-    """A flip that nothing speaks against, as ``flips.safe_axes`` takes evidence."""
-    rate = seen.rate if seen is not None else 0.0
+def largest_part(axes: Axes, against: Container[Axes], rates: Mapping[Axes, float]) -> Axes:
+    """The largest part of ``axes`` without a flip that is in ``against``; ties go to the one with the highest rates."""
+    kept = {flip: _trained(flip, rates.get(flip, 0.0)) for flip in flips_of(axes) if flip not in against}
+    return safe_axes(kept, axes)
+
+
+def _trained(flip: Axes, rate: float) -> FlipEvidence:
+    """A flip that was not counted, as if it had been seen."""
     return FlipEvidence(axes=flip, count=0, rate=rate, low=0.0, high=1.0, verdict="trained", labels="kept")
 
 
@@ -77,9 +81,7 @@ def shown_by(record: Record) -> dict[Axes, FlipEvidence]:
     evidence = {flip.axes: flip for flip in record.mirroring.flips}
     if record.mirroring.state in ("declared", "measured"):
         for flip in flips_of(axis for axis in record.mirroring.safe_axes or () if 0 <= axis < MOST_AXES):
-            evidence.setdefault(
-                flip, FlipEvidence(axes=flip, count=0, rate=1.0, low=0.0, high=1.0, verdict="trained", labels="kept")
-            )
+            evidence.setdefault(flip, _trained(flip, 1.0))
     return evidence
 
 
@@ -134,7 +136,18 @@ def unsettled_flips(record: Record, flips: Iterable[Axes]) -> list[Axes]:
         return []
     counts = {flip.axes: flip.count for flip in mirroring.flips} | {(): round(mirroring.plain_rate * mirroring.clean)}
     alpha = alpha_at(mirroring.draws)
-    return [flip for flip in flips if not settled(flip, counts, mirroring.clean, alpha)]
+    fewest = TRAINED_RATIO * interval(counts[()], mirroring.clean, alpha)[0]
+
+    def is_rare(axis: int) -> bool:
+        # Stretches that were trained one after the other are known better than as many draws of their mixture.
+        seen = mirroring.flip((axis,))
+        return seen is not None and seen.high < fewest
+
+    return [
+        flip
+        for flip in flips
+        if not settled(flip, counts, mirroring.clean, alpha) and not any(is_rare(axis) for axis in flip)
+    ]
 
 
 def thin_flips(record: Record, axes: Axes) -> list[Axes]:
