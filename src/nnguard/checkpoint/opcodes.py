@@ -201,9 +201,12 @@ class _Reader:
 
     def put(self, index: int) -> None:
         # Picklers number as they go; a larger index only serves to make an unpickler allocate.
-        if index > len(self.memo):
+        if index == len(self.memo):
+            self.memo.append(self.stack[-1])
+        elif index < len(self.memo):
+            self.memo[index] = self.stack[-1]
+        else:
             raise CheckpointError(f"memo number {index} is out of turn")
-        self.memo[index : index + 1] = [self.stack[-1]]
 
     # -- values --------------------------------------------------------------------------------------
 
@@ -316,9 +319,9 @@ _OPCODES: dict[str, tuple[str, Callable[..., None]]] = {
     "\x95": ("<Q", _Reader.begin_frame),
     "(": ("", _Reader.mark),
     "q": ("<B", _Reader.put),
-    "\x94": ("", lambda reader: reader.put(len(reader.memo))),
+    "\x94": ("", lambda reader: reader.memo.append(reader.stack[-1])),
     "h": ("<B", lambda reader, index: reader.push(reader.memo[index])),
-    "N": ("", lambda reader: reader.push(None)),
+    "N": ("", lambda reader: reader.stack.append(None)),
     "\x88": ("", lambda reader: reader.push(True)),
     "\x89": ("", lambda reader: reader.push(False)),
     "K": ("<B", _Reader.push),
