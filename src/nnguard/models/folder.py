@@ -138,7 +138,7 @@ def open_model(
     folder = Path(folder)
     if not folder.is_dir():
         missing = "is not a folder" if folder.exists() else "does not exist"
-        alone = f"; for one checkpoint: nnguard inspect {quote(str(folder))}" if folder.suffix == ".pth" else ""
+        alone = f"; for one checkpoint: nnguard check {quote(str(folder))}" if folder.suffix == ".pth" else ""
         raise CheckpointError(f"{folder}: {missing}; a model folder with plans.json and fold_X was expected{alone}")
     wanted = detect_folds(folder, checkpoint_name) if folds is None else [fold_number(fold) for fold in folds]
     if not wanted:
@@ -256,7 +256,7 @@ def _nothing_found(folder: Path, checkpoint_name: str) -> str:
     if others:
         return f"{text}; there is {', '.join(others)}: choose with -chk"
     if not any(FOLD_FOLDER.fullmatch(entry.name) for entry in folder.iterdir()):
-        return f"{folder}: no model folder (it has no fold_X); for a results tree: nnguard audit {quote(str(folder))}"
+        return f"{folder}: no model folder (it has no fold_X); for a results tree: nnguard check {quote(str(folder))}"
     return text
 
 

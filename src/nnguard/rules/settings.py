@@ -344,7 +344,7 @@ def finding(subject: str, code: str, found: list[Difference]) -> Finding:
         effect="; ".join(effects) + ".",
         remedy=(
             "Put the file back as it was when the model was trained (the checkpoint holds it):\n"
-            "    nnguard diff CHECKPOINT MODEL_FOLDER\n"
+            "    nnguard compare CHECKPOINT MODEL_FOLDER\n"
             "or, if the change is meant, train again with it."
         ),
         evidence={

@@ -61,7 +61,7 @@ def pipeline_faults(record: Record, training: Training) -> list[Finding]:
                 "What the transforms say of themselves and what they do to data differ.",
                 seen=training.disagreement,
                 effect="nnguard goes by what they do; whoever reads the code goes by what they say.",
-                remedy="Look at a few training samples, and rename or mend the transform: nnguard preview",
+                remedy="Rename or mend the transform; look at a few samples: nnguard preflight ... --picture FILE",
                 evidence={"disagreement": training.disagreement},
             )
         )
@@ -148,7 +148,7 @@ def unverified_training(record: Record, training: Training) -> Finding:
             "Compare predictions with and without mirroring once the model is trained:\n"
             "    nnguard fliptest MODEL_FOLDER -i IMAGES\n"
             "or state what you know of the checkpoint:\n"
-            "    nnguard annotate CHECKPOINT --mirror-axes AXES   (such as 0,1, or none)"
+            "    nnguard repair CHECKPOINT --state AXES   (such as 0,1, or none)"
         ),
         evidence={
             "state": record.mirroring.state,
