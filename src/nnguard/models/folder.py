@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..checkpoint import Checkpoint, exported_checkpoints, read_checkpoint, read_exported
+from ..checkpoint import Checkpoint, read_checkpoint, read_exported
 from ..errors import CheckpointError
 from ..record import CHECKPOINT_KEY, Record
 
@@ -174,15 +174,6 @@ def to_predict_with(fold: Fold) -> Fold:
         return fold
     error = f"{fold.subject}: lacks {', '.join(fold.lacks)}, so nnU-Net cannot load it"
     return msgspec.structs.replace(fold, error=error)
-
-
-def open_exported(archive: Path | str) -> list[Fold]:
-    """The checkpoints of an exported zip, by their names inside; empty where it holds none.
-
-    Raises:
-        CheckpointError: it is no zip that can be read.
-    """
-    return [exported_fold(archive, name) for name in exported_checkpoints(archive)]
 
 
 def exported_fold(archive: Path | str, name: str) -> Fold:
