@@ -174,7 +174,7 @@ def test_a_url_is_named_as_one_by_commands_that_need_a_file(nnguard, command):
     done = nnguard(*(part.format(path="s3://bucket/a.pth", folder="s3://bucket/a") for part in COMMANDS[command]))
     assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert "is a URL" in done.err
-    assert "nnguard inspect reads URLs" in done.err
+    assert "nnguard check reads URLs" in done.err
 
 
 def test_a_folder_with_the_name_of_a_url_is_a_folder(nnguard, sound, monkeypatch):

@@ -1,4 +1,4 @@
-"""The checkpoint commands on models that nnU-Net's own commands trained: audited, annotated, repaired, used."""
+"""The checkpoint commands on models that nnU-Net's own commands trained: audited, stated, repaired, used."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_repaired_model_predicts_as_without_tta(site, issue_2552, copy_of, tmp
 
 def test_an_annotated_and_repaired_model_predicts_as_without_tta(site, unguarded, copy_of, tmp_path):
     model = copy_of(unguarded)
-    stated = site.run("nnguard", "annotate", str(model.fold / NAME), "--mirror-axes", "none", mode=None)
+    stated = site.run("nnguard", "repair", str(model.fold / NAME), "--state", "none", mode=None)
     assert stated.status == 0, stated.output
     assert assert_agrees(model.fold / NAME).record().mirroring.state == "declared"
     assert site.run("nnguard", "repair", str(model.fold / NAME), mode=None).status == 0

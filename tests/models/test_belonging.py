@@ -158,8 +158,8 @@ def test_a_copy_that_nothing_ties_to_the_weights_advises_and_says_why_and_no_rem
     assert why in findings["NNG108"].seen
     assert audit_folder(trap.parents[1])[0].grade == "nnguard.json"
     for finding in findings.values():
-        assert "nnguard repair" not in finding.remedy
-    assert f"nnguard annotate {trap} --mirror-axes none" in findings["NNG101"].remedy
+        assert f"nnguard repair {trap}\n" not in f"{finding.remedy}\n"
+    assert f"nnguard repair {trap} --state none" in findings["NNG101"].remedy
     assert "--disable_tta" in findings["NNG101"].remedy
 
 

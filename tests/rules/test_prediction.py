@@ -238,9 +238,9 @@ def test_repair_is_told_to_people_with_the_axes_that_it_will_set():
 
 def test_without_a_file_an_annotation_has_no_path_to_name():
     (finding,) = judged(None, checkpoint_axes=msgspec.UNSET)
-    assert "nnguard annotate CHECKPOINT" in finding.remedy
+    assert "nnguard repair CHECKPOINT --state" in finding.remedy
     (finding,) = judged(None)
-    assert f"nnguard annotate '{PATH}'" in finding.remedy
+    assert f"nnguard repair '{PATH}' --state" in finding.remedy
 
 
 def malformed(record, **prediction):

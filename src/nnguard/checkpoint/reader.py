@@ -204,7 +204,7 @@ def archive_root(directory: Directory) -> str:
     lower = [name.lower() for name in names]
     if [name for name in lower if name.endswith(".pth")]:
         raise CheckpointError(
-            "it is a zip of whole models: nnguard inspect, check and audit read it as it lies; for anything else "
+            "it is a zip of whole models: nnguard check reads it as it lies; for anything else "
             "install it first, with nnUNetv2_install_pretrained_model_from_zip"
         )
     root = names[0].partition("/")[0] + "/" if names else "/"

@@ -14,6 +14,7 @@ from ..models.comparing import ORDERS, compare
 from ..models.folder import FOLD_FOLDER
 from ..models.kinds import TREE, kind_of
 from ..models.trees import find_models
+from ..record import timestamp
 from ..report.escape import escaped
 from . import CLEAN, FAILED
 from .output import checkpoint_option, format_option, output_option, print_json, tell, written_to
@@ -101,13 +102,10 @@ def _print(document: Mapping[str, Any], output_format: str, title: str) -> None:
 
         click.echo(comparison_csv(document), nl=False)
     elif output_format == "html":
-        from datetime import datetime
-
         from .. import __version__
         from ..report.comparison import comparison_page
 
-        made_at = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-        click.echo(comparison_page(document, title=title, made_at=made_at, version=__version__))
+        click.echo(comparison_page(document, title=title, made_at=timestamp(), version=__version__))
     else:
         from ..report.comparison import print_comparison
         from ..report.console import make_console

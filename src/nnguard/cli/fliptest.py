@@ -57,7 +57,7 @@ def command(
 
     Each flip mirrors the input and turns the answer back, patch by patch, as nnU-Net's test-time mirroring does. A
     verdict takes five cases; a harmful one takes labels. With -o MODEL_FOLDER what was measured stays in the model
-    folder, as evidence for check and audit; repair and annotate take it by --from-fliptest.
+    folder, as evidence for check; repair takes it by --from-fliptest.
 
     Exit status: 0 nothing in use was found to harm, 1 the mirroring that the checkpoint declares contains a flip that
     harms, 2 it could not be measured. Unsettled is 0, and no pass.

@@ -17,6 +17,7 @@ from ..errors import CheckpointError
 from ..models.auditing import audit_folder
 from ..models.kinds import TREE, is_url, kind_of
 from ..models.trees import find_models, listed_models
+from ..record import timestamp
 from ..report.escape import escaped
 from ..report.rows import ModelReport
 from .output import Answer, Asked, not_ignored, print_findings
@@ -140,11 +141,8 @@ def _print_table(rows: list[ModelReport], skipped: list[str]) -> None:
 
 
 def _print_page(rows: list[ModelReport], skipped: list[str], title: str) -> None:
-    from datetime import datetime
-
     from .. import __version__
     from ..report.html import audit_page
 
-    made_at = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     facts = ("trainer", "configuration", *FACTS)
-    click.echo(audit_page(rows, title=title, made_at=made_at, version=__version__, facts=facts, skipped=skipped))
+    click.echo(audit_page(rows, title=title, made_at=timestamp(), version=__version__, facts=facts, skipped=skipped))

@@ -24,8 +24,8 @@ class GivenPath(click.ParamType):
             )
         if "://" in text and not self.urls and not Path(text).exists():
             raise click.ClickException(
-                f"{text}: is a URL, and {_called(param)} has to be a file or folder here: only nnguard inspect reads "
-                "URLs (and nnguard check, of exported zips); fetch it first"
+                f"{text}: is a URL, and {_called(param)} has to be a file or folder here: only nnguard check reads "
+                "URLs; fetch it first"
             )
         return value
 

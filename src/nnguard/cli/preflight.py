@@ -66,13 +66,12 @@ def command(output_format: str, fail_level: str, picture: str | None, **training
     errors: list[str] = []
     drawn: list[Any] = []
     with training_started(**training) as trainer:
-        from ..hooks.trainer import findings_of, record_of
+        from ..hooks.trainer import findings_of, record_of, subject_of
 
-        record = record_of(trainer)
+        subject, record = subject_of(trainer), record_of(trainer)
         findings = not_ignored(findings_of(trainer) + _unsettled(trainer, record))
         if picture is not None:
             drawn, errors = _draw(trainer, picture)
-    subject = "{trainer_name} on {dataset} {configuration} fold {fold}".format(**training)
     if output_format == "json":
         told = json.loads(record.to_json()) if record is not None else None
         more = {"picture": {"file": picture, "draws": drawn}} if drawn else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import inspect
 from pathlib import Path
@@ -14,7 +13,8 @@ import msgspec
 from .. import __version__
 from ..axes import normalise, problem_with
 from ..flips import flips_of, verdict_of
-from ..record import AxesHistory, Environment, Mirroring, Record, Segment, TrainerIdentity
+from ..nnunet import name_of_trainer
+from ..record import AxesHistory, Environment, Mirroring, Record, Segment, TrainerIdentity, timestamp
 from ..rules.subjects import Training
 from . import described, judged
 from .copying import one_thread, reachable
@@ -71,7 +71,7 @@ def _observe(trainer: Any, snapshot: Snapshot | None) -> Observation:
     return Observation(
         record=_record(trainer, trees, mirroring, declared_raw),
         training=Training(
-            subject=subject_of(trainer),
+            subject=name_of_trainer(trainer),
             apart=tally.apart if judged.is_apart(tally.apart, tally.compared) else 0,
             edited_after_start=edited,
             disagreement=_disagreement(held.stages, tally, mirroring),
@@ -133,17 +133,6 @@ def _region(region: Any) -> tuple[int, ...]:
 def well_formed(axes: Any, dims: int) -> Flip:
     """Declared axes where they make sense; ``()`` where nnU-Net would not accept them (NNG105 says so)."""
     return () if problem_with(axes, dims) else normalise(axes)
-
-
-def subject_of(trainer: Any) -> str:
-    """The training, as a person would name it: ``nnUNetTrainerX (Dataset002_Discs, 2d, fold 0)``."""
-    plans = getattr(trainer, "plans_manager", None)
-    details = [
-        getattr(plans, "dataset_name", None),
-        getattr(trainer, "configuration_name", None),
-        f"fold {trainer.fold}" if hasattr(trainer, "fold") else None,
-    ]
-    return f"{type(trainer).__name__} ({', '.join(str(detail) for detail in details if detail)})"
 
 
 def _labels(stages: list[Stage], case: Case, tally: Tally) -> dict[Flip, LabelBehaviour]:
@@ -212,7 +201,7 @@ def _record(trainer: Any, trees: list[dict[str, Any]], mirroring: Mirroring, dec
     axes = _verbatim(declared)
     return Record(
         nnguard=__version__,
-        written_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        written_at=timestamp(),
         trainer=_identity(type(trainer)),
         dataset=getattr(plans, "dataset_name", None),
         plans=getattr(plans, "plans_name", None),

@@ -12,7 +12,6 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from ..axes import normalise, problem_with, written
 from ..checkpoint import read_checkpoint, splice
 from ..errors import CheckpointError
 from ..evidence.copying import untouched_randomness
-from ..record import CHECKPOINT_KEY, FILE_NAME, VALIDATION, Axes, MeasuredDice, MeasuredValidation, Record
+from ..record import CHECKPOINT_KEY, FILE_NAME, VALIDATION, Axes, MeasuredDice, MeasuredValidation, Record, timestamp
 from ..report.text import validation_words
 from ..variables import FLIPTEST
 from . import predictor as predictors
@@ -97,7 +96,7 @@ def measured(trainer: Any, predictor: Any, checkpoint: str | None, wanted: int, 
     names = _label_names(trainer)
     return MeasuredValidation(
         by=f"{VARIABLE}={wanted}, nnguard {__version__}",
-        written_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        written_at=timestamp(),
         checkpoint=checkpoint,
         cases=len(chosen),
         case_names=chosen,

@@ -6,7 +6,6 @@ import os
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,8 +19,9 @@ from ..axes import plain_axes as plain
 from ..axes import same_axes, written
 from ..errors import NNGuardError
 from ..findings import Finding
+from ..nnunet import name_of_trainer
 from ..policy import CORRECT, RAISE
-from ..record import CHECKPOINT_KEY, Apart, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
+from ..record import CHECKPOINT_KEY, Apart, AxesHistory, Mirroring, Record, Segment, TrainerIdentity, timestamp
 from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.resuming import check_resumed
 from ..rules.subjects import Training
@@ -588,7 +588,9 @@ def _narrow(trainer: Any, training: TrainingInHand, records: list[Record]) -> st
     if not _same(trainer.inference_allowed_mirroring_axes, narrowed):
         return None  # a property, which says what it likes
     assert training.record is not None
-    axes = AxesHistory(declared=plain(declared), effective=plain(narrowed), changed_by="correct", changed_at=_now())
+    axes = AxesHistory(
+        declared=plain(declared), effective=plain(narrowed), changed_by="correct", changed_at=timestamp()
+    )
     before = training.origin.record if training.origin is not None and training.goes_on else None
     if before is not None and before.axes.changed_by == "correct" and same_axes(before.axes.effective, narrowed):
         # What was validated since it was first put right is not stale because the training goes on.
@@ -620,7 +622,7 @@ def record_of(trainer: Any) -> Record | None:
         axes = _declared(trainer)
     return msgspec.structs.replace(
         training.record,
-        written_at=_now(),
+        written_at=timestamp(),
         axes=axes,
         segments=segments,
         mirroring=history.mixture(segments),
@@ -674,9 +676,7 @@ def subject_of(trainer: Any) -> str:
     training = _in_hand.get(trainer)
     if training is not None and training.training is not None:
         return training.training.subject
-    plans = getattr(trainer, "plans_manager", None)
-    parts = [type(trainer).__name__, getattr(plans, "dataset_name", None), getattr(trainer, "configuration_name", None)]
-    return ", ".join([str(part) for part in parts if part] + [f"fold {getattr(trainer, 'fold', '?')}"])
+    return name_of_trainer(trainer)
 
 
 def shut_loaders_down(trainer: Any) -> None:
@@ -736,7 +736,7 @@ def _unobserved(trainer: Any) -> Record:
     plans = getattr(trainer, "plans_manager", None)
     return Record(
         nnguard=__version__,
-        written_at=_now(),
+        written_at=timestamp(),
         trainer=TrainerIdentity(class_=type(trainer).__name__, module=type(trainer).__module__),
         dataset=getattr(plans, "dataset_name", None),
         plans=getattr(plans, "plans_name", None),
@@ -828,7 +828,3 @@ def bare(network: Any) -> Any:
 _UNSAID = "no axes"
 
 _WRAPPERS = ("DistributedDataParallel", "DataParallel", "OptimizedModule")
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

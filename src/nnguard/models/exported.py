@@ -81,7 +81,7 @@ def open_exported_models(
     if not layout:
         raise CheckpointError(
             f"{archive}: no model in it: it has no fold_X with a checkpoint "
-            "(nnUNetv2_export_model_to_zip writes such zips; one checkpoint alone: nnguard inspect)"
+            "(nnUNetv2_export_model_to_zip writes such zips; one checkpoint alone: nnguard check)"
         )
     opened = []
     for folder, there in sorted(layout.items()):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..checkpoint import Checkpoint, exported_checkpoints, read_checkpoint, read_exported, weights_fingerprint
+from ..checkpoint import Checkpoint, read_checkpoint, read_exported, weights_fingerprint
 from ..errors import CheckpointError
 from ..record import CHECKPOINT_KEY, Record
 
@@ -138,7 +138,7 @@ def open_model(
     folder = Path(folder)
     if not folder.is_dir():
         missing = "is not a folder" if folder.exists() else "does not exist"
-        alone = f"; for one checkpoint: nnguard inspect {quote(str(folder))}" if folder.suffix == ".pth" else ""
+        alone = f"; for one checkpoint: nnguard check {quote(str(folder))}" if folder.suffix == ".pth" else ""
         raise CheckpointError(f"{folder}: {missing}; a model folder with plans.json and fold_X was expected{alone}")
     wanted = detect_folds(folder, checkpoint_name) if folds is None else [fold_number(fold) for fold in folds]
     if not wanted:
@@ -174,15 +174,6 @@ def to_predict_with(fold: Fold) -> Fold:
         return fold
     error = f"{fold.subject}: lacks {', '.join(fold.lacks)}, so nnU-Net cannot load it"
     return msgspec.structs.replace(fold, error=error)
-
-
-def open_exported(archive: Path | str) -> list[Fold]:
-    """The checkpoints of an exported zip, by their names inside; empty where it holds none.
-
-    Raises:
-        CheckpointError: it is no zip that can be read.
-    """
-    return [exported_fold(archive, name) for name in exported_checkpoints(archive)]
 
 
 def exported_fold(archive: Path | str, name: str) -> Fold:
@@ -264,7 +255,7 @@ def _nothing_found(folder: Path, checkpoint_name: str) -> str:
     if others:
         return f"{text}; there is {', '.join(others)}: choose with -chk"
     if not any(FOLD_FOLDER.fullmatch(entry.name) for entry in folder.iterdir()):
-        return f"{folder}: no model folder (it has no fold_X); for a results tree: nnguard audit {quote(str(folder))}"
+        return f"{folder}: no model folder (it has no fold_X); for a results tree: nnguard check {quote(str(folder))}"
     return text
 
 

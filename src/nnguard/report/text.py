@@ -8,6 +8,7 @@ from textwrap import wrap
 
 from ..axes import written
 from ..findings import Finding, worst_first
+from ..nnunet import training_name
 from ..policy import DEFAULT_MODE, Policy
 from ..record import FlipEvidence, MeasuredValidation, Record
 from ..rules.remedies import let_nnguard_narrow
@@ -74,8 +75,7 @@ def record_block(record: Record, width: int = WIDTH) -> str:
     lines = [
         "",
         " nnguard: what this training shows ".center(rule, "#"),
-        f"{escaped(record.trainer.class_, 60)}, {escaped(record.dataset, 60)}, {escaped(record.configuration, 40)}, "
-        f"fold {escaped(record.fold, 20)}",
+        escaped(training_name(record.trainer.class_, record.dataset, record.configuration, record.fold), 200),
         f"state: {mirroring.state} ({GRADES[mirroring.state]}), {mirroring.clean} clean of {mirroring.draws} draws",
     ]
     lines += [f"  because {escaped(reason, 200)}" for reason in mirroring.reasons[:3]]

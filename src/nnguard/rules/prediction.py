@@ -238,7 +238,7 @@ def _settling(prediction: Prediction) -> str:
     settle = (
         f"compare predictions with and without mirroring:\n    nnguard fliptest {folder} -i IMAGES\n"
         f"or state what you know of the training, AXES such as 0,1, or none:\n"
-        f"    nnguard annotate {place} --mirror-axes AXES"
+        f"    nnguard repair {place} --state AXES"
     )
     if not prediction.use_mirroring or prediction.axes is None:
         return f"To settle it, {settle}"

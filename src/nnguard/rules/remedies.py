@@ -98,7 +98,7 @@ def state_what_is_known(prediction: Prediction, safe: tuple[int, ...]) -> str:
     """For a checkpoint without a record: its owner's word lets ``nnguard repair`` narrow its axes."""
     return (
         "If you know how it was trained, say so, and the checkpoint's axes can be repaired:\n"
-        f"    nnguard annotate {quote(prediction.subject)} --mirror-axes {','.join(map(str, safe)) or 'none'}"
+        f"    nnguard repair {quote(prediction.subject)} --state {','.join(map(str, safe)) or 'none'}"
     )
 
 

@@ -279,7 +279,7 @@ def finding(subject: str, found: list[Difference]) -> Finding:
         effect="; ".join(dict.fromkeys(one.effect for one in found)) + ".",
         remedy=(
             "Put the file back as it was when the model was trained (the checkpoint holds it):\n"
-            "    nnguard diff CHECKPOINT MODEL_FOLDER\n"
+            "    nnguard compare CHECKPOINT MODEL_FOLDER\n"
             "or, if the change is meant, train again with it."
         ),
         evidence={

@@ -133,7 +133,7 @@ def unverified_training(record: Record, training: Training) -> Finding:
             "Compare predictions with and without mirroring once the model is trained:\n"
             "    nnguard fliptest MODEL_FOLDER -i IMAGES\n"
             "or state what you know of the checkpoint:\n"
-            "    nnguard annotate CHECKPOINT --mirror-axes AXES   (such as 0,1, or none)"
+            "    nnguard repair CHECKPOINT --state AXES   (such as 0,1, or none)"
         ),
         evidence={
             "state": record.mirroring.state,

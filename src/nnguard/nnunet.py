@@ -1,0 +1,19 @@
+"""What nnU-Net's own things are called where people read of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def training_name(trainer: str | None, dataset: str | None, configuration: str | None, fold: int | str | None) -> str:
+    """``nnUNetTrainerX, Dataset002_Discs, 2d, fold 0``; what is not known is left out."""
+    return ", ".join(str(part) for part in (trainer, dataset, configuration) if part) + (
+        "" if fold is None else f", fold {fold}"
+    )
+
+
+def name_of_trainer(trainer: Any) -> str:
+    """The same of a live trainer."""
+    dataset = getattr(getattr(trainer, "plans_manager", None), "dataset_name", None)
+    configuration = getattr(trainer, "configuration_name", None)
+    return training_name(type(trainer).__name__, dataset, configuration, getattr(trainer, "fold", None))
