@@ -85,6 +85,13 @@ def test_correct_narrows_as_soon_as_it_is_settled(guard, stepping, told):
     assert told.codes == ["NNG103"]
 
 
+def test_a_step_of_nnunets_own_is_never_watched(guard, new_trainer, base):
+    guard("warn")
+    made = new_trainer(base)
+    made.on_train_start()
+    assert hook.training_in_hand(made).witness is None
+
+
 def test_nobody_listens_any_more_when_it_is_settled(guard, stepping):
     guard("warn")
     made = stepping(0, (0,))

@@ -59,7 +59,7 @@ def merged(segments: Sequence[Segment]) -> list[Segment]:
 def bounded(segments: Sequence[Segment]) -> list[Segment]:
     """At most ``MOST_SEGMENTS``: the earliest neighbours of one state become one, which shows the mixture of both.
 
-    A schedule that changes its mind every epoch would make each checkpoint a megabyte larger.
+    A training that is resumed a hundred times would make each checkpoint a hundred kilobytes larger.
     """
     result = list(segments)
     while len(result) > MOST_SEGMENTS:

@@ -19,14 +19,14 @@ from .. import __version__, arming
 from ..axes import written
 from ..errors import NNGuardError
 from ..findings import Finding
-from ..policy import CORRECT, RAISE
+from ..policy import CORRECT
 from ..record import CHECKPOINT_KEY, Apart, AxesHistory, Mirroring, Record, Segment, TrainerIdentity
 from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.remedies import same_axes
 from ..rules.resuming import check_resumed
 from ..rules.subjects import Training
 from ..variables import problem_with_fliptest
-from . import augmenters, checkpoints, copies, history, pretraining, ranks, stretches, verdicts
+from . import augmenters, checkpoints, copies, history, pretraining, ranks, verdicts
 from .beside import Beside
 from .checkpoints import plain
 from .patching import Coverage, Guard, contained, is_ours, patch_all_or_nothing, patch_on_object, patch_overrides
@@ -56,17 +56,14 @@ class TrainingInHand:
         "checkpoint",
         "epoch",
         "judged_axes",
-        "look",
         "network",
         "observed",
         "origin",
         "others",
         "record",
         "rehearsed",
-        "returned",
         "saved",
         "saved_text",
-        "scheduled",
         "steps",
         "training",
         "unjudged",
@@ -89,12 +86,6 @@ class TrainingInHand:
         #: whether this object was started a second time, and ``origin`` is its own first stretch
         self.again = False
         self.judged_axes: Any = None
-        #: what was found at the last look, to know at an epoch's start whether another one is due
-        self.look: stretches.Look | None = None
-        #: whether this run's own augmentation changed on the way, by a schedule: all of it is judged together then
-        self.scheduled = False
-        #: whether the witness has come back to a train step that was settled before
-        self.returned = False
         #: watches the first steps of a train step that is not nnU-Net's own; ``None`` before and after
         self.witness: Any = None
         #: what other ranks show, where that differs: judged and narrowed by on every rank alike
@@ -162,12 +153,11 @@ def _before_start(trainer: Any, args: tuple, kwargs: dict) -> None:
     _before_init(trainer, args, kwargs)
     # A trainer that is started again is observed again: its loaders are new.
     training = training_in_hand(trainer)
-    training.observed, training.scheduled = False, False
+    training.observed = False
     _go_on_from_own_steps(trainer, training)
     if training.witness is not None:
         training.witness.close()
         training.witness = None
-    training.returned = False
 
 
 def _go_on_from_own_steps(trainer: Any, training: TrainingInHand) -> None:
@@ -181,21 +171,11 @@ def _go_on_from_own_steps(trainer: Any, training: TrainingInHand) -> None:
 
 
 def _after_start(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
-    guard_own_step(trainer)
     observe_once(trainer)
-
-
-def _after_epoch_start(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
-    look_again(trainer, replaced=guard_own_step(trainer))
-    watch_again(trainer)
 
 
 def _before_step(trainer: Any, args: tuple, kwargs: dict) -> None:
     training = training_in_hand(trainer)
-    if "train_step" in vars(trainer) and guard_own_step(trainer):
-        # Put there since the epoch began: this very step may have come through it, and cannot be watched.
-        look_again(trainer, replaced=True)
-        return
     if not training.observed:  # `on_train_start` was replaced without super()
         observe_once(trainer)
     if training.witness is not None:
@@ -221,7 +201,6 @@ def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
         return
     if training.witness is not None and _is_final(args, kwargs):
         settle(trainer)
-    training.unjudged |= training.scheduled and _is_final(args, kwargs)
     _note_axes(trainer, training)
     policy = arming.policy()
     if policy is not None and policy.corrects:
@@ -284,7 +263,6 @@ OPTIONAL: Mapping[str, Guard] = {
     "run_training": Guard(before=_before_run),
     "load_checkpoint": Guard(after=_after_load),
     "train_step": STEP,
-    "on_train_epoch_start": Guard(after=_after_epoch_start),
     "perform_actual_validation": Guard(before=_before_validation, after=_after_validation),
 }
 
@@ -303,80 +281,18 @@ def observe_once(trainer: Any) -> None:
     if training.observed or loader is None:
         return
     training.observed = True
+    guard_own_step(trainer)
     take_up(trainer, _observation_of(trainer))
     if os.environ.get(PREVIEW) and _writes(trainer) and not training.rehearsed:
         contained("drawing the preview", _write_preview, trainer)
     judge(trainer)
 
 
-def guard_own_step(trainer: Any) -> bool:
-    """Guards a ``train_step`` that is set on the object itself: it runs in place of the class's, or around it.
-
-    Returns:
-        Whether there was one that was not guarded yet.
-    """
+def guard_own_step(trainer: Any) -> None:
+    """Guards a ``train_step`` that is set on the object itself: it runs in place of the class's, or around it."""
     held = vars(trainer).get("train_step")
-    if held is None or is_ours(held):
-        return False
-    patch_on_object(trainer, "train_step", STEP)
-    return True
-
-
-def look_again(trainer: Any, replaced: bool = False) -> None:
-    """Observes anew where a schedule has replaced the loader or the train step, or changed the pipeline, since the
-    last look. What is shown from here is a stretch of its own, and the training is judged by all of them: at once, or
-    when the next checkpoint is safe where that ends the training.
-
-    Args:
-        replaced: whether the train step was.
-
-    Raises:
-        InconsistencyError: as ``observe_once``, where no step has been trained yet.
-    """
-    training = training_in_hand(trainer)
-    if not training.observed or training.record is None or training.look is None:
-        return
-    if not replaced and not contained("looking whether anything has changed", stretches.is_due, trainer, training.look):
-        return
-    observation = _observation_of(trainer)
-    if observation is None:
-        return
-    if not replaced and stretches.shows_the_same(training.look, observation):
-        training.look = stretches.look_at(trainer, observation, fruitless=training.look)
-        return
-    if training.witness is not None:
-        settle(trainer)
-    axes, has_trained = training.record.axes, training.steps > 0
-    _go_on_from_own_steps(trainer, training)
-    training.scheduled |= has_trained and training.again
-    take_up(trainer, observation)
-    if _same(axes.effective, training.record.axes.effective):
-        training.record = msgspec.structs.replace(training.record, axes=axes)
-    training.unjudged = has_trained and _would_stop(trainer)
-    if not training.unjudged:
-        judge(trainer)
-
-
-def _would_stop(trainer: Any) -> bool:
-    """Whether judging now would end the training, and with it all steps since its last checkpoint."""
-    policy = arming.policy()
-    return policy is not None and any(policy.action(finding) == RAISE for finding in findings_of(trainer))
-
-
-def watch_again(trainer: Any) -> None:
-    """Has the witness back where a train step of one's own may do otherwise by now; what it settled stays till then."""
-    training = training_in_hand(trainer)
-    if training.witness is not None or training.look is None:
-        return
-    look = contained("asking when to watch again", stretches.watched_again, trainer, training.look)
-    if look is None:
-        return
-    from .. import evidence
-
-    training.look = look
-    found = contained("appointing the witness again", evidence.appoint_witness, trainer, look.observation)
-    if isinstance(found, evidence.Witness):
-        training.witness, training.returned = found, True
+    if held is not None and not is_ours(held):
+        patch_on_object(trainer, "train_step", STEP)
 
 
 def _observation_of(trainer: Any) -> Any:
@@ -391,7 +307,6 @@ def take_up(trainer: Any, observation: Any) -> None:
     from .. import evidence
 
     training = training_in_hand(trainer)
-    training.look = None
     if observation is None:
         training.record = _unobserved(trainer)
         training.training = Training(subject=subject_of(trainer))
@@ -401,7 +316,6 @@ def take_up(trainer: Any, observation: Any) -> None:
     training.steps = 0
     training.network = _weakly(bare(getattr(trainer, "network", None)))
     if observation is not None:
-        training.look = contained("noting what was seen", stretches.look_at, trainer, observation)
         _appoint(trainer, training, contained("appointing the witness", evidence.appoint_witness, trainer, observation))
     hear_the_other_ranks(trainer)
 
@@ -482,27 +396,9 @@ def settle(trainer: Any) -> None:
     if witness.is_apart(apart, compared) and training.training is not None:
         training.training = msgspec.structs.replace(training.training, apart_in_steps=apart, compared_in_steps=compared)
         training.unjudged = True
-    if training.returned:
-        training.returned = False
-        if witness.is_sure:
-            _go_by_what_has_changed(trainer, training, verdict)
-    elif verdict is not None and verdict != training.record.mirroring:
+    if verdict is not None and verdict != training.record.mirroring:
         training.record = msgspec.structs.replace(training.record, mirroring=verdict)
         training.unjudged = True
-
-
-def _go_by_what_has_changed(trainer: Any, training: TrainingInHand, verdict: Mirroring | None) -> None:
-    """What a witness that came back has seen begins a stretch of its own where it is sure, and another than before."""
-    record = training.record
-    if record is None or verdict is None or verdict.state != "observed":
-        return
-    if stretches.verdicts_of(verdict) == stretches.verdicts_of(record.mirroring):
-        return
-    _go_on_from_own_steps(trainer, training)
-    training.scheduled |= training.again
-    training.epoch = getattr(trainer, "current_epoch", 0)
-    training.record = msgspec.structs.replace(record, mirroring=verdict)
-    training.unjudged = True
 
 
 def judge_what_was_settled(trainer: Any) -> None:
@@ -547,9 +443,6 @@ def findings_of(trainer: Any) -> list[Finding]:
     if training.record is None or training.training is None:
         return []
     now = record_of(trainer)
-    if training.scheduled and now is not None:
-        # By what the network was shown in all, not by what the schedule does from here: it may be the last epochs.
-        return check_training(now, training.training)
     findings = check_training(training.record, training.training)
     besides = [now] if now is not None and now.mirroring != training.record.mirroring else []
     for record in [*besides, *_elsewhere(training)]:
