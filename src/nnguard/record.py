@@ -68,8 +68,8 @@ class Mirroring(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Apart(msgspec.Struct, frozen=True, kw_only=True):
-    """Images that were flipped otherwise than their targets: ``draws`` of ``clean`` ones of the pipeline, ``cases`` of
-    ``compared`` ones of the first train steps."""
+    """Images that were flipped otherwise than their targets: ``draws`` of ``clean`` ones of the pipeline. Older records
+    may tell of ``cases`` of ``compared`` ones of the first train steps."""
 
     draws: int = 0
     clean: int = 0

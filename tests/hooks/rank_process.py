@@ -31,7 +31,7 @@ def main(scenario: str, rank: int, folder: Path) -> dict:
         def get_training_transforms(patch_size, rotation, scales, mirror_axes, *args, **kwargs):
             if scenario == "differ" and rank == 1:
                 rotation, mirror_axes = (-0.05, 0.05), None
-            if scenario in ("step", "apart"):
+            if scenario == "step":
                 rotation, mirror_axes = (-0.05, 0.05), None
             return base.get_training_transforms(patch_size, rotation, scales, mirror_axes, *args, **kwargs)
 
@@ -44,11 +44,7 @@ def main(scenario: str, rank: int, folder: Path) -> dict:
                         target[case] = torch.flip(target[case], [1])
             return super().train_step(batch)
 
-    class nnUNetTrainerFlipsImagesOnOneRank(nnUNetTrainerOfARank):
-        def train_step(self, batch):
-            return super().train_step({**batch, "data": batch["data"].flip(2)} if rank == 1 else batch)
-
-    own_steps = {"step": nnUNetTrainerFlipsInStep, "apart": nnUNetTrainerFlipsImagesOnOneRank}
+    own_steps = {"step": nnUNetTrainerFlipsInStep}
     kind = own_steps.get(scenario, nnUNetTrainerOfARank)
 
     def small(plans):

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-import nnguard
-from nnguard import InconsistencyError, MirroringError
+from nnguard import MirroringError
 from nnguard.evidence.witness import MOST_STEPS
 from nnguard.hooks import trainer as hook
 
@@ -186,40 +185,3 @@ def test_a_loss_compiled_in_place_is_declined_with_the_reason_and_trains_as_ever
     assert mirroring.reasons[0].endswith("the loss is compiled")
     steps(made, 1)
     assert training.steps == 1
-
-
-def test_a_step_that_flips_images_alone_is_told_in_the_first_epoch(guard, new_trainer, base, told):
-    class nnUNetTrainerFlipsImages(base):
-        def train_step(self, batch):
-            batch["data"] = torch.stack(
-                [torch.flip(case, [1]) if n % 2 else case for n, case in enumerate(batch["data"])]
-            )
-            return super().train_step(batch)
-
-    guard("warn")
-    made = new_trainer(nnUNetTrainerFlipsImages)
-    made.on_train_start()
-    assert told.codes == []
-    steps(made, MOST_STEPS)
-    assert told.codes == ["NNG114"]
-    assert "train_step flipped one of the two" in told.texts[0]
-    apart = hook.record_of(made).apart
-    assert apart.cases >= apart.compared / 4
-    made.save_checkpoint(str(Path(made.output_folder) / "checkpoint_final.pth"))
-    found = nnguard.check_model(made.output_folder_base)
-    assert "NNG114" in [finding.code for finding in found]
-    assert hook.training_in_hand(made).witness is None
-    assert not any(module._forward_hooks for module in made.network.modules())
-
-
-def test_strict_refuses_a_step_that_flips_images_alone(guard, new_trainer, base):
-    class nnUNetTrainerFlipsImages(base):
-        def train_step(self, batch):
-            return super().train_step({**batch, "data": torch.flip(batch["data"], [2])})
-
-    guard("strict")
-    made = new_trainer(nnUNetTrainerFlipsImages)
-    made.on_train_start()
-    with pytest.raises(InconsistencyError) as raised:
-        steps(made, MOST_STEPS)
-    assert "NNG114" in [finding.code for finding in raised.value.findings]

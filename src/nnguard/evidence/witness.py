@@ -4,14 +4,10 @@ During the first steps, the target that the loss receives is compared with the o
 delivered, case by case, over all flips. Labels decide; targets that look alike after a flip (empty,
 symmetric) say nothing. What training shows is the loader's flip and the step's together: their symmetric
 difference, so the two distributions are convolved.
-
-The images that the network was given are compared in the same way, which tells a step that flips one of the two and
-not the other; where they cannot be seen, the verdict says so.
 """
 
 from __future__ import annotations
 
-import weakref
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -22,8 +18,7 @@ import torch
 from ..flips import ALPHA, compose, flips_of, safe_axes
 from ..record import FlipEvidence, Mirroring, Source
 from .foreign import Failed
-from .images import flip_of_image, is_turned_back, sampled
-from .judged import FEWEST_APART, flip_evidence, is_apart, unknown
+from .judged import flip_evidence, unknown
 from .labels import LabelBehaviour
 from .listening import Listener, why_not
 from .probe import settled
@@ -40,6 +35,11 @@ LOOK_ALPHA = ALPHA / MOST_STEPS
 OVERLAP, LEAD = 0.8, 0.15
 #: Of the cases that tell anything, the share that must be clear.
 CLEAR_SHARE = 0.5
+#: Nodes of the graph behind an answer that are looked at: enough for a flip, a stack and a cast.
+DEPTH = 6
+#: What turns an answer over on its way from network to loss, and what the network itself ends with.
+TURNS = ("Flip", "Rot90", "IndexSelect", "GridSampler")
+NETWORK = ("Convolution", "CompiledFunction", "Addmm")
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -47,13 +47,6 @@ class Seen(msgspec.Struct, frozen=True):
 
     flip: Flip
     renamed: tuple[tuple[int, int], ...] = ()
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """One call of the network: the flip of each case's image, where it can be told, and weakly what it answered."""
-
-    flips: list[Flip | None]
-    outputs: list[weakref.ref[torch.Tensor]]
 
 
 class Witness:
@@ -73,35 +66,21 @@ class Witness:
         self.cases: Counter[Seen] = Counter()
         self.unclear = 0
         self.silent = 0
-        #: of the cases whose image could be compared with their target, those that were flipped apart
-        self.compared = 0
-        self.apart = 0
         self._turned_back = 0
         self._deaf_to_loss: str | None = None
-        self._deaf_to_network: str | None = None
         self._delivered: list[torch.Tensor] = []
-        #: the delivered images at few points, and the shape that they had
-        self._images: torch.Tensor | None = None
-        self._images_shape: torch.Size | None = None
-        self._answers: list[Answer] = []
         self._received = False
         self._any_received = False
-        self._loss = Listener(self._hear_loss, before=True)
-        self._network = Listener(self._hear_network, before=False)
+        self._loss = Listener(self._hear_loss)
 
     # -- around one step
 
-    def before_step(self, loss: Any, batch: Any, network: Any = None) -> None:
-        """Keeps what the loader delivered, and listens to the loss and, where that is harmless, to the network."""
+    def before_step(self, loss: Any, batch: Any) -> None:
+        """Keeps what the loader delivered, and listens to the loss."""
         self.close()  # a step that raised left its listeners
         self._delivered = [target.detach().clone() for target in _targets(batch, self.dims)]
         self._received = False
         self._deaf_to_loss = why_not(loss) or self._loss.start(loss)
-        images = _images(batch, self.dims)
-        # Not in the first step, in which networks are set up (compiled, captured, copied).
-        if self.steps and images is not None:
-            self._images, self._images_shape = sampled(images), images.shape
-            self._deaf_to_network = why_not(network) or self._network.start(network)
 
     def after_step(self) -> None:
         """Counts the step, and lets go of its tensors."""
@@ -110,20 +89,11 @@ class Witness:
         self.close()  # nothing is heard outside of a step: validation uses the same loss
 
     def close(self) -> None:
-        """Takes the listeners off: later steps cost nothing."""
+        """Takes the listener off: later steps cost nothing."""
         self._loss.stop()
-        self._network.stop()
-        self._delivered, self._images, self._answers = [], None, []
+        self._delivered = []
 
-    def _hear_network(self, arguments: tuple, keywords: dict, result: Any) -> None:
-        given = _tensors([*arguments, *keywords.values()])
-        image = next((tensor for tensor in given if tensor.shape == self._images_shape), None)
-        if image is not None and self._images is not None:
-            pairs = zip(self._images, sampled(image), strict=True)
-            flips = [flip_of_image(before, after) for before, after in pairs]
-            self._answers.append(Answer(flips, [weakref.ref(output) for output in _tensors([result])]))
-
-    def _hear_loss(self, arguments: tuple, keywords: dict, _result: Any) -> None:
+    def _hear_loss(self, arguments: tuple, keywords: dict) -> None:
         if self._received or not self._delivered:
             return
         for received in _tensors([*arguments[1:], *keywords.values()]):
@@ -135,19 +105,13 @@ class Witness:
                 return
 
     def _compare(self, delivered: torch.Tensor, received: torch.Tensor, given: list[torch.Tensor]) -> None:
-        answer = next((answer for answer in self._answers if _is_of(answer, given)), None)
-        if answer is None and any(is_turned_back(tensor) for tensor in given):
+        if any(_is_turned_back(tensor) for tensor in given):
             # Images flipped, answers flipped back, targets never: the network was shown flips that no target tells.
             self._turned_back += len(delivered)
             self.unclear += len(delivered)
             return
-        for case, (before, after) in enumerate(zip(delivered, received, strict=True)):
-            seen = flip_between(before, after, self.dims)
-            self._note(seen)
-            image = answer.flips[case] if answer is not None else None
-            if isinstance(seen, Seen) and image is not None:
-                self.compared += 1
-                self.apart += image != seen.flip
+        for before, after in zip(delivered, received, strict=True):
+            self._note(flip_between(before, after, self.dims))
 
     def _note(self, seen: Seen | str) -> None:
         if isinstance(seen, Seen):
@@ -165,7 +129,7 @@ class Witness:
         if self.steps >= MOST_STEPS:
             return True
         told = sum(self.cases.values())
-        if self.patient or told < ENOUGH_CASES or self.unclear > told or 0 < self.apart < FEWEST_APART:
+        if self.patient or told < ENOUGH_CASES or self.unclear > told:
             return False
         counts, clean = self._together()
         wanted = [(), *(flip for flip in flips_of(self.declared) if max(flip) < self.dims)]
@@ -182,7 +146,7 @@ class Witness:
         told = sum(self.cases.values())
         if not self.is_sure:
             if self.loader.state == "observed":
-                return self._with_limits(self.loader)
+                return self.loader
             return unknown(f"{self.name} may flip in train_step, and that could not be seen: {self._why(told)}")
         steps = Counter[Flip]()
         for seen, count in self.cases.items():
@@ -197,33 +161,13 @@ class Witness:
         known = {flip.axes: flip for flip in flips}
         return Mirroring(
             state="observed",
-            reasons=[
-                f"with the flips of the train step of {self.name}, seen in {told} cases of {self.steps} steps",
-                *self._limits(),
-            ],
+            reasons=[f"with the flips of the train step of {self.name}, seen in {told} cases of {self.steps} steps"],
             draws=self.loader.draws,
             clean=clean,
             plain_rate=counts[()] / clean,
             flips=flips,
             safe_axes=safe_axes(known, range(self.dims)),
         )
-
-    @staticmethod
-    def is_apart(apart: int, compared: int) -> bool:
-        """Whether a step flips image and target apart, beyond what misread cases explain."""
-        return is_apart(apart, compared)
-
-    def _limits(self) -> list[str]:
-        """What was not seen, in words; nothing where enough images could be compared with their targets."""
-        if self.compared >= FEWEST_CASES or is_apart(self.apart, self.compared):
-            return []
-        why = f"{self.compared} of {sum(self.cases.values())} images could be compared"
-        if self._deaf_to_network:
-            why = f"the network is {self._deaf_to_network}"
-        return [f"whether {self.name} flips images apart from their targets was not seen: {why}"]
-
-    def _with_limits(self, mirroring: Mirroring) -> Mirroring:
-        return msgspec.structs.replace(mirroring, reasons=[*mirroring.reasons, *self._limits()])
 
     def _why(self, told: int) -> str:
         if not self._any_received and self._deaf_to_loss:
@@ -240,11 +184,10 @@ class Witness:
 
     def _as_the_loader_shows(self) -> Mirroring:
         if self.loader.state == "observed":
-            return self._with_limits(self.loader)
+            return self.loader
         evidence = {flip.axes: flip for flip in self.loader.flips}
-        return msgspec.structs.replace(
-            self.loader, state="observed", reasons=self._limits(), safe_axes=safe_axes(evidence, range(self.dims))
-        )
+        safe = safe_axes(evidence, range(self.dims))
+        return msgspec.structs.replace(self.loader, state="observed", reasons=[], safe_axes=safe)
 
     def _together(self) -> tuple[Counter[Flip], int]:
         """Counts of the composed flips, out of as many as the smaller of the two samples holds."""
@@ -358,14 +301,18 @@ def _targets(batch: Any, dims: int) -> list[torch.Tensor]:
     return [tensor for tensor in _tensors([target]) if tensor.ndim == dims + 2]
 
 
-def _images(batch: Any, dims: int) -> torch.Tensor | None:
-    data = batch.get("data") if hasattr(batch, "get") else None
-    return data if isinstance(data, torch.Tensor) and data.ndim == dims + 2 else None
+def _is_turned_back(answer: torch.Tensor) -> bool:
+    """Whether what the network answered was turned over before the loss: then images and targets need not agree.
 
-
-def _is_of(answer: Answer, given: list[torch.Tensor]) -> bool:
-    """Whether the loss was given this very answer, nothing made of it."""
-    return any(output() is tensor for output in answer.outputs for tensor in given)
+    Only the names of the graph's nodes are looked at. What they saved is left alone: to look may recompute it.
+    """
+    nodes: list[Any] = [answer.grad_fn]
+    for _ in range(DEPTH):
+        nodes = [node for node in nodes if node is not None and not node.name().startswith(NETWORK)]
+        if any(node.name().startswith(TURNS) for node in nodes):
+            return True
+        nodes = [behind for node in nodes for behind, _ in node.next_functions][:64]
+    return False
 
 
 def _tensors(values: list[Any]) -> Iterator[torch.Tensor]:

@@ -29,9 +29,6 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
 
     fingerprint: str | None
     mirroring: Mirroring
-    #: cases of the first steps that were flipped apart, of those whose image could be compared with its target
-    apart: int = 0
-    compared: int = 0
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,14 +42,6 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
         """What all ranks go by, so that they refuse and correct alike: the first rank that observed anything."""
         in_order = [self.words[rank].mirroring for rank in sorted(self.words)]
         return next((mirroring for mirroring in in_order if mirroring.state == "observed"), in_order[0])
-
-    @property
-    def apart(self) -> int:
-        return sum(word.apart for word in self.words.values())
-
-    @property
-    def compared(self) -> int:
-        return sum(word.compared for word in self.words.values())
 
     @property
     def alike(self) -> bool:

@@ -180,7 +180,7 @@ def _before_step(trainer: Any, args: tuple, kwargs: dict) -> None:
         observe_once(trainer)
     if training.witness is not None:
         batch = args[0] if args else kwargs.get("batch")
-        training.witness.before_step(getattr(trainer, "loss", None), batch, getattr(trainer, "network", None))
+        training.witness.before_step(getattr(trainer, "loss", None), batch)
 
 
 def _after_step(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
@@ -384,18 +384,13 @@ def settle(trainer: Any) -> None:
         return
     witness.close()
     verdict = contained("the witness's verdict", witness.verdict)
-    apart, compared = witness.apart, witness.compared
-    word = ranks.Word(fingerprint=None, mirroring=verdict or training.record.mirroring, apart=apart, compared=compared)
+    word = ranks.Word(fingerprint=None, mirroring=verdict or training.record.mirroring)
     heard = contained("hearing the ranks", ranks.exchange, "step", subject_of(trainer), word)
     if heard is not None:
-        apart, compared = heard.apart, heard.compared
         verdict = heard.verdict  # each rank saw other cases: all go by the same ones
         if training.others:
             every = [heard.words[rank].mirroring for rank in sorted(heard.words)]
             training.others = [mirroring for mirroring in every if mirroring != verdict]
-    if witness.is_apart(apart, compared) and training.training is not None:
-        training.training = msgspec.structs.replace(training.training, apart_in_steps=apart, compared_in_steps=compared)
-        training.unjudged = True
     if verdict is not None and verdict != training.record.mirroring:
         training.record = msgspec.structs.replace(training.record, mirroring=verdict)
         training.unjudged = True
@@ -526,9 +521,8 @@ def record_of(trainer: Any) -> Record | None:
 def _apart(training: TrainingInHand) -> Apart | None:
     """What was seen of images flipped apart from their targets, now or in what this training goes on from."""
     told = training.training
-    if told is not None and training.record is not None and (told.apart or told.apart_in_steps):
-        clean, compared = training.record.mirroring.clean, told.compared_in_steps
-        return Apart(draws=told.apart, clean=clean, cases=told.apart_in_steps, compared=compared)
+    if told is not None and training.record is not None and told.apart:
+        return Apart(draws=told.apart, clean=training.record.mirroring.clean)
     before = training.origin.record if training.goes_on and training.origin is not None else None
     return before.apart if before is not None else None
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..axes import normalise, problem_with, written
 from ..findings import ADVISORY, HARMFUL, Finding
 from ..flips import flips_of, safe_axes
-from ..record import Axes, Record
+from ..record import Apart, Axes, Record
 from . import remedies
 from .shared import image_apart, plain_view, seen_words, swapped
 from .subjects import Training
@@ -65,8 +65,8 @@ def pipeline_faults(record: Record, training: Training) -> list[Finding]:
                 evidence={"disagreement": training.disagreement},
             )
         )
-    if training.apart or training.apart_in_steps:
-        findings.append(image_apart(training, record.mirroring.clean))
+    if training.apart:
+        findings.append(image_apart(training.subject, Apart(draws=training.apart, clean=record.mirroring.clean)))
     if training.edited_after_start:
         findings.append(edited_after_start(training))
     if training.ranks:
