@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nnguard import MirroringError
-from nnguard.evidence.witness import MOST_STEPS
+from nnguard.evidence.witness import LOOKS
 from nnguard.hooks import trainer as hook
 
 
@@ -35,15 +35,12 @@ def flips_in_step(base, axis, declared):
     return nnUNetTrainerFlipsInStep
 
 
-def two_cases(plans):
-    plans["configurations"]["2d"]["batch_size"] = 2
-
-
 @pytest.fixture
 def stepping(new_trainer, base):
-    def make(axis, declared, iterations=MOST_STEPS + 2):
+    def make(axis, declared, iterations=LOOKS[0] + 2):
         made = new_trainer(flips_in_step(base, axis, declared))
         made.num_iterations_per_epoch = iterations
+        made.configuration_manager.configuration["batch_size"] = 8
         return made
 
     return make
@@ -70,7 +67,7 @@ def test_strict_refuses_within_the_first_steps_what_the_train_step_does_not_show
     with pytest.raises(MirroringError) as raised:
         steps(made)
     assert [finding.code for finding in raised.value.findings] == ["NNG103"]
-    assert hook.training_in_hand(made).steps <= MOST_STEPS
+    assert hook.training_in_hand(made).steps == LOOKS[0]
 
 
 def test_correct_narrows_as_soon_as_it_is_settled(guard, stepping, told):
@@ -110,6 +107,19 @@ def test_a_training_that_ends_before_it_is_settled_is_unknown_and_says_why(guard
     assert "train_step" in mirroring.reasons[0]
 
 
+def test_a_step_that_never_flips_is_refused_when_that_is_settled(guard, new_trainer, unmirrored):
+    class nnUNetTrainerWithAStep(unmirrored):
+        def train_step(self, batch):
+            return super().train_step(batch)
+
+    guard("strict")
+    made = new_trainer(nnUNetTrainerWithAStep)
+    made.on_train_start()
+    with pytest.raises(MirroringError, match="NNG103"):
+        steps(made, LOOKS[1])
+    assert hook.training_in_hand(made).steps == LOOKS[1]
+
+
 @pytest.mark.filterwarnings("ignore::nnguard.ConsistencyWarning")
 def test_a_train_step_that_hides_its_target_is_unknown_and_refused_by_nobody(guard, new_trainer, unmirrored):
     class nnUNetTrainerOwnLoss(unmirrored):
@@ -120,7 +130,10 @@ def test_a_train_step_that_hides_its_target_is_unknown_and_refused_by_nobody(gua
     made = new_trainer(nnUNetTrainerOwnLoss)
     made.on_train_start()
     assert hook.record_of(made).mirroring.state == "pending"
-    steps(made, MOST_STEPS)
+    steps(made, 2)
+    assert hook.record_of(made).mirroring.state == "pending"
+    made.current_epoch = 1
+    steps(made, 1)
     assert hook.record_of(made).mirroring.state == "unknown"
 
 

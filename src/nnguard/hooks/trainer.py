@@ -178,6 +178,9 @@ def _before_step(trainer: Any, args: tuple, kwargs: dict) -> None:
     training = training_in_hand(trainer)
     if not training.observed:  # `on_train_start` was replaced without super()
         observe_once(trainer)
+    if training.witness is not None and getattr(trainer, "current_epoch", 0) != training.epoch:
+        settle(trainer)  # what the epoch that was watched has not shown is unknown
+        judge_what_was_settled(trainer)
     if training.witness is not None:
         batch = args[0] if args else kwargs.get("batch")
         training.witness.before_step(getattr(trainer, "loss", None), batch)
