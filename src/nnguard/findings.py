@@ -85,7 +85,6 @@ RULES = _catalogue(
         "What the transforms say of themselves and what they do to data differ.",
         True,
     ),
-    ("NNG111", "ranks-disagree", HARMFUL, "The ranks of a distributed training augment differently.", True),
     (
         "NNG112",
         "rare-flip",

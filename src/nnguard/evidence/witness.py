@@ -36,8 +36,9 @@ FEWEST_CASES = 16
 #: How often a combination, or the plain view, is missed by chance although it should have come eight times: once in
 #: three thousand trainings.
 EXPECTED_TO_MISS = 8
-#: Agreement within steps that independent cases would show less often than this is no chance.
-CHANCE = 0.05
+#: Agreement within steps that independent cases would show less often than this is no chance. One coin for a whole
+#: batch makes every step agree, which is far below it.
+CHANCE = 0.001
 #: For a target that was changed otherwise too (resampled, smoothed): the overlap of the best flip, and its lead.
 OVERLAP, LEAD = 0.8, 0.15
 #: Of the cases that tell anything, the share that must be clear.

@@ -59,7 +59,6 @@ class TrainingInHand:
         "network",
         "observed",
         "origin",
-        "others",
         "record",
         "rehearsed",
         "saved",
@@ -67,6 +66,7 @@ class TrainingInHand:
         "steps",
         "training",
         "unjudged",
+        "validations",
         "validator",
         "weights",
         "witness",
@@ -88,8 +88,6 @@ class TrainingInHand:
         self.judged_axes: Any = None
         #: watches the first steps of a train step that is not nnU-Net's own; ``None`` before and after
         self.witness: Any = None
-        #: what other ranks show, where that differs: judged and narrowed by on every rank alike
-        self.others: list[Mirroring] = []
         #: settled, or axes set again, while a checkpoint was about to be written: judged once it is safe on the
         #: disk, for a refusal must not cost the epochs since the last one
         self.unjudged = False
@@ -99,6 +97,8 @@ class TrainingInHand:
         #: the file that was saved or loaded last: it holds the weights that are validated; need not have been
         #: written (``--disable_checkpointing``)
         self.checkpoint: Path | None = None
+        #: how many validations have begun: ranks count alike
+        self.validations = 0
         #: the predictor that the running validation has built, and when that began; where it is to be measured
         self.validator: Any = None
         self.began = 0.0
@@ -213,7 +213,7 @@ def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
 def _after_save(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     path = _path_of(args[0] if args else kwargs.get("filename"))
     training_in_hand(trainer).checkpoint = path
-    if _writes(trainer):
+    if _decides(trainer):
         _write_copy(trainer, path)
     _note_axes(trainer, training_in_hand(trainer))  # some set them in save_checkpoint itself
     judge_what_was_settled(trainer)
@@ -240,7 +240,10 @@ def _before_validation(trainer: Any, args: tuple, kwargs: dict) -> None:
     global _validating
     _before_init(trainer, args, kwargs)
     _validating = weakref.ref(trainer)
-    training_in_hand(trainer).began = time.time()
+    training = training_in_hand(trainer)
+    training.began = time.time()
+    training.validations += 1
+    contained("sharing the axes among ranks", _share_axes, trainer, training)
 
 
 def _after_validation(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
@@ -248,7 +251,7 @@ def _after_validation(trainer: Any, result: Any, args: tuple, kwargs: dict) -> N
     _validating = None
     training = training_in_hand(trainer)
     validator, training.validator = training.validator, None
-    if MEASURE in os.environ and _writes(trainer):
+    if MEASURE in os.environ and _decides(trainer):
         from . import measuring
 
         written_to = training.checkpoint if training.checkpoint and training.checkpoint.is_file() else None
@@ -274,7 +277,9 @@ OPTIONAL: Mapping[str, Guard] = {
 
 
 def observe_once(trainer: Any) -> None:
-    """Observes a trainer whose loaders are there, judges it, and does what the mode says.
+    """Observes a trainer whose loaders are there, judges it, and does what the mode says; on the first rank alone.
+
+    Where the first rank raises, its process ends, and nnU-Net and torchrun end the others with it.
 
     Raises:
         InconsistencyError: the mode raises what was found. Both loaders are shut down before.
@@ -284,9 +289,11 @@ def observe_once(trainer: Any) -> None:
     if training.observed or loader is None:
         return
     training.observed = True
+    if not _decides(trainer):
+        return
     guard_own_step(trainer)
     take_up(trainer, _observation_of(trainer))
-    if os.environ.get(PREVIEW) and _writes(trainer) and not training.rehearsed:
+    if os.environ.get(PREVIEW) and not training.rehearsed:
         contained("drawing the preview", _write_preview, trainer)
     judge(trainer)
 
@@ -306,7 +313,7 @@ def _observation_of(trainer: Any) -> Any:
 
 
 def take_up(trainer: Any, observation: Any) -> None:
-    """Goes by an observation (``None``: nnguard failed) from here on: record, witness, and what other ranks say."""
+    """Goes by an observation (``None``: nnguard failed) from here on: record and witness."""
     from .. import evidence
 
     training = training_in_hand(trainer)
@@ -320,7 +327,6 @@ def take_up(trainer: Any, observation: Any) -> None:
     training.network = _weakly(bare(getattr(trainer, "network", None)))
     if observation is not None:
         _appoint(trainer, training, contained("appointing the witness", evidence.appoint_witness, trainer, observation))
-    hear_the_other_ranks(trainer)
 
 
 def _look_at_measure() -> None:
@@ -349,27 +355,6 @@ def _write_preview(trainer: Any) -> None:
             trainer.print_to_log_file(f"nnguard: {error}")
 
 
-def hear_the_other_ranks(trainer: Any) -> None:
-    """Goes by what all ranks say of their pipelines, so that all of them refuse and correct alike."""
-    training = training_in_hand(trainer)
-    training.others = []
-    record = training.record
-    if record is None or training.training is None:
-        return
-    heard = contained("hearing the ranks", ranks.exchange, "start", subject_of(trainer), ranks.word_of(record))
-    if heard is None:
-        return
-    if heard.silent:
-        trainer.print_to_log_file(f"nnguard: ranks {list(heard.silent)} said nothing of their augmentation in time")
-    training.record = msgspec.structs.replace(record, mirroring=heard.verdict)
-    if not heard.alike:
-        every = [heard.words[rank].mirroring for rank in sorted(heard.words)]
-        training.others = [mirroring for mirroring in every if mirroring != heard.verdict]
-        training.training = msgspec.structs.replace(
-            training.training, ranks=ranks.difference(heard), ranks_flip_alike=heard.same_flips
-        )
-
-
 def _appoint(trainer: Any, training: TrainingInHand, witness: Any) -> None:
     """Takes the witness of the first steps, or records that nobody can watch what is pending."""
     if isinstance(witness, Mirroring):
@@ -387,13 +372,6 @@ def settle(trainer: Any) -> None:
         return
     witness.close()
     verdict = contained("the witness's verdict", witness.verdict)
-    word = ranks.Word(fingerprint=None, mirroring=verdict or training.record.mirroring)
-    heard = contained("hearing the ranks", ranks.exchange, "step", subject_of(trainer), word)
-    if heard is not None:
-        verdict = heard.verdict  # each rank saw other cases: all go by the same ones
-        if training.others:
-            every = [heard.words[rank].mirroring for rank in sorted(heard.words)]
-            training.others = [mirroring for mirroring in every if mirroring != verdict]
     if verdict is not None and verdict != training.record.mirroring:
         training.record = msgspec.structs.replace(training.record, mirroring=verdict)
         training.unjudged = True
@@ -426,9 +404,9 @@ def judge(trainer: Any) -> None:
     if policy is not None and any(
         finding.code in CORRECTABLE and policy.action(finding) == CORRECT for finding in findings
     ):
-        put_right = _narrow(trainer, training, [now or training.record, *_elsewhere(training)])
+        put_right = _narrow(trainer, training, now or training.record)
     training.judged_axes = plain(trainer.inference_allowed_mirroring_axes)
-    if _writes(trainer) and not training.rehearsed:
+    if not training.rehearsed:
         contained("writing into nnU-Net's log", _tell_log, trainer, findings)
         contained("the logger's config", _tell_config, trainer)
         contained("writing nnguard.json", _write_copy, trainer)
@@ -442,10 +420,9 @@ def findings_of(trainer: Any) -> list[Finding]:
         return []
     now = record_of(trainer)
     findings = check_training(training.record, training.training)
-    besides = [now] if now is not None and now.mirroring != training.record.mirroring else []
-    for record in [*besides, *_elsewhere(training)]:
+    if now is not None and now.mirroring != training.record.mirroring:
         known = {finding.code for finding in findings}
-        findings += [found for found in check_training(record, training.training) if found.code not in known]
+        findings += [found for found in check_training(now, training.training) if found.code not in known]
     before = _before_the_resume(trainer, training)
     if before is not None:
         findings += check_resumed(before, training.record, training.training.subject)
@@ -460,17 +437,9 @@ def _before_the_resume(trainer: Any, training: TrainingInHand) -> Record | None:
     return training.origin.record
 
 
-def _elsewhere(training: TrainingInHand) -> list[Record]:
-    """This training's record as ranks with another pipeline would have it."""
-    record = training.record
-    return [msgspec.structs.replace(record, mirroring=other) for other in training.others] if record else []
-
-
-def _narrow(trainer: Any, training: TrainingInHand, records: list[Record]) -> str | None:
+def _narrow(trainer: Any, training: TrainingInHand, record: Record) -> str | None:
     declared = trainer.inference_allowed_mirroring_axes
-    narrowed = declared
-    for record in records:
-        narrowed = narrowed_axes(record, narrowed)
+    narrowed = narrowed_axes(record, declared)
     if same_axes(narrowed, declared) and narrowed is declared:
         return None
     try:
@@ -492,13 +461,13 @@ def _narrow(trainer: Any, training: TrainingInHand, records: list[Record]) -> st
 def record_of(trainer: Any) -> Record | None:
     """The record that a checkpoint written now would get: this training's, with what came before it.
 
-    ``None`` where nothing was observed and nothing came with a loaded checkpoint.
+    ``None`` where nothing was observed, unless it came with a loaded checkpoint that was not trained on here.
     """
     training = _in_hand.get(trainer)
     if training is None:
         return None
     if training.record is None:
-        return training.origin.record if training.origin is not None else None
+        return training.origin.record if training.origin is not None and not training.steps else None
     own = Segment(
         epoch=training.epoch,
         steps=training.steps,
@@ -693,8 +662,27 @@ def _is_final(args: tuple, kwargs: dict) -> bool:
     return isinstance(name, (str, os.PathLike)) and Path(name).name.startswith("checkpoint_final")
 
 
-def _writes(trainer: Any) -> bool:
-    """Every rank observes and is judged; the first writes."""
+def is_left_to_the_first_rank(network: Any) -> bool:
+    """Whether this network is trained here by another rank than the first, which decides for all."""
+    trainer = trainer_of(network)
+    return trainer is not None and not _decides(trainer) and training_in_hand(trainer).observed
+
+
+def _share_axes(trainer: Any, training: TrainingInHand) -> None:
+    """The first rank tells the axes that it decided on; the others take them over."""
+    place = f"axes/{type(trainer).__name__}/{getattr(trainer, 'fold', None)}/{training.validations}"
+    if _decides(trainer):
+        ranks.tell(place, plain(trainer.inference_allowed_mirroring_axes))
+    elif training.observed:  # not where weights are only validated: each rank judges what it has loaded
+        told = ranks.told(place)
+        if told is None:
+            say(f"rank {trainer.local_rank} was not told which axes rank 0 mirrors along, and goes on with its own")
+        elif not _same(told.axes, trainer.inference_allowed_mirroring_axes):
+            trainer.inference_allowed_mirroring_axes = plain(told.axes)
+
+
+def _decides(trainer: Any) -> bool:
+    """Whether this is the first rank, which observes, watches, decides and writes."""
     return getattr(trainer, "local_rank", 0) == 0
 
 

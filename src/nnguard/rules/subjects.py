@@ -20,8 +20,6 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
             copied and the one that the trainer holds now (NNG115); ``None`` where they are the same.
         disagreement: in words, how the described tree and the probe differ (NNG110); ``None`` where not.
         own_train_step: ``module.Class`` that overrides ``train_step``; ``None`` when it is nnU-Net's own.
-        ranks: in words, how the pipelines of a distributed training's ranks differ (NNG111); ``None`` where not.
-        ranks_flip_alike: whether they show the same flips all the same.
     """
 
     subject: str
@@ -29,8 +27,6 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     edited_after_start: str | None = None
     disagreement: str | None = None
     own_train_step: str | None = None
-    ranks: str | None = None
-    ranks_flip_alike: bool = False
 
 
 class MeasuredFlip(msgspec.Struct, frozen=True, kw_only=True):

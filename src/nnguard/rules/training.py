@@ -1,4 +1,4 @@
-"""A training starts: NNG103, NNG104, NNG105, NNG106, NNG108, NNG110, NNG111, NNG113, NNG114, NNG115."""
+"""A training starts: NNG103, NNG104, NNG105, NNG106, NNG108, NNG110, NNG113, NNG114, NNG115."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..axes import normalise, problem_with, written
-from ..findings import ADVISORY, HARMFUL, Finding
+from ..findings import Finding
 from ..flips import flips_of, safe_axes
 from ..record import Apart, Axes, Record
 from . import remedies
@@ -69,8 +69,6 @@ def pipeline_faults(record: Record, training: Training) -> list[Finding]:
         findings.append(image_apart(training.subject, Apart(draws=training.apart, clean=record.mirroring.clean)))
     if training.edited_after_start:
         findings.append(edited_after_start(training))
-    if training.ranks:
-        findings.append(ranks_disagree(training))
     return findings
 
 
@@ -91,26 +89,6 @@ def edited_after_start(training: Training) -> Finding:
             "        return transforms"
         ),
         evidence={"difference": training.edited_after_start},
-    )
-
-
-def ranks_disagree(training: Training) -> Finding:
-    """NNG111; advisory where all ranks show the same flips."""
-    return Finding(
-        "NNG111",
-        training.subject,
-        "The ranks of this distributed training augment differently.",
-        seen=f"trained with: {training.ranks}",
-        effect=(
-            "the network learns from all of them together; test-time mirroring is sound only along axes that "
-            "every rank mirrors, and what one rank's code says is not what was trained."
-        ),
-        remedy=(
-            "Build the same transforms on every rank: look for what depends on self.local_rank, on the host or on "
-            "a file that not all of them read."
-        ),
-        evidence={"ranks": training.ranks, "same_flips": training.ranks_flip_alike},
-        severity=ADVISORY if training.ranks_flip_alike else HARMFUL,
     )
 
 
