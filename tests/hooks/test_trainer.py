@@ -508,6 +508,16 @@ def test_a_trainer_class_is_pickled_as_unguarded(guard, base):
     assert json.dumps([name for name in vars(base) if patching.is_ours(vars(base)[name])])
 
 
+@pytest.mark.parametrize(("value", "lines"), [("4", 1), ("off", 0)])
+def test_a_variable_that_went_is_told_of_once(guard, new_trainer, base, monkeypatch, capsys, value, lines):
+    guard("warn")
+    monkeypatch.setenv("NNGUARD_FLIPTEST", value)
+    monkeypatch.setattr(trainer, "_told_of_fliptest", False)
+    for _ in range(2):
+        new_trainer(base).on_train_start()
+    assert capsys.readouterr().err.count("does nothing any more") == lines
+
+
 def test_a_second_rank_is_left_to_the_first_and_writes_nothing(guard, new_trainer, unmirrored):
     guard("strict")
     made = new_trainer(unmirrored)

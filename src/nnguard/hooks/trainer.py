@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import weakref
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
@@ -25,7 +24,7 @@ from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.remedies import same_axes
 from ..rules.resuming import check_resumed
 from ..rules.subjects import Training
-from ..variables import problem_with_fliptest
+from ..variables import FLIPTEST, problem_with_fliptest
 from . import augmenters, checkpoints, copies, history, pretraining, ranks, verdicts
 from .beside import Beside
 from .checkpoints import plain
@@ -36,8 +35,6 @@ MODULES = {MODULE: "nnUNetTrainer"}
 
 #: Whether a contact sheet is wanted at training start, see ``previewing``; looked up here to import it only then.
 PREVIEW = "NNGUARD_PREVIEW"
-#: Whether validation is measured without mirroring, see ``measuring``; likewise.
-MEASURE = "NNGUARD_FLIPTEST"
 
 #: Findings that narrowing the declared axes puts right.
 CORRECTABLE = ("NNG103", "NNG105", "NNG106")
@@ -52,7 +49,6 @@ class TrainingInHand:
 
     __slots__ = (
         "again",
-        "began",
         "checkpoint",
         "epoch",
         "judged_axes",
@@ -67,7 +63,6 @@ class TrainingInHand:
         "training",
         "unjudged",
         "validations",
-        "validator",
         "weights",
         "witness",
     )
@@ -99,9 +94,6 @@ class TrainingInHand:
         self.checkpoint: Path | None = None
         #: how many validations have begun: ranks count alike
         self.validations = 0
-        #: the predictor that the running validation has built, and when that began; where it is to be measured
-        self.validator: Any = None
-        self.began = 0.0
         #: checkpoint's file name -> its weights, as ``nnguard.json`` keeps them; ``None`` before the first
         self.weights: Any = None
 
@@ -114,7 +106,7 @@ class TrainingInHand:
 _in_hand: Beside[TrainingInHand] = Beside()
 _base: type | None = None
 _validating: weakref.ref[Any] | None = None
-_told_of_measure = False
+_told_of_fliptest = False
 
 
 def patch(module: ModuleType) -> Coverage:
@@ -141,8 +133,6 @@ def _before_init(trainer: Any, args: tuple, kwargs: dict) -> None:
     arming.policy()
     if _base is not None:
         patch_overrides(type(trainer), _base, {**REQUIRED, **OPTIONAL})
-    if MEASURE in os.environ:
-        _look_at_measure()
 
 
 def _before_run(trainer: Any, args: tuple, kwargs: dict) -> None:
@@ -151,6 +141,7 @@ def _before_run(trainer: Any, args: tuple, kwargs: dict) -> None:
 
 def _before_start(trainer: Any, args: tuple, kwargs: dict) -> None:
     _before_init(trainer, args, kwargs)
+    _tell_of_fliptest(trainer)
     # A trainer that is started again is observed again: its loaders are new.
     training = training_in_hand(trainer)
     training.observed = False
@@ -239,9 +230,9 @@ def _after_load(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
 def _before_validation(trainer: Any, args: tuple, kwargs: dict) -> None:
     global _validating
     _before_init(trainer, args, kwargs)
+    _tell_of_fliptest(trainer)
     _validating = weakref.ref(trainer)
     training = training_in_hand(trainer)
-    training.began = time.time()
     training.validations += 1
     contained("sharing the axes among ranks", _share_axes, trainer, training)
 
@@ -249,14 +240,6 @@ def _before_validation(trainer: Any, args: tuple, kwargs: dict) -> None:
 def _after_validation(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     global _validating
     _validating = None
-    training = training_in_hand(trainer)
-    validator, training.validator = training.validator, None
-    if MEASURE in os.environ and _decides(trainer):
-        from . import measuring
-
-        written_to = training.checkpoint if training.checkpoint and training.checkpoint.is_file() else None
-        entry = measuring.measure_contained(trainer, validator, written_to, training.began)
-        training.record = measuring.with_measurement(training.record, entry)
 
 
 STEP = Guard(before=_before_step, after=_after_step)
@@ -329,20 +312,13 @@ def take_up(trainer: Any, observation: Any) -> None:
         _appoint(trainer, training, contained("appointing the witness", evidence.appoint_witness, trainer, observation))
 
 
-def _look_at_measure() -> None:
+def _tell_of_fliptest(trainer: Any) -> None:
     """Says once, before a training of days, that its validation will not be measured as somebody thinks."""
-    global _told_of_measure
-    problem = problem_with_fliptest(os.environ.get(MEASURE, ""))
-    if problem is not None and not _told_of_measure:
-        _told_of_measure = True
+    global _told_of_fliptest
+    problem = problem_with_fliptest(os.environ.get(FLIPTEST, ""))
+    if problem is not None and not _told_of_fliptest and _decides(trainer):
+        _told_of_fliptest = True
         say(problem)
-
-
-def note_validator(predictor: Any) -> None:
-    """Keeps the predictor of the running validation until that has ended, where it is to be measured."""
-    trainer = _validating() if _validating is not None else None
-    if trainer is not None and MEASURE in os.environ and bare(predictor.network) is bare(trainer.network):
-        training_in_hand(trainer).validator = predictor
 
 
 def _write_preview(trainer: Any) -> None:
