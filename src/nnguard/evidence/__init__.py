@@ -7,8 +7,8 @@ augmenter's workers are about to copy, so that an edit made afterwards is told f
 
 from __future__ import annotations
 
-from .observed import Observation, appoint_witness, observe
+from .observed import Observation, appoint_witness, observe, subject_of
 from .snapshots import Snapshot, snapshot
 from .witness import Witness
 
-__all__ = ["Observation", "Snapshot", "Witness", "appoint_witness", "observe", "snapshot"]
+__all__ = ["Observation", "Snapshot", "Witness", "appoint_witness", "observe", "snapshot", "subject_of"]

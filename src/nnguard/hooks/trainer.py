@@ -49,7 +49,6 @@ class TrainingInHand:
 
     __slots__ = (
         "again",
-        "checkpoint",
         "epoch",
         "judged_axes",
         "network",
@@ -89,9 +88,6 @@ class TrainingInHand:
         #: the record in the checkpoint that is being saved
         self.saved: Record | None = None
         self.saved_text: str | None = None
-        #: the file that was saved or loaded last: it holds the weights that are validated; need not have been
-        #: written (``--disable_checkpointing``)
-        self.checkpoint: Path | None = None
         #: how many validations have begun: ranks count alike
         self.validations = 0
         #: checkpoint's file name -> its weights, as ``nnguard.json`` keeps them; ``None`` before the first
@@ -202,10 +198,8 @@ def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
 
 
 def _after_save(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
-    path = _path_of(args[0] if args else kwargs.get("filename"))
-    training_in_hand(trainer).checkpoint = path
     if _decides(trainer):
-        _write_copy(trainer, path)
+        _write_copy(trainer, _path_of(args[0] if args else kwargs.get("filename")))
     _note_axes(trainer, training_in_hand(trainer))  # some set them in save_checkpoint itself
     judge_what_was_settled(trainer)
 
@@ -222,7 +216,6 @@ def _after_load(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     source = args[0] if args else next(iter(kwargs.values()), None)
     training.again = False
     training.origin = checkpoints.origin_of(bare(trainer.network).state_dict()) or _origin_named(source)
-    training.checkpoint = _path_of(source)
     training.epoch = getattr(trainer, "current_epoch", 0)
     training.steps = 0
 
@@ -510,9 +503,9 @@ def subject_of(trainer: Any) -> str:
     training = _in_hand.get(trainer)
     if training is not None and training.training is not None:
         return training.training.subject
-    plans = getattr(trainer, "plans_manager", None)
-    parts = [type(trainer).__name__, getattr(plans, "dataset_name", None), getattr(trainer, "configuration_name", None)]
-    return ", ".join([str(part) for part in parts if part] + [f"fold {getattr(trainer, 'fold', '?')}"])
+    from .. import evidence
+
+    return evidence.subject_of(trainer)
 
 
 def shut_loaders_down(trainer: Any) -> None:
