@@ -9,7 +9,7 @@ import msgspec
 from ..flips import flips_of, interval, safe_axes, verdict_of
 from ..record import Axes, FlipEvidence, Labels, Mirroring, Record, Segment, State
 
-#: DESIGN 5.5: a tenth of the steps unseen could hold enough of another augmentation to matter; the same
+#: A tenth of the steps unseen could hold enough of another augmentation to matter; the same
 #: tenth that makes a flip trained.
 UNKNOWN_SHARE = 0.1
 
