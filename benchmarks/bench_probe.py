@@ -36,7 +36,7 @@ def main() -> int:
     results = Path(tempfile.mkdtemp())
     imports = seconds_to_import()
     print(f"{f'patch {side}x{side}x{side}':<20}{'start-up':>10}{'observe':>10}{'share':>8}{'draws':>7}{'clean':>7}")
-    # The share is the default trainer's (DESIGN 10), the seconds are everybody's; DA5 is there to be looked at.
+    # The share is the default trainer's, the seconds are everybody's; DA5 is there to be looked at.
     kept = measured("nnUNetTrainer", side, results, imports)
     kept &= measured(one_axis_of_three(), side, results, imports, share_counts=False)
     measured("nnUNetTrainerDA5", side, results, imports)

@@ -135,7 +135,7 @@ def main() -> int:
     print(f"unguarded against unguarded:        {median['off again'] / median['off']:.4f}")
     print(f"left on each step:                  {left:.1f} microseconds, {share:.3%} of it", end="")
     print(f" (budget {BUDGET_SHARE:.1%}: {'kept' if kept else 'EXCEEDED'})")
-    # The first is no like the others: caches fill, and the network is not listened to yet.
+    # The first is not like the others: caches fill.
     more = statistics.median(watched[1:]) - median["warn"]
     print(f"more on each watched step:          {more * 1000:.2f} ms")
     print(f"other weights? at each prediction:  {weights_check:.0f} microseconds")

@@ -76,8 +76,8 @@ class Mirroring(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Apart(msgspec.Struct, frozen=True, kw_only=True):
-    """Images that were flipped otherwise than their targets: ``draws`` of ``clean`` ones of the pipeline, ``cases`` of
-    ``compared`` ones of the first train steps."""
+    """Images that were flipped otherwise than their targets: ``draws`` of ``clean`` ones of the pipeline. Older records
+    may tell of ``cases`` of ``compared`` ones of the first train steps."""
 
     draws: int = 0
     clean: int = 0
@@ -146,7 +146,7 @@ class MeasuredDice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MeasuredValidation(msgspec.Struct, frozen=True, kw_only=True):
-    """A few cases of a training's own validation, once more without mirroring (``NNGUARD_FLIPTEST=N``).
+    """A few cases of a training's own validation, once more without mirroring; in older records only.
 
     ``tta`` is what validation itself scored on these cases, ``plain`` the same weights without mirroring;
     ``checkpoint`` is the name of the file with these weights, ``by`` what was asked for, of which nnguard.
@@ -167,7 +167,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     ``transforms`` is the described tree (``evidence.described``), ``parent`` what is known of the
     checkpoint whose weights were taken over by ``-pretrained_weights``, ``measured`` what running the
-    network showed: ``validation`` (``NNGUARD_FLIPTEST``, a ``MeasuredValidation``), ``fliptest``;
+    network showed: ``fliptest``, and in older records ``validation`` (a ``MeasuredValidation``);
     ``apart``: ``None`` where no image was seen flipped otherwise than its target.
     """
 
@@ -191,7 +191,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     measured: dict[str, Any] | None = None
 
     def measured_validation(self) -> MeasuredValidation | None:
-        """What ``NNGUARD_FLIPTEST`` measured; ``None`` where it did not, or where that cannot be read."""
+        """What an older nnguard measured in validation; ``None`` where it did not, or where that cannot be read."""
         try:
             return msgspec.convert((self.measured or {}).get(VALIDATION), MeasuredValidation | None)
         except msgspec.ValidationError:

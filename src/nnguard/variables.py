@@ -1,4 +1,4 @@
-"""``NNGUARD_FLIPTEST`` and ``NNGUARD_PREVIEW``: what their values mean, and what is wrong with one."""
+"""``NNGUARD_PREVIEW`` and the former ``NNGUARD_FLIPTEST``: what their values mean, and what is wrong with one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ OFF, ON = ("", "0", "off"), ("1", "on", "true", "yes")
 
 
 def problem_with_fliptest(text: str) -> str | None:
-    """What is wrong with a value of the variable; ``None`` for a whole number of cases, and for off."""
-    if text.strip().isdecimal() or text.strip().lower() in ("", "off"):
+    """What to say where the variable is still set; ``None`` where it is not, or off."""
+    if text.strip().lower() in OFF:
         return None
-    return f"{FLIPTEST}={text!r} is no number of cases (for example {FLIPTEST}=4); validation is not measured"
+    return f"{FLIPTEST}={text!r} does nothing any more. To measure what mirroring costs, use: nnguard fliptest"
 
 
 def problem_with_preview(text: str) -> str | None:

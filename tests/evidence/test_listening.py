@@ -23,39 +23,31 @@ def compiled_in_place():
 
 
 class Refuses(Doubles):
-    def register_forward_hook(self, *arguments, **keywords):
+    def register_forward_pre_hook(self, *arguments, **keywords):
         raise TypeError("no hooks here")
 
 
-def ears(before=False):
+def ears():
     heard = []
-    return Listener(lambda *what: heard.append(what), before), heard
+    return Listener(lambda *what: heard.append(what)), heard
 
 
-def test_what_a_module_is_called_with_and_what_it_answers_is_heard():
+def test_what_a_module_is_called_with_is_heard():
     listener, heard = ears()
     module = Doubles()
     assert listener.start(module) is None
     assert module(3, more=1) == 7
-    assert heard == [((3,), {"more": 1}, 7)]
-
-
-def test_before_there_is_no_answer_yet():
-    listener, heard = ears(before=True)
-    module = Doubles()
-    listener.start(module)
-    module(3)
-    assert heard == [((3,), {}, None)]
+    assert heard == [((3,), {"more": 1})]
 
 
 def test_nothing_is_left_on_the_module():
     listener, heard = ears()
     module = Doubles()
-    plain = dict(vars(module), _forward_hooks=dict(module._forward_hooks))
+    plain = dict(vars(module), _forward_pre_hooks=dict(module._forward_pre_hooks))
     listener.start(module)
     listener.stop()
     listener.stop()
-    assert dict(vars(module), _forward_hooks=dict(module._forward_hooks)) == plain
+    assert dict(vars(module), _forward_pre_hooks=dict(module._forward_pre_hooks)) == plain
     module(1)
     assert heard == []
 
@@ -88,7 +80,7 @@ def test_what_goes_wrong_while_listening_reaches_nobody():
         raise RuntimeError("ours")
 
     module = Doubles()
-    Listener(fails, before=False).start(module)
+    Listener(fails).start(module)
     assert module(2) == 4
 
 

@@ -29,7 +29,7 @@ def test_no_side_grows_or_falls_below_what_a_transform_can_take(patch):
         assert initial >= shrunk
 
 
-@pytest.mark.parametrize("patch", [(64, 64), (28, 28, 28), (20, 30)])
+@pytest.mark.parametrize("patch", [(64, 64), (24, 24, 24), (20, 30)])
 def test_a_small_patch_is_left_alone(patch):
     assert small_sizes(patch, patch) == (patch, patch)
 

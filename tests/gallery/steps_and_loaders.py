@@ -9,8 +9,8 @@ from gallery.entries import EVERY_FLIP_2D, NO_FLIP, Gallery, after_spatial, decl
 from pipelines import FlipBoth, SwapLabels
 
 gallery = Gallery()
-#: Steps that the witness looks at, at most.
-WATCHED = 32
+#: Steps after which nearly every train step is settled; those that flip whole batches have a vote a step.
+WATCHED, WATCHED_LONG = 64, 192
 
 
 def stepping(base: type, flip, *loader_transforms, **more) -> type:
@@ -66,7 +66,7 @@ def steps_flip_less_than_is_declared(base):
     return stepping(base, by_torch((0,)))
 
 
-@gallery(trained=[(1,)], safe=(1,), finds=["NNG103"], steps=WATCHED, starts="pending")
+@gallery(trained=[(1,)], safe=(1,), finds=["NNG103"], steps=WATCHED_LONG, starts="pending")
 def steps_flip_with_kornia(base):
     return stepping(base, by_kornia)
 
@@ -104,22 +104,6 @@ def steps_that_hide_their_target(base):
     return flipping(base, train_step=lambda self, batch: {"loss": np.float32(0)})
 
 
-@gallery(trained=NO_FLIP, finds=["NNG103", "NNG114"], steps=WATCHED, starts="pending")
-def steps_flip_images_and_not_their_targets(base):
-    def flip(batch):
-        return {**batch, "data": torch.stack([batch["data"][0].flip(1), *batch["data"][1:]])}
-
-    return stepping(base, flip)
-
-
-@gallery(trained=EVERY_FLIP_2D, safe=(0, 1), finds=["NNG114"], steps=WATCHED)
-def steps_flip_images_alone_after_a_mirroring_loader(base):
-    def train_step(self, batch):
-        return super(type(self), self).train_step({**batch, "data": batch["data"].flip(2)})
-
-    return with_pipeline(base, lambda transforms: None, train_step=train_step)
-
-
 @gallery(trained=NO_FLIP, safe=None, finds=["NNG108"], state="unknown", steps=WATCHED, starts="pending")
 def steps_flip_images_and_flip_the_answers_back(base):
     def train_step(self, batch):
@@ -146,18 +130,6 @@ def steps_with_a_loss_that_is_compiled_in_place(base):
         return loss
 
     return stepping(base, lambda batch: batch, _build_loss=_build_loss)
-
-
-@gallery(trained=NO_FLIP, finds=["NNG103", "NNG114"], steps=WATCHED, starts="pending")
-def steps_flip_images_alone_before_a_compiled_network(base):
-    def initialize(self):
-        base.initialize(self)
-        self.network = torch.compile(self.network, backend="eager")
-
-    def flip(batch):
-        return {**batch, "data": torch.stack([batch["data"][0].flip(1), *batch["data"][1:]])}
-
-    return stepping(base, flip, initialize=initialize)
 
 
 @gallery(

@@ -21,7 +21,6 @@ TRAINING = (
     "nnUNetTrainer.__init__",
     "nnUNetTrainer.run_training",
     "nnUNetTrainer.on_train_start",
-    "nnUNetTrainer.on_train_epoch_start",
     "nnUNetTrainer.train_step",
     "nnUNetTrainer.save_checkpoint",
     "nnUNetTrainer.load_checkpoint",

@@ -100,7 +100,7 @@ def test_recorded_segments_go_on_as_they_were():
     assert earlier(replace(record_of(EVERY_FLIP), segments=segments), None, 500) == segments
 
 
-def test_a_schedule_that_changes_its_mind_every_epoch_keeps_few_segments_and_all_steps():
+def test_a_training_that_is_changed_at_every_resume_keeps_few_segments_and_all_steps():
     segments = [segment(MIRRORED if n % 4 else PLAIN, 10, str(n), epoch=n) for n in range(100)]
     few = bounded(segments)
     assert len(few) == MOST_SEGMENTS

@@ -508,10 +508,20 @@ def test_a_trainer_class_is_pickled_as_unguarded(guard, base):
     assert json.dumps([name for name in vars(base) if patching.is_ours(vars(base)[name])])
 
 
-def test_a_second_rank_is_judged_and_writes_nothing(guard, new_trainer, unmirrored):
+@pytest.mark.parametrize(("value", "lines"), [("4", 1), ("off", 0)])
+def test_a_variable_that_went_is_told_of_once(guard, new_trainer, base, monkeypatch, capsys, value, lines):
+    guard("warn")
+    monkeypatch.setenv("NNGUARD_FLIPTEST", value)
+    monkeypatch.setattr(trainer, "_told_of_fliptest", False)
+    for _ in range(2):
+        new_trainer(base).on_train_start()
+    assert capsys.readouterr().err.count("does nothing any more") == lines
+
+
+def test_a_second_rank_is_left_to_the_first_and_writes_nothing(guard, new_trainer, unmirrored):
     guard("strict")
     made = new_trainer(unmirrored)
     made.local_rank = 1
-    with pytest.raises(MirroringError):
-        made.on_train_start()
+    made.on_train_start()
+    assert trainer.record_of(made) is None
     assert not (Path(made.output_folder) / "nnguard.json").exists()

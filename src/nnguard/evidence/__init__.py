@@ -2,14 +2,13 @@
 
 ``observe`` is what the hooks and ``nnguard.observe`` call; ``snapshot`` keeps the pipeline that an
 augmenter's workers are about to copy, so that an edit made afterwards is told from the truth;
-``appoint_witness`` has the first train steps watched where they may flip too; ``mark_of`` tells an epoch later whether
-another look is due.
+``appoint_witness`` has the first train steps watched where they may flip too.
 """
 
 from __future__ import annotations
 
-from .observed import Observation, appoint_witness, mark_of, observe
+from .observed import Observation, appoint_witness, observe
 from .snapshots import Snapshot, snapshot
 from .witness import Witness
 
-__all__ = ["Observation", "Snapshot", "Witness", "appoint_witness", "mark_of", "observe", "snapshot"]
+__all__ = ["Observation", "Snapshot", "Witness", "appoint_witness", "observe", "snapshot", "subject_of"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from ..flips import ALPHA, alpha_at, flips_of, interval, safe_axes, settled, verdict_of
@@ -18,24 +19,31 @@ UNKNOWN_LABELS = LabelBehaviour(labels="unknown")
 
 def flip_evidence(
     flip: Flip,
-    counts: dict[Flip, int],
+    rates: Mapping[Flip, float],
     clean: int,
     labels: LabelBehaviour,
     source: Literal["loader", "step", "both"],
     alpha: float = ALPHA,
 ) -> FlipEvidence:
-    """One flip's line in the record; ``alpha`` is what the look at which drawing stopped may spend."""
-    count = counts.get(flip, 0)
+    """One flip's line in the record.
+
+    Args:
+        rates: flip -> share of the ``clean`` draws, the plain view under ``()``.
+        labels: what the flip does to labels.
+        alpha: what the look at which drawing stopped may spend.
+    """
+    rate = rates.get(flip, 0.0)
+    count = max(round(rate * clean), 1) if rate else 0
     low, high = interval(count, clean, alpha)
     return FlipEvidence(
         axes=flip,
         count=count,
-        rate=count / clean if clean else 0.0,
-        low=low,
-        high=high,
-        verdict=verdict_of(flip, counts),
-        labels=labels.labels if count else "unknown",
-        permutation=labels.permutation if count else None,
+        rate=rate,
+        low=min(low, rate),
+        high=max(high, rate),
+        verdict=verdict_of(flip, rates),
+        labels=labels.labels if rate else "unknown",
+        permutation=labels.permutation if rate else None,
         source=source,
     )
 
@@ -75,8 +83,9 @@ def mirroring(
             f"only {tally.clean} of {tally.draws} draws show an orientation ({why})", tally.draws, tally.clean
         )
     alpha = alpha_at(tally.draws)
+    rates = {flip: count / tally.clean for flip, count in tally.counts.items()}
     flips = [
-        flip_evidence(flip, tally.counts, tally.clean, behaviour.get(flip, UNKNOWN_LABELS), "loader", alpha)
+        flip_evidence(flip, rates, tally.clean, behaviour.get(flip, UNKNOWN_LABELS), "loader", alpha)
         for flip in flips_of(range(dims))
     ]
     state, reasons = _state(flips, tally, blind, own_train_step)

@@ -1,7 +1,7 @@
 """Listening to what a module is called with, for the length of one train step, and never inside what is compiled.
 
-What ``torch.compile`` and ``DistributedDataParallel`` put around a network is a module of its own: its hooks run
-before and after everything that was compiled, and belong to no graph.
+What ``torch.compile`` puts around a module is a module of its own: its hooks run before everything that was compiled,
+and belong to no graph.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 
 from .foreign import Failed, attempt
 
-Hear = Callable[[tuple, dict, Any], None]
+Hear = Callable[[tuple, dict], None]
 
 #: Whether torch.compile is tracing; torch 2.0 cannot tell, and its hooks are not traced.
 is_compiling = torch.compiler.is_compiling if hasattr(torch, "compiler") else lambda: False
@@ -35,23 +35,20 @@ def why_not(module: Any) -> str | None:
 
 
 class Listener:
-    """Hears one module's calls, before (``forward`` has not run) or after, until ``stop``.
+    """Hears one module's calls, before its ``forward`` runs, until ``stop``.
 
     Args:
-        hear: gets positional arguments, keywords, and the result (``None`` before).
-        before: whether to be called before ``forward``.
+        hear: gets positional arguments and keywords.
     """
 
-    def __init__(self, hear: Hear, before: bool) -> None:
+    def __init__(self, hear: Hear) -> None:
         self._hook = _Hook(hear)
-        self._before = before
         self._handle: Any = None
 
     def start(self, module: torch.nn.Module) -> Failed | None:
         """Listens from now on; says why not, where the module refuses."""
         self.stop()
-        register = module.register_forward_pre_hook if self._before else module.register_forward_hook
-        handle = attempt(lambda: register(self._hook, with_kwargs=True))
+        handle = attempt(lambda: module.register_forward_pre_hook(self._hook, with_kwargs=True))
         if isinstance(handle, Failed):
             return handle
         self._handle = handle
@@ -70,17 +67,17 @@ class _Hook:
     def __init__(self, hear: Hear) -> None:
         self.hear = hear
 
-    def __call__(self, _module: Any, arguments: tuple, keywords: dict, result: Any = None) -> None:
+    def __call__(self, _module: Any, arguments: tuple, keywords: dict) -> None:
         # Traced into somebody's graph, or recorded into one, this must be nothing at all.
         if is_compiling():
             return
-        attempt(self._heard, arguments, keywords, result)
+        attempt(self._heard, arguments, keywords)
 
-    def _heard(self, arguments: tuple, keywords: dict, result: Any) -> None:
+    def _heard(self, arguments: tuple, keywords: dict) -> None:
         if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
             return
         with torch.no_grad():
-            self.hear(arguments, keywords, result)
+            self.hear(arguments, keywords)
 
     # A module that is copied or pickled within a step (a teacher, say) takes no listener along.
 

@@ -98,14 +98,6 @@ def appoint_witness(trainer: Any, observation: Observation) -> Witness | Mirrori
     return judged.unknown(str(found)) if record.mirroring.state == "pending" else None
 
 
-def mark_of(trainer: Any) -> tuple:
-    """What tells, without a draw, whether cases still come to the network the way they did: the loader, the train
-    step, the transforms as they describe themselves."""
-    loader = getattr(trainer, "dataloader_train", None)
-    trees = described.describe(locate(loader).stages)
-    return id(loader), train_step_of_a_stranger(trainer), described.fingerprint(trees)
-
-
 def case_of(trainer: Any, pipeline: Pipeline) -> Case:
     """What the trainer's loader delivers, from the trainer and, where it says more, from the loader."""
     patch = tuple(int(side) for side in trainer.configuration_manager.patch_size)

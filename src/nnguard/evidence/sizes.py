@@ -10,7 +10,7 @@ import numpy as np
 from .copying import reachable, too_alive_to_copy
 
 #: Length of the longest side of the small patch, by dimensions: a draw then costs milliseconds.
-LONGEST = {2: 64, 3: 28}
+LONGEST = {2: 64, 3: 24}
 #: No side below this: the texture needs a few cells, and DA5's own transforms fail at five slices.
 SHORTEST = 10
 

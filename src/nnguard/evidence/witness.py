@@ -3,42 +3,53 @@
 During the first steps, the target that the loss receives is compared with the one that the loader
 delivered, case by case, over all flips. Labels decide; targets that look alike after a flip (empty,
 symmetric) say nothing. What training shows is the loader's flip and the step's together: their symmetric
-difference, so the two distributions are convolved.
-
-The images that the network was given are compared in the same way, which tells a step that flips one of the two and
-not the other; where they cannot be seen, the verdict says so.
+difference, so the two distributions are convolved. Absence is concluded only where it is beyond chance; what is still
+open when the watch ends is *unknown*.
 """
 
 from __future__ import annotations
 
-import weakref
 from collections import Counter
 from collections.abc import Iterator
+from math import ceil, floor, prod
 from typing import Any
 
 import msgspec
 import torch
 
-from ..flips import ALPHA, compose, flips_of, safe_axes, settled
+from ..flips import ALPHA, at_least, compose, flips_of, safe_axes, side_of_ratio
 from ..record import FlipEvidence, Mirroring, Source
 from .foreign import Failed
-from .images import flip_of_image, is_turned_back, sampled
-from .judged import FEWEST_APART, flip_evidence, is_apart, unknown
+from .judged import flip_evidence, unknown
 from .labels import LabelBehaviour
 from .listening import Listener, why_not
 
 Flip = tuple[int, ...]
 
-#: Steps that are looked at. With two cases a step they give 64 cases, as many as the probe's first draws.
-MOST_STEPS = 32
-#: Cases that must have told their flip before anything is concluded early, and at the end.
-ENOUGH_CASES, FEWEST_CASES = 32, 16
-#: After each step there is a look: each may spend its share of the 5 %.
-LOOK_ALPHA = ALPHA / MOST_STEPS
+#: Steps after which the witness may conclude. The watch ends with the last one, or with the epoch.
+LOOKS = (32, 64, 128, 192, 256)
+MOST_STEPS = LOOKS[-1]
+#: Each look, the end of the epoch among them, may spend its share of the 5 %.
+LOOK_ALPHA = ALPHA / (len(LOOKS) + 1)
+#: Cases that must have told their flip before anything is concluded.
+FEWEST_CASES = 16
+#: How often a combination, or the plain view, is missed by chance although it should have come eight times: once in
+#: three thousand trainings.
+EXPECTED_TO_MISS = 8
+#: Agreement within steps that independent cases would show less often than this is no chance. One coin for a whole
+#: batch makes every step agree, which is far below it.
+CHANCE = 0.001
 #: For a target that was changed otherwise too (resampled, smoothed): the overlap of the best flip, and its lead.
 OVERLAP, LEAD = 0.8, 0.15
 #: Of the cases that tell anything, the share that must be clear.
 CLEAR_SHARE = 0.5
+#: Points an axis at which targets are compared first: 14,000 in 3D rule out nearly every wrong flip, and cost nothing.
+POINTS = 24
+#: Nodes of the graph behind an answer that are looked at: enough for a flip, a stack and a cast.
+DEPTH = 6
+#: What turns an answer over on its way from network to loss, and what the network itself ends with.
+TURNS = ("Flip", "Rot90", "IndexSelect", "GridSampler")
+NETWORK = ("Convolution", "CompiledFunction", "Addmm")
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -48,11 +59,12 @@ class Seen(msgspec.Struct, frozen=True):
     renamed: tuple[tuple[int, int], ...] = ()
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """One call of the network: the flip of each case's image, where it can be told, and weakly what it answered."""
+class Votes(msgspec.Struct, frozen=True):
+    """What the watched steps said: flip -> votes, how many of them all, and of the cases that could not be read."""
 
-    flips: list[Flip | None]
-    outputs: list[weakref.ref[torch.Tensor]]
+    counts: Counter[Flip]
+    told: float
+    unclear: float
 
 
 class Witness:
@@ -63,44 +75,29 @@ class Witness:
         dims: spatial dimensions.
         declared: well-formed declared axes: the flips that have to be settled.
         name: ``module.Class`` of the train step, for reasons.
-        patient: always watch ``MOST_STEPS``: ranks that train together must conclude together.
     """
 
-    def __init__(self, loader: Mirroring, dims: int, declared: Flip, name: str, patient: bool = False) -> None:
-        self.loader, self.dims, self.declared, self.name, self.patient = loader, dims, declared, name, patient
+    def __init__(self, loader: Mirroring, dims: int, declared: Flip, name: str) -> None:
+        self.loader, self.dims, self.declared, self.name = loader, dims, declared, name
         self.steps = 0
-        self.cases: Counter[Seen] = Counter()
-        self.unclear = 0
+        #: one list a step, of its cases that tell anything; ``None`` for a case that matches no flip
+        self.seen: list[list[Seen | None]] = []
         self.silent = 0
-        #: of the cases whose image could be compared with their target, those that were flipped apart
-        self.compared = 0
-        self.apart = 0
-        self._turned_back = 0
+        self._turned_back = False
         self._deaf_to_loss: str | None = None
-        self._deaf_to_network: str | None = None
         self._delivered: list[torch.Tensor] = []
-        #: the delivered images at few points, and the shape that they had
-        self._images: torch.Tensor | None = None
-        self._images_shape: torch.Size | None = None
-        self._answers: list[Answer] = []
         self._received = False
         self._any_received = False
-        self._loss = Listener(self._hear_loss, before=True)
-        self._network = Listener(self._hear_network, before=False)
+        self._loss = Listener(self._hear_loss)
 
     # -- around one step
 
-    def before_step(self, loss: Any, batch: Any, network: Any = None) -> None:
-        """Keeps what the loader delivered, and listens to the loss and, where that is harmless, to the network."""
+    def before_step(self, loss: Any, batch: Any) -> None:
+        """Keeps what the loader delivered, and listens to the loss."""
         self.close()  # a step that raised left its listeners
         self._delivered = [target.detach().clone() for target in _targets(batch, self.dims)]
         self._received = False
         self._deaf_to_loss = why_not(loss) or self._loss.start(loss)
-        images = _images(batch, self.dims)
-        # Not in the first step, in which networks are set up (compiled, captured, copied).
-        if self.steps and images is not None:
-            self._images, self._images_shape = sampled(images), images.shape
-            self._deaf_to_network = why_not(network) or self._network.start(network)
 
     def after_step(self) -> None:
         """Counts the step, and lets go of its tensors."""
@@ -109,20 +106,11 @@ class Witness:
         self.close()  # nothing is heard outside of a step: validation uses the same loss
 
     def close(self) -> None:
-        """Takes the listeners off: later steps cost nothing."""
+        """Takes the listener off: later steps cost nothing."""
         self._loss.stop()
-        self._network.stop()
-        self._delivered, self._images, self._answers = [], None, []
+        self._delivered = []
 
-    def _hear_network(self, arguments: tuple, keywords: dict, result: Any) -> None:
-        given = _tensors([*arguments, *keywords.values()])
-        image = next((tensor for tensor in given if tensor.shape == self._images_shape), None)
-        if image is not None and self._images is not None:
-            pairs = zip(self._images, sampled(image), strict=True)
-            flips = [flip_of_image(before, after) for before, after in pairs]
-            self._answers.append(Answer(flips, [weakref.ref(output) for output in _tensors([result])]))
-
-    def _hear_loss(self, arguments: tuple, keywords: dict, _result: Any) -> None:
+    def _hear_loss(self, arguments: tuple, keywords: dict) -> None:
         if self._received or not self._delivered:
             return
         for received in _tensors([*arguments[1:], *keywords.values()]):
@@ -134,140 +122,167 @@ class Witness:
                 return
 
     def _compare(self, delivered: torch.Tensor, received: torch.Tensor, given: list[torch.Tensor]) -> None:
-        answer = next((answer for answer in self._answers if _is_of(answer, given)), None)
-        if answer is None and any(is_turned_back(tensor) for tensor in given):
+        if any(_is_turned_back(tensor) for tensor in given):
             # Images flipped, answers flipped back, targets never: the network was shown flips that no target tells.
-            self._turned_back += len(delivered)
-            self.unclear += len(delivered)
+            self._turned_back = True
+            self.seen.append([None] * len(delivered))
             return
-        for case, (before, after) in enumerate(zip(delivered, received, strict=True)):
-            seen = flip_between(before, after, self.dims)
-            self._note(seen)
-            image = answer.flips[case] if answer is not None else None
-            if isinstance(seen, Seen) and image is not None:
-                self.compared += 1
-                self.apart += image != seen.flip
-
-    def _note(self, seen: Seen | str) -> None:
-        if isinstance(seen, Seen):
-            self.cases[seen] += 1
-        elif seen == SILENT:
-            self.silent += 1
-        else:
-            self.unclear += 1
+        found = [flip_between(before, after, self.dims) for before, after in zip(delivered, received, strict=True)]
+        self.silent += found.count(SILENT)
+        if told := [seen if isinstance(seen, Seen) else None for seen in found if seen != SILENT]:
+            self.seen.append(told)
 
     # -- what follows from it
 
     @property
     def done(self) -> bool:
-        """Whether the verdict is sure, or enough steps have been watched."""
-        if self.steps >= MOST_STEPS:
-            return True
-        told = sum(self.cases.values())
-        if self.patient or told < ENOUGH_CASES or self.unclear > told or 0 < self.apart < FEWEST_APART:
-            return False
-        counts, clean = self._together()
-        wanted = [(), *(flip for flip in flips_of(self.declared) if max(flip) < self.dims)]
-        return all(settled(flip, counts, clean, LOOK_ALPHA) for flip in wanted)
+        """Whether the verdict is sure at this look, or enough steps have been watched."""
+        return self.steps >= MOST_STEPS or (self.steps in LOOKS and self.is_sure and self._is_settled())
+
+    @property
+    def cases(self) -> Counter[Seen]:
+        """The cases that told their flip."""
+        return Counter(seen for step in self.seen for seen in step if seen is not None)
 
     @property
     def is_sure(self) -> bool:
         """Whether enough cases have told their flip, and most of those that say anything."""
-        told = sum(self.cases.values())
-        return told >= FEWEST_CASES and told >= CLEAR_SHARE * (told + self.unclear)
+        told = self.cases.total()
+        return told >= FEWEST_CASES and told >= CLEAR_SHARE * (told + self._unclear)
 
     def verdict(self) -> Mirroring:
-        """What loader and step show together; ``unknown``, with the reason, where the step hides its target."""
-        told = sum(self.cases.values())
-        if not self.is_sure:
+        """What loader and step show together; ``unknown``, with the reason, where that is not beyond chance."""
+        if not self.is_sure or not self._is_settled():
             if self.loader.state == "observed":
-                return self._with_limits(self.loader)
-            return unknown(f"{self.name} may flip in train_step, and that could not be seen: {self._why(told)}")
-        steps = Counter[Flip]()
-        for seen, count in self.cases.items():
-            steps[seen.flip] += count
-        if set(steps) == {()} and not any(seen.renamed for seen in self.cases):
+                return self.loader
+            return unknown(f"{self.name} may flip in train_step, and that could not be seen: {self._why()}")
+        if set(self.cases) == {Seen(())}:
             return self._as_the_loader_shows()
-        counts, clean = self._together()
-        flips = [
-            self._evidence(flip, counts, clean, {shown: count / told for shown, count in steps.items()})
-            for flip in flips_of(range(self.dims))
-        ]
-        known = {flip.axes: flip for flip in flips}
+        rates, clean = self._together()
+        flips = [self._evidence(flip, rates, clean) for flip in flips_of(range(self.dims))]
+        seen = f"seen in {self.cases.total()} cases of {self.steps} steps"
         return Mirroring(
             state="observed",
-            reasons=[
-                f"with the flips of the train step of {self.name}, seen in {told} cases of {self.steps} steps",
-                *self._limits(),
-            ],
+            reasons=[f"with the flips of the train step of {self.name}, {seen}"],
             draws=self.loader.draws,
             clean=clean,
-            plain_rate=counts[()] / clean,
+            plain_rate=rates[()],
             flips=flips,
-            safe_axes=safe_axes(known, range(self.dims)),
+            safe_axes=safe_axes({flip.axes: flip for flip in flips}, range(self.dims)),
         )
 
-    @staticmethod
-    def is_apart(apart: int, compared: int) -> bool:
-        """Whether a step flips image and target apart, beyond what misread cases explain."""
-        return is_apart(apart, compared)
+    @property
+    def _unclear(self) -> int:
+        return sum(seen is None for step in self.seen for seen in step)
 
-    def _limits(self) -> list[str]:
-        """What was not seen, in words; nothing where enough images could be compared with their targets."""
-        if self.compared >= FEWEST_CASES or is_apart(self.apart, self.compared):
-            return []
-        why = f"{self.compared} of {sum(self.cases.values())} images could be compared"
-        if self._deaf_to_network:
-            why = f"the network is {self._deaf_to_network}"
-        return [f"whether {self.name} flips images apart from their targets was not seen: {why}"]
-
-    def _with_limits(self, mirroring: Mirroring) -> Mirroring:
-        return msgspec.structs.replace(mirroring, reasons=[*mirroring.reasons, *self._limits()])
-
-    def _why(self, told: int) -> str:
+    def _why(self) -> str:
+        told, unclear = self.cases.total(), self._unclear
         if not self._any_received and self._deaf_to_loss:
             return f"the loss is {self._deaf_to_loss}"
         if self._turned_back:
             return "what the network answers is flipped before the loss, so targets do not tell what it was shown"
         if not self._any_received:
             return "in its first steps it gave trainer.loss no target of the shape that the loader delivered"
-        if told + self.unclear < FEWEST_CASES:
-            seen = told + self.unclear + self.silent
+        if told + unclear < FEWEST_CASES:
             alike = f", and {self.silent} of them look the same after a flip" if self.silent else ""
+            seen = told + unclear + self.silent
             return f"{seen} targets were seen in {self.steps} steps, and it takes {FEWEST_CASES} that tell{alike}"
-        return f"{self.unclear} of {told + self.unclear} targets match what was delivered under no flip"
+        if not self.is_sure:
+            return f"{unclear} of {told + unclear} targets match what was delivered under no flip"
+        return f"{told} targets of {self.steps} steps are too few to tell a flip that is absent from a rare one"
 
     def _as_the_loader_shows(self) -> Mirroring:
         if self.loader.state == "observed":
-            return self._with_limits(self.loader)
+            return self.loader
         evidence = {flip.axes: flip for flip in self.loader.flips}
-        return msgspec.structs.replace(
-            self.loader, state="observed", reasons=self._limits(), safe_axes=safe_axes(evidence, range(self.dims))
+        safe = safe_axes(evidence, range(self.dims))
+        return msgspec.structs.replace(self.loader, state="observed", reasons=[], safe_axes=safe)
+
+    def _votes(self) -> Votes:
+        """Each case has a vote where cases flip independently of each other. Otherwise each step has one: a coin that
+        is tossed once for a whole batch is one observation, however many cases follow it."""
+        independent = self._cases_are_independent()
+        counts, unclear = Counter[Flip](), 0.0
+        for step in self.seen:
+            vote = 1.0 if independent else 1 / len(step)
+            for seen in step:
+                if seen is None:
+                    unclear += vote
+                else:
+                    counts[seen.flip] += vote  # type: ignore[assignment]
+        return Votes(counts, sum(counts.values()), unclear)
+
+    def _cases_are_independent(self) -> bool:
+        """Whether the cases of a step have been seen to differ, and agree no more often than by chance.
+
+        Steps that never differ may toss one coin for all of their cases and have it fall on one side so far.
+        """
+        steps = [[seen.flip for seen in step if seen is not None] for step in self.seen]
+        steps = [flips for flips in steps if len(flips) > 1]
+        agreeing = sum(len(set(flips)) == 1 for flips in steps)
+        if agreeing == len(steps):
+            return False
+        shares = Counter(flip for flips in steps for flip in flips)
+        total = shares.total()
+        by_chance = [sum((count / total) ** len(flips) for count in shares.values()) for flips in steps]
+        return bool(at_least(agreeing, len(steps), sum(by_chance) / len(steps)) >= CHANCE)
+
+    def _is_settled(self) -> bool:
+        """Whether the verdict on every declared flip is beyond chance."""
+        votes = self._votes()
+        if set(votes.counts) == {()}:
+            return self._side(0.0, votes.told, votes.unclear) == "below"
+        rates, clean = self._together()
+        unclear = votes.unclear * clean / votes.told
+        sides = {axis: self._side(rates[(axis,)] * clean, rates[()] * clean, unclear) for axis in range(self.dims)}
+        wanted = [(), *(flip for flip in flips_of(self.declared) if max(flip) < self.dims)]
+        return all(
+            "below" in (of := [sides[axis] for axis in flip])
+            or ("unsettled" not in of and (rates[flip] > 0 or self._is_missed(flip, rates, clean)))
+            for flip in wanted
         )
 
+    @staticmethod
+    def _side(flipped: float, plain: float, unclear: float) -> str:
+        """As ``side_of_ratio``. A case that could not be read may have been the very one that would tell."""
+        flipped, plain, unclear = round(flipped, 6), round(plain, 6), round(unclear, 6)
+        if side_of_ratio(ceil(flipped + unclear), floor(plain), alpha=LOOK_ALPHA) == "below":
+            return "below"
+        above = side_of_ratio(floor(flipped), ceil(plain + unclear), alpha=LOOK_ALPHA) == "above"
+        return "above" if above else "unsettled"
+
+    @staticmethod
+    def _is_missed(flip: Flip, rates: Counter[Flip], clean: int) -> bool:
+        """Whether a view that was never seen should have come often, did the axes flip independently."""
+        if not flip:
+            return clean * min((rate for rate in rates.values() if rate > 0), default=0.0) >= EXPECTED_TO_MISS
+        plain = rates[()]
+        return plain == 0 or clean * plain * prod(rates[(axis,)] / plain for axis in flip) >= EXPECTED_TO_MISS
+
     def _together(self) -> tuple[Counter[Flip], int]:
-        """Counts of the composed flips, out of as many as the smaller of the two samples holds."""
-        told = sum(self.cases.values())
-        loader = {flip.axes: flip.rate for flip in self.loader.flips} | {(): self.loader.plain_rate or 0.0}
+        """Rates of the composed flips, and the size of the smaller of the two samples that they come from."""
+        votes, loader = self._votes(), self._loader_rates()
         rates: Counter[Flip] = Counter()
         for first, rate in loader.items():
-            for seen, count in self.cases.items():
-                rates[compose(first, seen.flip)] += rate * count / told  # type: ignore[assignment]
-        clean = min(self.loader.clean, told) if self.loader.clean else told
-        # What was seen at all counts as seen once: rounding must not make it unseen.
-        return Counter({flip: max(1, round(rate * clean)) for flip, rate in rates.items() if rate > 0}), clean
+            for second, count in votes.counts.items():
+                rates[compose(first, second)] += rate * count / votes.told  # type: ignore[assignment]
+        told = round(votes.told)
+        # A loader that shows one view alone adds no chance of its own.
+        return rates, told if max(loader.values()) == 1 else min(self.loader.clean, told)
 
-    def _evidence(self, flip: Flip, counts: Counter[Flip], clean: int, steps: dict[Flip, float]) -> FlipEvidence:
-        loader = {shown.axes: shown.rate for shown in self.loader.flips} | {(): self.loader.plain_rate or 0.0}
-        by_loader = loader.get(flip, 0.0) * steps.get((), 0.0)
-        by_step = loader.get((), 0.0) * steps.get(flip, 0.0)
-        total = sum(rate * steps.get(compose(flip, first), 0.0) for first, rate in loader.items())
+    def _loader_rates(self) -> dict[Flip, float]:
+        shown = {flip.axes: flip.rate for flip in self.loader.flips} | {(): self.loader.plain_rate or 0.0}
+        return {flip: rate for flip, rate in shown.items() if rate > 0}
+
+    def _evidence(self, flip: Flip, rates: Counter[Flip], clean: int) -> FlipEvidence:
+        votes, loader = self._votes(), self._loader_rates()
+        steps = {shown: count / votes.told for shown, count in votes.counts.items()}
         source: Source = "both"
-        if total and by_loader >= 0.9 * total:
+        if rates[flip] and loader.get(flip, 0.0) * steps.get((), 0.0) >= 0.9 * rates[flip]:
             source = "loader"
-        elif total and by_step >= 0.9 * total:
+        elif rates[flip] and loader.get((), 0.0) * steps.get(flip, 0.0) >= 0.9 * rates[flip]:
             source = "step"
-        return flip_evidence(flip, counts, clean, self._labels(flip), source, LOOK_ALPHA)
+        return flip_evidence(flip, rates, clean, self._labels(flip), source, LOOK_ALPHA)
 
     def _labels(self, flip: Flip) -> LabelBehaviour:
         """What ``flip`` does to labels, by every way in which the loader's flip and the step's make it."""
@@ -315,12 +330,14 @@ def flip_between(before: torch.Tensor, after: torch.Tensor, dims: int) -> Seen |
         What was seen; ``SILENT`` where several flips explain it, ``UNCLEAR`` where none does.
     """
     candidates = [(), *flips_of(range(dims))]
-    views = {flip: torch.flip(before, [axis + 1 for axis in flip]) if flip else before for flip in candidates}
-    exact = [flip for flip in candidates if torch.equal(views[flip].to(after.dtype), after)]
+    few_before, few_after = _at_few_points(before), _at_few_points(after)
+    likely = [flip for flip in candidates if torch.equal(_flipped(few_before, flip).to(after.dtype), few_after)]
+    exact = [flip for flip in likely if torch.equal(_flipped(before, flip).to(after.dtype), after)]
     if exact:
         return Seen(exact[0]) if len(exact) == 1 else SILENT
     if not bool((before > 0).any()):
         return SILENT
+    views = {flip: _flipped(before, flip) for flip in candidates}
     # The same shapes under other labels: the step renames.
     shapes = [flip for flip in candidates if torch.equal(views[flip] > 0, after > 0)]
     if len(shapes) == 1 and before.shape[0] == 1:
@@ -330,6 +347,20 @@ def flip_between(before: torch.Tensor, after: torch.Tensor, dims: int) -> Seen |
     if overlaps[0][0] < OVERLAP:
         return UNCLEAR
     return Seen(overlaps[0][1]) if overlaps[0][0] - overlaps[1][0] >= LEAD else SILENT
+
+
+def _flipped(case: torch.Tensor, flip: Flip) -> torch.Tensor:
+    return torch.flip(case, [axis + 1 for axis in flip]) if flip else case
+
+
+def _at_few_points(case: torch.Tensor) -> torch.Tensor:
+    """A case, shape (channel, space), at few points that lie symmetrically: flips of them are flips."""
+    for axis in range(1, case.ndim):
+        last = case.shape[axis] - 1
+        half = {round(step * last / (POINTS - 1)) for step in range(POINTS // 2)}
+        points = sorted(half | {last - point for point in half})
+        case = case.index_select(axis, torch.tensor(points, device=case.device))
+    return case
 
 
 def _renamed(before: torch.Tensor, after: torch.Tensor) -> tuple[tuple[int, int], ...] | None:
@@ -357,14 +388,18 @@ def _targets(batch: Any, dims: int) -> list[torch.Tensor]:
     return [tensor for tensor in _tensors([target]) if tensor.ndim == dims + 2]
 
 
-def _images(batch: Any, dims: int) -> torch.Tensor | None:
-    data = batch.get("data") if hasattr(batch, "get") else None
-    return data if isinstance(data, torch.Tensor) and data.ndim == dims + 2 else None
+def _is_turned_back(answer: torch.Tensor) -> bool:
+    """Whether what the network answered was turned over before the loss: then images and targets need not agree.
 
-
-def _is_of(answer: Answer, given: list[torch.Tensor]) -> bool:
-    """Whether the loss was given this very answer, nothing made of it."""
-    return any(output() is tensor for output in answer.outputs for tensor in given)
+    Only the names of the graph's nodes are looked at. What they saved is left alone: to look may recompute it.
+    """
+    nodes: list[Any] = [answer.grad_fn]
+    for _ in range(DEPTH):
+        nodes = [node for node in nodes if node is not None and not node.name().startswith(NETWORK)]
+        if any(node.name().startswith(TURNS) for node in nodes):
+            return True
+        nodes = [behind for node in nodes for behind, _ in node.next_functions][:64]
+    return False
 
 
 def _tensors(values: list[Any]) -> Iterator[torch.Tensor]:
@@ -388,4 +423,4 @@ def watched_by(trainer: Any, loader: Mirroring, dims: int, declared: Flip, name:
     hindrance = why_not(getattr(trainer, "loss", None))
     if hindrance is not None:
         return Failed(f"{name} may flip in train_step, and the loss is {hindrance}")
-    return Witness(loader, dims, declared, name, patient=bool(getattr(trainer, "is_ddp", False)))
+    return Witness(loader, dims, declared, name)

@@ -9,7 +9,7 @@ import msgspec
 from ..flips import flips_of, interval, safe_axes, verdict_of
 from ..record import Axes, FlipEvidence, Labels, Mirroring, Record, Segment, State
 
-#: DESIGN 5.5: a tenth of the steps unseen could hold enough of another augmentation to matter; the same
+#: A tenth of the steps unseen could hold enough of another augmentation to matter; the same
 #: tenth that makes a flip trained.
 UNKNOWN_SHARE = 0.1
 
@@ -59,7 +59,7 @@ def merged(segments: Sequence[Segment]) -> list[Segment]:
 def bounded(segments: Sequence[Segment]) -> list[Segment]:
     """At most ``MOST_SEGMENTS``: the earliest neighbours of one state become one, which shows the mixture of both.
 
-    A schedule that changes its mind every epoch would make each checkpoint a megabyte larger.
+    A training that is resumed a hundred times would make each checkpoint a hundred kilobytes larger.
     """
     result = list(segments)
     while len(result) > MOST_SEGMENTS:

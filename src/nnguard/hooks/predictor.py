@@ -140,7 +140,8 @@ def _after_folder(predictor: Any, result: Any, args: tuple, kwargs: dict) -> Non
 def _after_manual(predictor: Any, result: Any, args: tuple, kwargs: dict) -> None:
     axes = plain_axes(predictor.allowed_mirroring_axes)
     _initialised.put(predictor, Initialisation(axes_from=FROM_CALLER, axes=axes))
-    trainer.note_validator(predictor)
+    if trainer.is_left_to_the_first_rank(predictor.network):
+        leave_alone(predictor)
     check(predictor)
 
 

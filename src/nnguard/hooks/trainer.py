@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,13 +19,13 @@ from ..axes import same_axes, written
 from ..errors import NNGuardError
 from ..findings import Finding
 from ..nnunet import name_of_trainer
-from ..policy import CORRECT, RAISE
+from ..policy import CORRECT
 from ..record import CHECKPOINT_KEY, Apart, AxesHistory, Mirroring, Record, Segment, TrainerIdentity, timestamp
 from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.resuming import check_resumed
 from ..rules.subjects import Training
-from ..variables import problem_with_fliptest
-from . import augmenters, checkpoints, copies, history, pretraining, ranks, stretches, verdicts
+from ..variables import FLIPTEST, problem_with_fliptest
+from . import augmenters, checkpoints, copies, history, pretraining, ranks, verdicts
 from .beside import Beside
 from .patching import Coverage, Guard, contained, is_ours, patch_all_or_nothing, patch_on_object, patch_overrides
 
@@ -35,8 +34,6 @@ MODULES = {MODULE: "nnUNetTrainer"}
 
 #: Whether a contact sheet is wanted at training start, see ``previewing``; looked up here to import it only then.
 PREVIEW = "NNGUARD_PREVIEW"
-#: Whether validation is measured without mirroring, see ``measuring``; likewise.
-MEASURE = "NNGUARD_FLIPTEST"
 
 #: Findings that narrowing the declared axes puts right.
 CORRECTABLE = ("NNG103", "NNG105", "NNG106")
@@ -51,25 +48,19 @@ class TrainingInHand:
 
     __slots__ = (
         "again",
-        "began",
-        "checkpoint",
         "epoch",
         "judged_axes",
-        "look",
         "network",
         "observed",
         "origin",
-        "others",
         "record",
         "rehearsed",
-        "returned",
         "saved",
         "saved_text",
-        "scheduled",
         "steps",
         "training",
         "unjudged",
-        "validator",
+        "validations",
         "weights",
         "witness",
     )
@@ -88,28 +79,16 @@ class TrainingInHand:
         #: whether this object was started a second time, and ``origin`` is its own first stretch
         self.again = False
         self.judged_axes: Any = None
-        #: what was found at the last look, to know at an epoch's start whether another one is due
-        self.look: stretches.Look | None = None
-        #: whether this run's own augmentation changed on the way, by a schedule: all of it is judged together then
-        self.scheduled = False
-        #: whether the witness has come back to a train step that was settled before
-        self.returned = False
         #: watches the first steps of a train step that is not nnU-Net's own; ``None`` before and after
         self.witness: Any = None
-        #: what other ranks show, where that differs: judged and narrowed by on every rank alike
-        self.others: list[Mirroring] = []
         #: settled, or axes set again, while a checkpoint was about to be written: judged once it is safe on the
         #: disk, for a refusal must not cost the epochs since the last one
         self.unjudged = False
         #: the record in the checkpoint that is being saved
         self.saved: Record | None = None
         self.saved_text: str | None = None
-        #: the file that was saved or loaded last: it holds the weights that are validated; need not have been
-        #: written (``--disable_checkpointing``)
-        self.checkpoint: Path | None = None
-        #: the predictor that the running validation has built, and when that began; where it is to be measured
-        self.validator: Any = None
-        self.began = 0.0
+        #: how many validations have begun: ranks count alike
+        self.validations = 0
         #: checkpoint's file name -> its weights, as ``nnguard.json`` keeps them; ``None`` before the first
         self.weights: Any = None
 
@@ -122,7 +101,7 @@ class TrainingInHand:
 _in_hand: Beside[TrainingInHand] = Beside()
 _base: type | None = None
 _validating: weakref.ref[Any] | None = None
-_told_of_measure = False
+_told_of_fliptest = False
 
 
 def patch(module: ModuleType) -> Coverage:
@@ -149,8 +128,6 @@ def _before_init(trainer: Any, args: tuple, kwargs: dict) -> None:
     arming.policy()
     if _base is not None:
         patch_overrides(type(trainer), _base, {**REQUIRED, **OPTIONAL})
-    if MEASURE in os.environ:
-        _look_at_measure()
 
 
 def _before_run(trainer: Any, args: tuple, kwargs: dict) -> None:
@@ -159,14 +136,14 @@ def _before_run(trainer: Any, args: tuple, kwargs: dict) -> None:
 
 def _before_start(trainer: Any, args: tuple, kwargs: dict) -> None:
     _before_init(trainer, args, kwargs)
+    _tell_of_fliptest(trainer)
     # A trainer that is started again is observed again: its loaders are new.
     training = training_in_hand(trainer)
-    training.observed, training.scheduled = False, False
+    training.observed = False
     _go_on_from_own_steps(trainer, training)
     if training.witness is not None:
         training.witness.close()
         training.witness = None
-    training.returned = False
 
 
 def _go_on_from_own_steps(trainer: Any, training: TrainingInHand) -> None:
@@ -180,26 +157,19 @@ def _go_on_from_own_steps(trainer: Any, training: TrainingInHand) -> None:
 
 
 def _after_start(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
-    guard_own_step(trainer)
     observe_once(trainer)
-
-
-def _after_epoch_start(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
-    look_again(trainer, replaced=guard_own_step(trainer))
-    watch_again(trainer)
 
 
 def _before_step(trainer: Any, args: tuple, kwargs: dict) -> None:
     training = training_in_hand(trainer)
-    if "train_step" in vars(trainer) and guard_own_step(trainer):
-        # Put there since the epoch began: this very step may have come through it, and cannot be watched.
-        look_again(trainer, replaced=True)
-        return
     if not training.observed:  # `on_train_start` was replaced without super()
         observe_once(trainer)
+    if training.witness is not None and getattr(trainer, "current_epoch", 0) != training.epoch:
+        settle(trainer)  # what the epoch that was watched has not shown is unknown
+        judge_what_was_settled(trainer)
     if training.witness is not None:
         batch = args[0] if args else kwargs.get("batch")
-        training.witness.before_step(getattr(trainer, "loss", None), batch, getattr(trainer, "network", None))
+        training.witness.before_step(getattr(trainer, "loss", None), batch)
 
 
 def _after_step(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
@@ -220,7 +190,6 @@ def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
         return
     if training.witness is not None and _is_final(args, kwargs):
         settle(trainer)
-    training.unjudged |= training.scheduled and _is_final(args, kwargs)
     _note_axes(trainer, training)
     policy = arming.policy()
     if policy is not None and policy.corrects:
@@ -228,10 +197,8 @@ def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
 
 
 def _after_save(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
-    path = _path_of(args[0] if args else kwargs.get("filename"))
-    training_in_hand(trainer).checkpoint = path
-    if _writes(trainer):
-        _write_copy(trainer, path)
+    if _decides(trainer):
+        _write_copy(trainer, _path_of(args[0] if args else kwargs.get("filename")))
     _note_axes(trainer, training_in_hand(trainer))  # some set them in save_checkpoint itself
     judge_what_was_settled(trainer)
 
@@ -248,7 +215,6 @@ def _after_load(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     source = args[0] if args else next(iter(kwargs.values()), None)
     training.again = False
     training.origin = checkpoints.origin_of(bare(trainer.network).state_dict()) or _origin_named(source)
-    training.checkpoint = _path_of(source)
     training.epoch = getattr(trainer, "current_epoch", 0)
     training.steps = 0
 
@@ -256,21 +222,16 @@ def _after_load(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
 def _before_validation(trainer: Any, args: tuple, kwargs: dict) -> None:
     global _validating
     _before_init(trainer, args, kwargs)
+    _tell_of_fliptest(trainer)
     _validating = weakref.ref(trainer)
-    training_in_hand(trainer).began = time.time()
+    training = training_in_hand(trainer)
+    training.validations += 1
+    contained("sharing the axes among ranks", _share_axes, trainer, training)
 
 
 def _after_validation(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     global _validating
     _validating = None
-    training = training_in_hand(trainer)
-    validator, training.validator = training.validator, None
-    if MEASURE in os.environ and _writes(trainer):
-        from . import measuring
-
-        written_to = training.checkpoint if training.checkpoint and training.checkpoint.is_file() else None
-        entry = measuring.measure_contained(trainer, validator, written_to, training.began)
-        training.record = measuring.with_measurement(training.record, entry)
 
 
 STEP = Guard(before=_before_step, after=_after_step)
@@ -283,7 +244,6 @@ OPTIONAL: Mapping[str, Guard] = {
     "run_training": Guard(before=_before_run),
     "load_checkpoint": Guard(after=_after_load),
     "train_step": STEP,
-    "on_train_epoch_start": Guard(after=_after_epoch_start),
     "perform_actual_validation": Guard(before=_before_validation, after=_after_validation),
 }
 
@@ -292,7 +252,9 @@ OPTIONAL: Mapping[str, Guard] = {
 
 
 def observe_once(trainer: Any) -> None:
-    """Observes a trainer whose loaders are there, judges it, and does what the mode says.
+    """Observes a trainer whose loaders are there, judges it, and does what the mode says; on the first rank alone.
+
+    Where the first rank raises, its process ends, and nnU-Net and torchrun end the others with it.
 
     Raises:
         InconsistencyError: the mode raises what was found. Both loaders are shut down before.
@@ -302,80 +264,20 @@ def observe_once(trainer: Any) -> None:
     if training.observed or loader is None:
         return
     training.observed = True
+    if not _decides(trainer):
+        return
+    guard_own_step(trainer)
     take_up(trainer, _observation_of(trainer))
-    if os.environ.get(PREVIEW) and _writes(trainer) and not training.rehearsed:
+    if os.environ.get(PREVIEW) and not training.rehearsed:
         contained("drawing the preview", _write_preview, trainer)
     judge(trainer)
 
 
-def guard_own_step(trainer: Any) -> bool:
-    """Guards a ``train_step`` that is set on the object itself: it runs in place of the class's, or around it.
-
-    Returns:
-        Whether there was one that was not guarded yet.
-    """
+def guard_own_step(trainer: Any) -> None:
+    """Guards a ``train_step`` that is set on the object itself: it runs in place of the class's, or around it."""
     held = vars(trainer).get("train_step")
-    if held is None or is_ours(held):
-        return False
-    patch_on_object(trainer, "train_step", STEP)
-    return True
-
-
-def look_again(trainer: Any, replaced: bool = False) -> None:
-    """Observes anew where a schedule has replaced the loader or the train step, or changed the pipeline, since the
-    last look. What is shown from here is a stretch of its own, and the training is judged by all of them: at once, or
-    when the next checkpoint is safe where that ends the training.
-
-    Args:
-        replaced: whether the train step was.
-
-    Raises:
-        InconsistencyError: as ``observe_once``, where no step has been trained yet.
-    """
-    training = training_in_hand(trainer)
-    if not training.observed or training.record is None or training.look is None:
-        return
-    if not replaced and not contained("looking whether anything has changed", stretches.is_due, trainer, training.look):
-        return
-    observation = _observation_of(trainer)
-    if observation is None:
-        return
-    if not replaced and stretches.shows_the_same(training.look, observation):
-        training.look = stretches.look_at(trainer, observation, fruitless=training.look)
-        return
-    if training.witness is not None:
-        settle(trainer)
-    axes, has_trained = training.record.axes, training.steps > 0
-    _go_on_from_own_steps(trainer, training)
-    training.scheduled |= has_trained and training.again
-    take_up(trainer, observation)
-    if _same(axes.effective, training.record.axes.effective):
-        training.record = msgspec.structs.replace(training.record, axes=axes)
-    training.unjudged = has_trained and _would_stop(trainer)
-    if not training.unjudged:
-        judge(trainer)
-
-
-def _would_stop(trainer: Any) -> bool:
-    """Whether judging now would end the training, and with it all steps since its last checkpoint."""
-    policy = arming.policy()
-    return policy is not None and any(policy.action(finding) == RAISE for finding in findings_of(trainer))
-
-
-def watch_again(trainer: Any) -> None:
-    """Has the witness back where a train step of one's own may do otherwise by now; what it settled stays till then."""
-    training = training_in_hand(trainer)
-    if training.witness is not None or training.look is None:
-        return
-    look = contained("asking when to watch again", stretches.watched_again, trainer, training.look)
-    if look is None:
-        return
-    from .. import evidence
-
-    training.look = look
-    found = contained("appointing the witness again", evidence.appoint_witness, trainer, look.observation)
-    if isinstance(found, evidence.Witness):
-        training.witness, training.returned = found, True
+    if held is not None and not is_ours(held):
+        patch_on_object(trainer, "train_step", STEP)
 
 
 def _observation_of(trainer: Any) -> Any:
@@ -386,11 +288,10 @@ def _observation_of(trainer: Any) -> Any:
 
 
 def take_up(trainer: Any, observation: Any) -> None:
-    """Goes by an observation (``None``: nnguard failed) from here on: record, witness, and what other ranks say."""
+    """Goes by an observation (``None``: nnguard failed) from here on: record and witness."""
     from .. import evidence
 
     training = training_in_hand(trainer)
-    training.look = None
     if observation is None:
         training.record = _unobserved(trainer)
         training.training = Training(subject=subject_of(trainer))
@@ -400,25 +301,16 @@ def take_up(trainer: Any, observation: Any) -> None:
     training.steps = 0
     training.network = _weakly(bare(getattr(trainer, "network", None)))
     if observation is not None:
-        training.look = contained("noting what was seen", stretches.look_at, trainer, observation)
         _appoint(trainer, training, contained("appointing the witness", evidence.appoint_witness, trainer, observation))
-    hear_the_other_ranks(trainer)
 
 
-def _look_at_measure() -> None:
+def _tell_of_fliptest(trainer: Any) -> None:
     """Says once, before a training of days, that its validation will not be measured as somebody thinks."""
-    global _told_of_measure
-    problem = problem_with_fliptest(os.environ.get(MEASURE, ""))
-    if problem is not None and not _told_of_measure:
-        _told_of_measure = True
+    global _told_of_fliptest
+    problem = problem_with_fliptest(os.environ.get(FLIPTEST, ""))
+    if problem is not None and not _told_of_fliptest and _decides(trainer):
+        _told_of_fliptest = True
         say(problem)
-
-
-def note_validator(predictor: Any) -> None:
-    """Keeps the predictor of the running validation until that has ended, where it is to be measured."""
-    trainer = _validating() if _validating is not None else None
-    if trainer is not None and MEASURE in os.environ and bare(predictor.network) is bare(trainer.network):
-        training_in_hand(trainer).validator = predictor
 
 
 def _write_preview(trainer: Any) -> None:
@@ -429,27 +321,6 @@ def _write_preview(trainer: Any) -> None:
             previewing.write_preview(trainer, Path(trainer.output_folder) / previewing.FILE_NAME)
         except NNGuardError as error:  # a picture that cannot be drawn stops no training
             trainer.print_to_log_file(f"nnguard: {error}")
-
-
-def hear_the_other_ranks(trainer: Any) -> None:
-    """Goes by what all ranks say of their pipelines, so that all of them refuse and correct alike."""
-    training = training_in_hand(trainer)
-    training.others = []
-    record = training.record
-    if record is None or training.training is None:
-        return
-    heard = contained("hearing the ranks", ranks.exchange, "start", subject_of(trainer), ranks.word_of(record))
-    if heard is None:
-        return
-    if heard.silent:
-        trainer.print_to_log_file(f"nnguard: ranks {list(heard.silent)} said nothing of their augmentation in time")
-    training.record = msgspec.structs.replace(record, mirroring=heard.verdict)
-    if not heard.alike:
-        every = [heard.words[rank].mirroring for rank in sorted(heard.words)]
-        training.others = [mirroring for mirroring in every if mirroring != heard.verdict]
-        training.training = msgspec.structs.replace(
-            training.training, ranks=ranks.difference(heard), ranks_flip_alike=heard.same_flips
-        )
 
 
 def _appoint(trainer: Any, training: TrainingInHand, witness: Any) -> None:
@@ -469,39 +340,9 @@ def settle(trainer: Any) -> None:
         return
     witness.close()
     verdict = contained("the witness's verdict", witness.verdict)
-    apart, compared = witness.apart, witness.compared
-    word = ranks.Word(fingerprint=None, mirroring=verdict or training.record.mirroring, apart=apart, compared=compared)
-    heard = contained("hearing the ranks", ranks.exchange, "step", subject_of(trainer), word)
-    if heard is not None:
-        apart, compared = heard.apart, heard.compared
-        verdict = heard.verdict  # each rank saw other cases: all go by the same ones
-        if training.others:
-            every = [heard.words[rank].mirroring for rank in sorted(heard.words)]
-            training.others = [mirroring for mirroring in every if mirroring != verdict]
-    if witness.is_apart(apart, compared) and training.training is not None:
-        training.training = msgspec.structs.replace(training.training, apart_in_steps=apart, compared_in_steps=compared)
-        training.unjudged = True
-    if training.returned:
-        training.returned = False
-        if witness.is_sure:
-            _go_by_what_has_changed(trainer, training, verdict)
-    elif verdict is not None and verdict != training.record.mirroring:
+    if verdict is not None and verdict != training.record.mirroring:
         training.record = msgspec.structs.replace(training.record, mirroring=verdict)
         training.unjudged = True
-
-
-def _go_by_what_has_changed(trainer: Any, training: TrainingInHand, verdict: Mirroring | None) -> None:
-    """What a witness that came back has seen begins a stretch of its own where it is sure, and another than before."""
-    record = training.record
-    if record is None or verdict is None or verdict.state != "observed":
-        return
-    if stretches.verdicts_of(verdict) == stretches.verdicts_of(record.mirroring):
-        return
-    _go_on_from_own_steps(trainer, training)
-    training.scheduled |= training.again
-    training.epoch = getattr(trainer, "current_epoch", 0)
-    training.record = msgspec.structs.replace(record, mirroring=verdict)
-    training.unjudged = True
 
 
 def judge_what_was_settled(trainer: Any) -> None:
@@ -531,9 +372,9 @@ def judge(trainer: Any) -> None:
     if policy is not None and any(
         finding.code in CORRECTABLE and policy.action(finding) == CORRECT for finding in findings
     ):
-        put_right = _narrow(trainer, training, [now or training.record, *_elsewhere(training)])
+        put_right = _narrow(trainer, training, now or training.record)
     training.judged_axes = plain(trainer.inference_allowed_mirroring_axes)
-    if _writes(trainer) and not training.rehearsed:
+    if not training.rehearsed:
         contained("writing into nnU-Net's log", _tell_log, trainer, findings)
         contained("the logger's config", _tell_config, trainer)
         contained("writing nnguard.json", _write_copy, trainer)
@@ -546,14 +387,10 @@ def findings_of(trainer: Any) -> list[Finding]:
     if training.record is None or training.training is None:
         return []
     now = record_of(trainer)
-    if training.scheduled and now is not None:
-        # By what the network was shown in all, not by what the schedule does from here: it may be the last epochs.
-        return check_training(now, training.training)
     findings = check_training(training.record, training.training)
-    besides = [now] if now is not None and now.mirroring != training.record.mirroring else []
-    for record in [*besides, *_elsewhere(training)]:
+    if now is not None and now.mirroring != training.record.mirroring:
         known = {finding.code for finding in findings}
-        findings += [found for found in check_training(record, training.training) if found.code not in known]
+        findings += [found for found in check_training(now, training.training) if found.code not in known]
     before = _before_the_resume(trainer, training)
     if before is not None:
         findings += check_resumed(before, training.record, training.training.subject)
@@ -568,17 +405,9 @@ def _before_the_resume(trainer: Any, training: TrainingInHand) -> Record | None:
     return training.origin.record
 
 
-def _elsewhere(training: TrainingInHand) -> list[Record]:
-    """This training's record as ranks with another pipeline would have it."""
-    record = training.record
-    return [msgspec.structs.replace(record, mirroring=other) for other in training.others] if record else []
-
-
-def _narrow(trainer: Any, training: TrainingInHand, records: list[Record]) -> str | None:
+def _narrow(trainer: Any, training: TrainingInHand, record: Record) -> str | None:
     declared = trainer.inference_allowed_mirroring_axes
-    narrowed = declared
-    for record in records:
-        narrowed = narrowed_axes(record, narrowed)
+    narrowed = narrowed_axes(record, declared)
     if same_axes(narrowed, declared) and narrowed is declared:
         return None
     try:
@@ -602,13 +431,13 @@ def _narrow(trainer: Any, training: TrainingInHand, records: list[Record]) -> st
 def record_of(trainer: Any) -> Record | None:
     """The record that a checkpoint written now would get: this training's, with what came before it.
 
-    ``None`` where nothing was observed and nothing came with a loaded checkpoint.
+    ``None`` where nothing was observed, unless it came with a loaded checkpoint that was not trained on here.
     """
     training = _in_hand.get(trainer)
     if training is None:
         return None
     if training.record is None:
-        return training.origin.record if training.origin is not None else None
+        return training.origin.record if training.origin is not None and not training.steps else None
     own = Segment(
         epoch=training.epoch,
         steps=training.steps,
@@ -634,9 +463,8 @@ def record_of(trainer: Any) -> Record | None:
 def _apart(training: TrainingInHand) -> Apart | None:
     """What was seen of images flipped apart from their targets, now or in what this training goes on from."""
     told = training.training
-    if told is not None and training.record is not None and (told.apart or told.apart_in_steps):
-        clean, compared = training.record.mirroring.clean, told.compared_in_steps
-        return Apart(draws=told.apart, clean=clean, cases=told.apart_in_steps, compared=compared)
+    if told is not None and training.record is not None and told.apart:
+        return Apart(draws=told.apart, clean=training.record.mirroring.clean)
     before = training.origin.record if training.goes_on and training.origin is not None else None
     return before.apart if before is not None else None
 
@@ -802,8 +630,27 @@ def _is_final(args: tuple, kwargs: dict) -> bool:
     return isinstance(name, (str, os.PathLike)) and Path(name).name.startswith("checkpoint_final")
 
 
-def _writes(trainer: Any) -> bool:
-    """Every rank observes and is judged; the first writes."""
+def is_left_to_the_first_rank(network: Any) -> bool:
+    """Whether this network is trained here by another rank than the first, which decides for all."""
+    trainer = trainer_of(network)
+    return trainer is not None and not _decides(trainer) and training_in_hand(trainer).observed
+
+
+def _share_axes(trainer: Any, training: TrainingInHand) -> None:
+    """The first rank tells the axes that it decided on; the others take them over."""
+    place = f"axes/{type(trainer).__name__}/{getattr(trainer, 'fold', None)}/{training.validations}"
+    if _decides(trainer):
+        ranks.tell(place, plain(trainer.inference_allowed_mirroring_axes))
+    elif training.observed:  # not where weights are only validated: each rank judges what it has loaded
+        told = ranks.told(place)
+        if told is None:
+            say(f"rank {trainer.local_rank} was not told which axes rank 0 mirrors along, and goes on with its own")
+        elif not _same(told.axes, trainer.inference_allowed_mirroring_axes):
+            trainer.inference_allowed_mirroring_axes = plain(told.axes)
+
+
+def _decides(trainer: Any) -> bool:
+    """Whether this is the first rank, which observes, watches, decides and writes."""
     return getattr(trainer, "local_rank", 0) == 0
 
 

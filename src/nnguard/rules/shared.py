@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from ..axes import written
 from ..findings import Finding
 from ..flips import TRAINED_RATIO, flips_of
-from ..record import Axes, Record
-from .subjects import Training
+from ..record import Apart, Axes, Record
 from .verdicts import correctable, evidence_data, severity_of, unsettled_flips
 from .wording import flip_names, joined, training_showed
 
@@ -83,42 +82,27 @@ def plain_view(record: Record, subject: str) -> list[Finding]:
     ]
 
 
-def image_apart(training: Training, clean: int) -> Finding:
-    """NNG114, in the pipeline, in the train step or in both."""
-    seen, remedy = [], []
-    if training.apart:
-        seen.append(f"{training.apart} of {clean} clean draws flip one of the two and not the other")
-        remedy.append("Give image and segmentation to the same transform in one call, so that both share its choice.")
-    if training.apart_in_steps:
-        cases = f"{training.apart_in_steps} of {training.compared_in_steps} cases of the first steps"
-        seen.append(f"in {cases} train_step flipped one of the two and not the other")
-        remedy.append("In train_step, flip data and every resolution of target along the same axes.")
-    counts = [(training.apart, clean), (training.apart_in_steps, training.compared_in_steps)]
-    share = max(apart / max(all_of_them, 1) for apart, all_of_them in counts)
+def image_apart(subject: str, apart: Apart) -> Finding:
+    """NNG114."""
+    number, of, what = apart.draws, apart.clean, "clean draws"
+    if not apart.draws:
+        number, of, what = apart.cases, apart.compared, "cases of the first steps"
     return Finding(
         "NNG114",
-        training.subject,
+        subject,
         "The image is flipped differently from its segmentation.",
-        seen=f"trained with: {', and '.join(seen)}",
+        seen=f"trained with: {number} of {of} {what} flip one of the two and not the other",
         effect="the network is taught wrong labels in these cases; its results are worse however it predicts.",
-        remedy="\n".join(remedy),
-        evidence={
-            "apart": training.apart,
-            "clean": clean,
-            "apart_in_steps": training.apart_in_steps,
-            "compared_in_steps": training.compared_in_steps,
-            "share": round(share, 4),
-        },
+        remedy="Give image and segmentation to the same transform in one call, so that both share its choice.",
+        evidence={"apart": number, "of": of, "share": round(number / max(of, 1), 4)},
     )
 
 
 def apart_in_training(record: Record, subject: str) -> list[Finding]:
     """NNG114 for a network that is trained already, whatever its predictor does."""
-    apart = record.apart
-    if apart is None:
+    if record.apart is None:
         return []
-    told = Training(subject=subject, apart=apart.draws, apart_in_steps=apart.cases, compared_in_steps=apart.compared)
-    finding = image_apart(told, apart.clean)
+    finding = image_apart(subject, record.apart)
     finding.message = "The network was trained on images that were flipped differently from their segmentations."
     finding.remedy = f"Mend the training and train again, for no repair of the checkpoint helps.\n{finding.remedy}"
     return [finding]

@@ -16,24 +16,17 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
         subject: for people, ``nnUNetTrainerX, Dataset002_Discs, 2d, fold 0``.
         apart: of the clean draws, in how many the image was flipped differently from its segmentation; 0
             where misread draws explain it, which the probe judges, for it knows how many it compared.
-        apart_in_steps: the same, of ``compared_in_steps`` cases that the witness of the first steps could compare.
         edited_after_start: what differs, in words, between the pipeline that the augmenter's workers
             copied and the one that the trainer holds now (NNG115); ``None`` where they are the same.
         disagreement: in words, how the described tree and the probe differ (NNG108); ``None`` where not.
         own_train_step: ``module.Class`` that overrides ``train_step``; ``None`` when it is nnU-Net's own.
-        ranks: in words, how the pipelines of a distributed training's ranks differ (NNG111); ``None`` where not.
-        ranks_flip_alike: whether they show the same flips all the same.
     """
 
     subject: str
     apart: int = 0
-    apart_in_steps: int = 0
-    compared_in_steps: int = 0
     edited_after_start: str | None = None
     disagreement: str | None = None
     own_train_step: str | None = None
-    ranks: str | None = None
-    ranks_flip_alike: bool = False
 
 
 class MeasuredFlip(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Any
 from ..axes import normalise, problem_with, written
 from ..findings import Finding
 from ..flips import flips_of, safe_axes
-from ..record import Axes, Record
+from ..record import Apart, Axes, Record
 from . import remedies
 from .shared import grade_words, image_apart, plain_view, seen_words, swapped, thin
 from .subjects import Training
@@ -58,8 +58,8 @@ def check_training(record: Record, training: Training) -> list[Finding]:
 def pipeline_faults(record: Record, training: Training) -> list[Finding]:
     """NNG114, NNG115: faults of the pipeline itself, whatever is declared."""
     findings = []
-    if training.apart or training.apart_in_steps:
-        findings.append(image_apart(training, record.mirroring.clean))
+    if training.apart:
+        findings.append(image_apart(training.subject, Apart(draws=training.apart, clean=record.mirroring.clean)))
     if training.edited_after_start:
         findings.append(edited_after_start(training))
     return findings
