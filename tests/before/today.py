@@ -85,7 +85,7 @@ def said_of(folder: Path) -> dict[str, Any]:
         "read_record": {short(path, folder): read(path) for path in checkpoints_of(folder)},
         "sidecar": {short(path, folder): read_sidecar(path) for path in sorted(folder.glob("fold_*/nnguard.json"))},
         "check": checked(folder),
-        "inspect": {short(path, folder): inspected(path) for path in [folder, *checkpoints_of(folder)]},
+        "inspect": {short(path, folder): inspected(path) for path in checkpoints_of(folder)},
         "repair": repaired(folder),
     }
 

@@ -1,10 +1,12 @@
 """Mirroring axes as users write them: whatever object holds them, the guard reads them as nnU-Net does."""
 
+import shutil
+
 import numpy as np
 import pytest
 
-from hooks.test_predictor import load, predicted
-from nnguard import MirroringError
+from hooks.test_predictor import CHECKPOINT, load, predicted
+from nnguard import MirroringError, check_model
 
 
 def tensor(axes):
@@ -79,3 +81,28 @@ def test_a_trainer_that_declares_them_so_is_refused(guard, new_trainer, unmirror
     with pytest.raises(MirroringError) as raised:
         new_trainer(nnUNetTrainerWithArray).on_train_start()
     assert [finding.code for finding in raised.value.findings] == ["NNG103"]
+
+
+@pytest.mark.parametrize("folds", [(0,), (0, 1)])
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+def test_a_checkpoint_that_holds_them_so_is_unverified_and_never_malformed(
+    guard, new_trainer, new_predictor, base, told, kind, folds
+):
+    class nnUNetTrainer(base):
+        def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self):
+            configured = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+            self.inference_allowed_mirroring_axes = KINDS[kind]([0, 1])
+            return configured
+
+    guard("exact")
+    made = new_trainer(nnUNetTrainer)
+    made.on_train_start()
+    made.save_checkpoint(f"{made.output_folder}/{CHECKPOINT}")
+    for fold in folds[1:]:
+        shutil.copytree(made.output_folder, f"{made.output_folder_base}/fold_{fold}")
+    assert {(finding.code, finding.severity) for finding in check_model(made.output_folder_base)} == {
+        ("NNG108", "advisory")
+    }
+    # A predictor sees what PyTorch has loaded.
+    load(new_predictor(), made.output_folder_base, folds)
+    assert told.codes == []

@@ -178,7 +178,8 @@ def _of_another_training(fold: Fold) -> list[Finding]:
     if checkpoint is None or record is None:
         return []
     pairs = (
-        ("trainer", record.trainer.class_, checkpoint.trainer_name),
+        # The record keeps the qualified name of a class that was made in a function.
+        ("trainer", record.trainer.class_.rpartition(".")[2], checkpoint.trainer_name),
         ("configuration", record.configuration, checkpoint.init_args.get("configuration")),
     )
     other = [f"{what} {told} and the checkpoint {own}" for what, told, own in pairs if told and own and told != own]

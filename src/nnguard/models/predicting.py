@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..checkpoint import Opaque
 from ..findings import Finding
 from ..record import Record
 from ..rules.prediction import check_prediction
@@ -103,7 +104,7 @@ def prediction_of(model: Model | None, fold: Fold, first: Fold, use_mirroring: b
     if mirroring_axes is not FROM_CHECKPOINT:
         axes, origin = mirroring_axes, "the caller"
     else:
-        axes = first.checkpoint.declared_axes
+        axes = msgspec.UNSET if _holds_opaque(first.checkpoint.declared_axes) else first.checkpoint.declared_axes
         origin = "the checkpoint" if fold is first else f"the first fold's checkpoint (fold_{first.fold})"
     return Prediction(
         subject=fold.subject,
@@ -116,6 +117,11 @@ def prediction_of(model: Model | None, fold: Fold, first: Fold, use_mirroring: b
         no_record=_why_no_record(fold),
         predict_command=_predict_command(fold),
     )
+
+
+def _holds_opaque(axes: Any) -> bool:
+    """Whether the axes are what only running the file would yield: an array, a tensor, or a tuple of such."""
+    return any(isinstance(entry, Opaque) for entry in (axes if isinstance(axes, (tuple, list)) else (axes,)))
 
 
 def _predict_command(fold: Fold) -> str | None:

@@ -45,6 +45,8 @@ def check_prediction(record: Record | None, prediction: Prediction) -> list[Find
     findings = []
     spatial_dims = dimensions(prediction.spatial_dims, record.spatial_dims if record else None)
     used = prediction.axes if prediction.use_mirroring else None
+    if used is msgspec.UNSET:
+        return [unread_axes(prediction)]
     problem = problem_with(used, spatial_dims)
     if problem:
         findings.append(malformed_in_prediction(record, prediction, problem))
@@ -115,6 +117,21 @@ def edited_axes(record: Record, prediction: Prediction) -> list[Finding]:
             setting=written(axes),
         )
     ]
+
+
+def unread_axes(prediction: Prediction) -> Finding:
+    """NNG108: the checkpoint's axes are an array or a tensor, which only running the file yields."""
+    return Finding(
+        "NNG108",
+        prediction.subject,
+        "The checkpoint keeps its mirroring axes as an array or a tensor, which is not read without running the file.",
+        seen="the trainer's inference_allowed_mirroring_axes is neither None nor a tuple or list of numbers",
+        effect="nothing is known of the mirroring, which is not the same as nothing wrong.",
+        remedy=(
+            "Predict under NNGUARD=strict: the guard reads the axes that PyTorch has loaded.\n"
+            "In your trainer, declare a tuple: self.inference_allowed_mirroring_axes = (0, 1)"
+        ),
+    )
 
 
 def unverified_prediction(record: Record | None, prediction: Prediction) -> Finding:

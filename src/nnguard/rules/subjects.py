@@ -75,7 +75,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         subject: for people, the checkpoint's path, or the trainer's name for its own validation.
         use_mirroring: the predictor's switch; ``--disable_tta`` clears it.
-        axes: ``allowed_mirroring_axes``, verbatim, malformed or not.
+        axes: ``allowed_mirroring_axes``, verbatim, malformed or not; ``UNSET`` where a file keeps them as what only
+            running it would yield.
         axes_from: where that value comes from, for people ("the checkpoint", "set on the predictor
             after it was initialised", "the trainer's attribute").
         checkpoint_axes: what the checkpoint file declares, verbatim; ``UNSET`` where there is no file.
