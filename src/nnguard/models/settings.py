@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ..axes import normalise, problem_with
-from ..difference import DEEPEST, Change, differences, transform_setting
+from ..difference import Change, differences, transform_setting
 from ..rules.settings import resolved_configuration
 from .described import described_mirroring, described_tree
 from .folder import Fold
@@ -236,32 +236,22 @@ def _augmentation(baseline: RunSettings, run: RunSettings) -> list[Change] | Non
         return _named(baseline.printed, run.printed)
     if None in trees:
         return None
-    found = _named(*map(_without_parameters, trees))
+    found = _named(*trees, left_out=(".where", ".parameters", ".code"))
     if not found and None not in (baseline.fingerprint, run.fingerprint) and baseline.fingerprint != run.fingerprint:
         found.append(("augmentation parameters", "not recorded which", "others"))
     return found
 
 
-def _has_parameters(tree: Any, depth: int = 0) -> bool:
-    if isinstance(tree, list):
-        return depth < DEEPEST and any(_has_parameters(entry, depth + 1) for entry in tree)
-    return isinstance(tree, dict) and ("parameters" in tree or _has_parameters(tree.get("children"), depth + 1))
+def _has_parameters(tree: Any) -> bool:
+    """A pipeline that would make the checkpoint noticeably larger is recorded without any."""
+    return b'"parameters"' in msgspec.json.encode(tree)
 
 
-def _without_parameters(tree: Any, depth: int = 0) -> Any:
-    if isinstance(tree, list) and depth < DEEPEST:
-        return [_without_parameters(entry, depth + 1) for entry in tree]
-    if not isinstance(tree, dict):
-        return tree
-    kept = {name: value for name, value in tree.items() if name not in ("parameters", "code")}
-    return {**kept, "children": _without_parameters(kept["children"], depth + 1)} if "children" in kept else kept
-
-
-def _named(before: Any, after: Any) -> list[Change]:
+def _named(before: Any, after: Any, left_out: tuple[str, ...] = (".where",)) -> list[Change]:
     return [
         (transform_setting(key), was, now)
         for key, was, now in differences("", before, after)
-        if not key.endswith(".where")
+        if not key.endswith(left_out)
     ]
 
 
