@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ..axes import normalise, problem_with
-from ..difference import DEEPEST, Change, differences, transform_setting
+from ..difference import Change, differences, transform_setting
 from ..rules.settings import resolved_configuration
 from .described import described_mirroring, described_tree
 from .folder import Fold
@@ -236,10 +236,9 @@ def _augmentation(baseline: RunSettings, run: RunSettings) -> list[Change] | Non
     return found
 
 
-def _has_parameters(tree: Any, depth: int = 0) -> bool:
-    if isinstance(tree, list):
-        return depth < DEEPEST and any(_has_parameters(entry, depth + 1) for entry in tree)
-    return isinstance(tree, dict) and ("parameters" in tree or _has_parameters(tree.get("children"), depth + 1))
+def _has_parameters(tree: Any) -> bool:
+    """A pipeline that would make the checkpoint noticeably larger is recorded without any."""
+    return b'"parameters"' in msgspec.json.encode(tree)
 
 
 def _named(before: Any, after: Any, without: frozenset[str] = frozenset({"where"})) -> list[Change]:
