@@ -21,8 +21,9 @@ ENOUGH_TO_MISS = 256
 #: Two-sided: verdicts and intervals hold in 95 of 100 trainings.
 ALPHA = 0.05
 #: What the first look may spend of it. Ordinary pipelines are settled there, an axis that is never mirrored too (64
-#: draws of the plain view alone need 0.0045); the later looks share the rest.
-FIRST_ALPHA = 0.03
+#: draws of the plain view alone need 0.0045). The last look may spend half of the rest, because what it leaves open
+#: stays an estimate; the looks between share the other half.
+FIRST_ALPHA, LAST_ALPHA = 0.03, 0.01
 
 
 def alpha_at(draws):
@@ -34,7 +35,9 @@ def alpha_at(draws):
     """
     if draws <= FEWEST_DRAWS:
         return FIRST_ALPHA
-    return (ALPHA - FIRST_ALPHA) / ((MOST_DRAWS - FEWEST_DRAWS) // LOOK_EVERY)
+    if draws >= MOST_DRAWS:
+        return LAST_ALPHA
+    return (ALPHA - FIRST_ALPHA - LAST_ALPHA) / ((MOST_DRAWS - FEWEST_DRAWS) // LOOK_EVERY - 1)
 
 
 def flips_of(axes):

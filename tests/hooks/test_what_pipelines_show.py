@@ -62,23 +62,25 @@ def refused(made):
     return [finding.code for finding in raised.value.findings]
 
 
-def test_half_turns_of_stock_rotation_do_not_train_the_second_axis_and_correct_keeps_the_first(
+def test_half_turns_of_stock_rotation_do_not_train_the_second_axis_and_an_estimate_is_only_told(
     guard, new_trainer, with_pipeline, told
 ):
+    """Of the plain view's share they are a twentieth: in 512 samples not beyond chance below a tenth."""
     half_mirrored = with_pipeline((0,))
-    guard("strict")
+    guard("exact")
     made = new_trainer(half_mirrored)
     assert refused(made) == ["NNG103"]
     assert verdicts(made) == {(0,): "trained", (1,): "rare", (0, 1): "rare"}
-    guard("correct")
-    made = new_trainer(half_mirrored, fold=1)
-    made.on_train_start()
-    assert made.inference_allowed_mirroring_axes == (0,)
-    assert hook.record_of(made).axes.changed_by == "correct"
-    assert told.codes == ["NNG103"]
+    for fold, mode in enumerate(("strict", "correct"), 1):
+        guard(mode)
+        made = new_trainer(half_mirrored, fold=fold)
+        made.on_train_start()
+        assert made.inference_allowed_mirroring_axes == (0, 1)
+        assert told.codes == ["NNG103"] * fold
+        assert "(advisory" in told.texts[-1]
     guard("strict")
-    new_trainer(with_pipeline((0,), declared=(0,)), fold=2).on_train_start()
-    assert told.codes == ["NNG103"]
+    new_trainer(with_pipeline((0,), declared=(0,)), fold=3).on_train_start()
+    assert told.codes == ["NNG103", "NNG103"]
 
 
 def test_a_transform_with_a_generator_of_its_own_is_seen_flipping(guard, new_trainer, with_pipeline, told):
