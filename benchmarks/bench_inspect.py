@@ -12,7 +12,7 @@ Run it as ``python benchmarks/bench_inspect.py [MEGABYTES...]``. What is in each
 - Arms take turns, so that a busy moment hits all of them. Times are the best of all rounds, for noise only adds;
   a ratio is the median of the rounds' own ratios, for a round's arms ran side by side; memory is the worst peak.
 
-Budgets (DESIGN 10): ``inspect`` 150 ms and 40 MB, at least 20 times faster than ``torch.load``, flat in file size.
+Budgets: ``inspect`` 150 ms and 40 MB, at least 20 times faster than ``torch.load``, flat in file size.
 """
 
 from __future__ import annotations

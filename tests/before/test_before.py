@@ -30,9 +30,8 @@ class Meant(NamedTuple):
     why: str
 
 
-#: For example Meant("*/findings/*/code", "NNG112", "NNG101", "Rare and unseen flips are one rule.").
-#: A row may give a whole list or dictionary, where findings were merged.
-MEANT_TO_DIFFER: list[Meant] = []
+#: ``meant.json`` lists them. A row may give a whole list or dictionary, where findings were merged.
+MEANT_TO_DIFFER = [Meant(**row) for row in json.loads((today.HERE / "meant.json").read_text())]
 
 
 @pytest.fixture(scope="module")
