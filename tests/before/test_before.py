@@ -67,6 +67,7 @@ def test_nothing_that_was_kept_is_left_out():
 
 def test_a_difference_is_found_unless_it_is_meant(monkeypatch):
     before, now = {"findings": [{"code": "NNG112"}], "gone": 1}, {"findings": [{"code": "NNG101"}], "new": 1}
+    monkeypatch.setattr(f"{__name__}.MEANT_TO_DIFFER", [])
     assert differences("x", before, now) == [
         "x/findings/0/code: was 'NNG112', is 'NNG101'",
         "x/gone: was 1, is '(gone)'",
