@@ -25,7 +25,7 @@ from ..models.predicting import (
 )
 from ..record import FILE_NAME, Record
 from ..report.escape import escaped
-from ..report.text import axes_words, flip_line, pipeline_lines, safe_words, validation_words, wrapped
+from ..report.text import axes_words, flip_line, pipeline_lines, safe_words, wrapped
 from ..rules.subjects import Measurement
 from ..rules.verdicts import measurement_in
 from ..rules.wording import GRADES, percent
@@ -197,10 +197,6 @@ def record_lines(record: Record) -> Iterator[str]:
     yield from (f"  {flip_line(flip, record)}" for flip in mirroring.flips)
     yield f"  safe axes     {safe_words(record)}"
     yield f"  axes          {axes_words(record)}"
-    validation = record.measured_validation()
-    if validation is not None:
-        cases = f"{validation.cases} case{'' if validation.cases == 1 else 's'}"
-        yield f"  validation    {cases} measured again: {validation_words(validation)}"
     for segment in record.segments if len(record.segments) > 1 else ():
         yield f"    from epoch {segment.epoch}: {segment.steps} steps, {segment.mirroring.state}"
     if record.transforms is not None:

@@ -12,8 +12,7 @@ import msgspec
 from ..axes import written
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
-from ..record import Environment, Record
-from ..report.text import validation_words
+from ..record import Environment
 from ..rules.metrics import check_gap
 from ..rules.subjects import Member
 from ..rules.verdicts import measurement_in
@@ -105,18 +104,9 @@ def judge_results(fold: Fold, others: list[Finding]) -> list[Finding]:
         scores_of(fold),
         [*(finding for finding in others if finding.subject == fold.subject), *stale],
         model=quote(str(fold.folder.parent)),
-        measured=_measured_words(fold.record),
         fliptest=_fliptest_words(fold),
     )
     return [*gap, *stale]
-
-
-def _measured_words(record: Record | None) -> str:
-    measured = record.measured_validation() if record is not None else None
-    if measured is None:
-        return ""
-    cases = f"{measured.cases} case{'' if measured.cases == 1 else 's'}"
-    return f"measured on {cases} of this validation: {validation_words(measured)}"
 
 
 def _fliptest_words(fold: Fold) -> str:
