@@ -14,7 +14,6 @@ from ..errors import CheckpointError
 from ..findings import Finding, worst_first
 from ..record import Environment
 from ..rules.metrics import check_gap
-from ..rules.subjects import Member
 from ..rules.verdicts import measurement_in
 from .folder import CHECKPOINT_NAME, Fold, Model, open_model
 from .predicting import FROM_CHECKPOINT, judge_mirroring, prediction_of
@@ -85,7 +84,7 @@ def judge(
         model.subject,
         model.plans,
         model.dataset,
-        [_member(fold) for fold in model.folds],
+        [member_of(fold) for fold in model.folds],
         use_mirroring=use_mirroring,
         axes=msgspec.UNSET if mirroring_axes is FROM_CHECKPOINT else mirroring_axes,
         checkpoint_name=model.folds[0].path.name,
@@ -122,18 +121,3 @@ def _fliptest_words(fold: Fold) -> str:
     if measurement.tta_axes is None or measurement.tta_dice is None:
         return words
     return f"{words}, mirrored along {written(measurement.tta_axes)} {measurement.tta_dice:.2f}"
-
-
-def _member(fold: Fold) -> Member:
-    checkpoint = fold.checkpoint
-    if checkpoint is None:
-        return Member(fold=fold.fold, subject=fold.subject, missing=fold.error or "cannot be read")
-    return member_of(
-        fold.fold,
-        checkpoint.init_args,
-        subject=fold.subject,
-        record=fold.record,
-        axes=checkpoint.declared_axes,
-        trainer=checkpoint.trainer_name,
-        epoch=checkpoint.epoch,
-    )
