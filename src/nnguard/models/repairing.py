@@ -20,7 +20,7 @@ from ..flips import safe_axes
 from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record, timestamp
 from ..rules.measured import safe_by_both
 from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, evidence_of
-from .belonging import copy_following, record_kept_for, why_the_copy_is_not_used
+from .belonging import copy_following, why_the_copy_is_not_used, with_kept_record
 from .folder import Fold, open_fold
 from .measured import Measured, demand_about
 from .predicting import configuration_of, fold_of, spatial_dims_of, transpose_forward_of
@@ -97,11 +97,7 @@ def without_broken_record(fold: Fold) -> Fold:
     """
     if fold.record_error is None or fold.checkpoint is None or _is_newer(fold.checkpoint.record_text):
         return fold
-    bare = msgspec.structs.replace(fold, record_error=None)
-    kept = record_kept_for(fold.path, fold.checkpoint.weights_fingerprint)
-    if kept is None or kept.text is None:
-        return bare
-    return msgspec.structs.replace(bare, record=Record.from_json(kept.text), record_text=kept.text, copied=True)
+    return with_kept_record(msgspec.structs.replace(fold, record_error=None))
 
 
 def _is_newer(record_text: str | None) -> bool:
