@@ -16,10 +16,9 @@ import msgspec
 from ..axes import same_axes, written
 from ..checkpoint import SpliceResult, exported_checkpoints, splice
 from ..errors import CheckpointError
-from ..flips import safe_axes
 from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record, timestamp
 from ..rules.measured import safe_by_both
-from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, evidence_of
+from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, repaired_axes
 from .belonging import copy_following, why_the_copy_is_not_used, with_kept_record
 from .folder import Fold, open_fold
 from .measured import Measured, demand_about
@@ -111,8 +110,8 @@ def plan_repair(folds: Iterable[Fold], measured: Measured | None = None) -> tupl
     """Narrows every checkpoint's axes to those that are safe for all of them: nnU-Net gives the whole ensemble the
     first one's.
 
-    A checkpoint without evidence does not stop the repair: narrowing takes away only views that are known to harm, so
-    that each of the others is the better for it.
+    An estimate narrows nothing. A checkpoint without evidence does not stop the repair: narrowing takes away only
+    views that are known to harm, so that each of the others is the better for it.
 
     Args:
         folds: checkpoints that predict together.
@@ -153,7 +152,7 @@ def _repair(fold: Fold, ensemble: list[Fold], measured: Measured | None) -> Chan
         if measured is not None:
             safe = safe_by_both(other.record, measured.measurement, safe)
         else:
-            safe = safe_axes(evidence_of(_verdict_of(other)), safe)
+            safe = repaired_axes(_verdict_of(other), safe)
     after = before if same_axes(before, safe or None) else (safe or None)
     if not same_axes(before, after) or not same_axes(record.axes.effective, after):
         # If somebody else had put the axes in order, what was validated since then is not stale.
