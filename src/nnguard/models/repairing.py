@@ -6,10 +6,10 @@ A record is edited as JSON, not as a struct, so that fields of a newer nnguard s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,6 +26,7 @@ from .predicting import configuration_of, fold_of, spatial_dims_of, transpose_fo
 from .staleness import summary_hash
 
 AXES_KEY = "inference_allowed_mirroring_axes"
+Done = TypeVar("Done")
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,26 +122,31 @@ def plan_repair(folds: Iterable[Fold], measured: Measured | None = None) -> tupl
     Returns:
         What to write, and the checkpoints that there is nothing to repair by.
     """
-    fit: list[Fold] = []
-    refused: list[Refusal] = []
-    for fold in folds:
+
+    def with_evidence(fold: Fold) -> Fold:
         mended = without_broken_record(fold)
         fold = mended if mended.copied or measured is not None else fold
-        try:
-            _demand_evidence(fold, measured)
-        except CheckpointError as error:
-            refused.append(Refusal(path=fold.path, reason=str(error)))
+        if measured is None:
+            _verdict_of(fold)
         else:
-            fit.append(fold)
+            _readable(fold)
+            demand_about(measured, fold)
+        return fold
+
+    fit, refused = _each(folds, with_evidence)
     return [_repair(fold, fit, measured) for fold in fit], refused
 
 
-def _demand_evidence(fold: Fold, measured: Measured | None) -> None:
-    if measured is None:
-        _verdict_of(fold)
-    else:
-        _readable(fold)
-        demand_about(measured, fold)
+def _each(folds: Iterable[Fold], done: Callable[[Fold], Done]) -> tuple[list[Done], list[Refusal]]:
+    """What becomes of each checkpoint, and those of which it cannot be done."""
+    every: list[Done] = []
+    refused: list[Refusal] = []
+    for fold in folds:
+        try:
+            every.append(done(fold))
+        except CheckpointError as error:
+            refused.append(Refusal(path=fold.path, reason=str(error)))
+    return every, refused
 
 
 def _repair(fold: Fold, ensemble: list[Fold], measured: Measured | None) -> Change:
@@ -236,14 +242,7 @@ def plan_statement(
         What to write, and the checkpoints that cannot be read, carry better evidence than a statement, or have no
         such axis.
     """
-    changes: list[Change] = []
-    refused: list[Refusal] = []
-    for fold in folds:
-        try:
-            changes.append(_state(fold, axes, reason))
-        except CheckpointError as error:
-            refused.append(Refusal(path=fold.path, reason=str(error)))
-    return changes, refused
+    return _each(folds, lambda fold: _state(fold, axes, reason))
 
 
 def _state(fold: Fold, axes: tuple[int, ...], reason: str) -> Change:
