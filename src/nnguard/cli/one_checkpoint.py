@@ -18,8 +18,8 @@ from ..models.kinds import RECORD, is_url
 from ..models.predicting import (
     configuration_of,
     fold_of,
-    has_fliptest,
     judge_alone,
+    measurement_of,
     spatial_dims_of,
     transpose_forward_of,
 )
@@ -27,7 +27,6 @@ from ..record import FILE_NAME, Record
 from ..report.escape import escaped
 from ..report.text import axes_words, flip_line, pipeline_lines, safe_words, wrapped
 from ..rules.subjects import Measurement
-from ..rules.verdicts import measurement_in
 from ..rules.wording import GRADES, percent
 from .output import Answer, Asked, findings_for_people, not_ignored, print_json, width_here
 
@@ -146,17 +145,6 @@ def fold_lines(fold: Fold) -> Iterator[str]:
     measurement = measurement_of(fold)
     if measurement is not None:
         yield from measurement_lines(measurement)
-
-
-def measurement_of(fold: Fold) -> Measurement | None:
-    """What a fliptest of these weights showed: the model folder's own, or the one that the record keeps."""
-    if has_fliptest(fold):
-        from ..models.measured import measured_beside
-
-        measured, _ = measured_beside(fold)
-        if measured is not None:
-            return measured.measurement
-    return measurement_in(fold.record) if fold.record is not None else None
 
 
 def measurement_lines(measurement: Measurement) -> Iterator[str]:

@@ -14,9 +14,8 @@ from ..errors import CheckpointError
 from ..findings import Finding, worst_first
 from ..record import Environment
 from ..rules.metrics import check_gap
-from ..rules.verdicts import measurement_in
 from .folder import CHECKPOINT_NAME, Fold, Model, open_model
-from .predicting import FROM_CHECKPOINT, judge_mirroring, prediction_of
+from .predicting import FROM_CHECKPOINT, judge_mirroring, measurement_of, prediction_of
 from .scores import scores_of
 from .staleness import judge_validation
 from .together import judge_together, member_of
@@ -110,10 +109,7 @@ def judge_results(fold: Fold, others: list[Finding]) -> list[Finding]:
 
 def _fliptest_words(fold: Fold) -> str:
     """What a fliptest of these weights has told of their Dice; ``""`` where there is none, or it had no labels."""
-    from .measured import measured_beside
-
-    beside, _ = measured_beside(fold)
-    measurement = beside.measurement if beside is not None else measurement_in(fold.record) if fold.record else None
+    measurement = measurement_of(fold)
     if measurement is None or measurement.plain_dice is None:
         return ""
     cases = f"{measurement.cases} case{'' if measurement.cases == 1 else 's'}"
