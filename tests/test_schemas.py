@@ -52,14 +52,10 @@ def test_records_fit_their_schema(record):
     assert accepted("record.schema.json", json.loads(record.to_json()))
 
 
-VIEWS = {"plain": {"dice": 0.9, "labels": {"left": None}}, "tta": {"dice": None, "labels": {}, "axes": [0]}}
-VALIDATED = {"by": "x", "written_at": "x", "checkpoint": None, "cases": 1, "case_names": ["a"], **VIEWS}
-
-
-def test_what_was_measured_fits_and_another_shape_does_not():
-    data = json.loads(record_of(EVERY_FLIP, measured={"validation": VALIDATED, "fliptest": {"cases": 8}}).to_json())
+def test_what_was_measured_fits_whatever_it_holds_and_no_object_does_not():
+    data = json.loads(record_of(EVERY_FLIP, measured={"validation": {"cases": 1}, "fliptest": {"cases": 8}}).to_json())
     assert accepted("record.schema.json", data)
-    data["measured"]["validation"] = {**VALIDATED, "cases": "one"}
+    data["measured"] = "one"
     assert not accepted("record.schema.json", data)
 
 

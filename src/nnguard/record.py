@@ -19,8 +19,6 @@ SCHEMA = 1
 #: The key of a checkpoint that holds the record, and the name of its copy in the fold folder.
 CHECKPOINT_KEY = "nnguard"
 FILE_NAME = "nnguard.json"
-#: The key of ``Record.measured`` that holds a ``MeasuredValidation``.
-VALIDATION = "validation"
 
 Axes = tuple[int, ...]
 RecordType = TypeVar("RecordType", bound="Record")
@@ -136,38 +134,12 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
         return cls(python=platform.python_version(), **{name: version_of(name) for name in packages})
 
 
-class MeasuredDice(msgspec.Struct, frozen=True, kw_only=True):
-    """Dice, 0 to 1, over the cases that were measured: the mean over cases, then over labels, as nnU-Net averages;
-    ``labels``: label or region -> its mean over cases. ``axes`` are those mirrored along; none for the plain view."""
-
-    dice: float | None
-    labels: dict[str, float | None]
-    axes: Axes = ()
-
-
-class MeasuredValidation(msgspec.Struct, frozen=True, kw_only=True):
-    """A few cases of a training's own validation, once more without mirroring; in older records only.
-
-    ``tta`` is what validation itself scored on these cases, ``plain`` the same weights without mirroring;
-    ``checkpoint`` is the name of the file with these weights, ``by`` what was asked for, of which nnguard.
-    """
-
-    state: Literal["measured"] = "measured"
-    by: str
-    written_at: str
-    checkpoint: str | None = None
-    cases: int
-    case_names: list[str]
-    plain: MeasuredDice
-    tta: MeasuredDice
-
-
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that nnguard knows about a training. Stored as JSON text under ``CHECKPOINT_KEY``.
 
     ``transforms`` is the described tree (``evidence.described``), ``parent`` what is known of the
     checkpoint whose weights were taken over by ``-pretrained_weights``, ``measured`` what running the
-    network showed: ``fliptest``, and in older records ``validation`` (a ``MeasuredValidation``);
+    network showed: ``fliptest``, and in older records ``validation``, which nothing shows any more;
     ``apart``: ``None`` where no image was seen flipped otherwise than its target.
     """
 
@@ -189,13 +161,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment = Environment()
     parent: dict[str, Any] | None = None
     measured: dict[str, Any] | None = None
-
-    def measured_validation(self) -> MeasuredValidation | None:
-        """What an older nnguard measured in validation; ``None`` where it did not, or where that cannot be read."""
-        try:
-            return msgspec.convert((self.measured or {}).get(VALIDATION), MeasuredValidation | None)
-        except msgspec.ValidationError:
-            return None
 
     def to_json(self) -> str:
         """The record as one line of JSON."""

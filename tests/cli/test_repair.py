@@ -14,6 +14,7 @@ from nnguard.hooks.copies import saved_weights, write_copy
 from nnguard.models.belonging import weights_belong
 from nnguard.models.folder import open_fold
 from nnguard.record import Record, RecordCopy
+from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, record_of
 
 AXES = "inference_allowed_mirroring_axes"
 
@@ -96,6 +97,21 @@ def test_axes_are_narrowed_and_never_widened(nnguard, tmp_path, mirrored, declar
     path = save_checkpoint(tmp_path / "c.pth", axes=declared, record=make_record(mirrored, declared))
     assert nnguard("repair", path).status == 0
     assert axes_of(path) == after
+
+
+@pytest.mark.parametrize(
+    ("counts", "after"), [(AXIS_1_BY_ESTIMATE_RARE, (0, 1)), (AXIS_0_AND_HALF_TURNS, (0,))], ids=["estimate", "settled"]
+)
+def test_an_estimate_narrows_nothing_and_what_is_settled_does(nnguard, tmp_path, counts, after):
+    path = save_checkpoint(tmp_path / "c.pth", record=record_of(counts, clean=256))
+    assert nnguard("repair", path).status == 0
+    assert axes_of(path) == after
+
+
+def test_repair_is_not_advised_where_it_would_change_nothing(nnguard, tmp_path):
+    path = save_checkpoint(tmp_path / "c.pth", record=record_of({(0,): 20, (1,): 20}, clean=64))
+    done = nnguard("inspect", path)
+    assert ("NNG101" in done.out, "nnguard repair" in done.out, "nnguard fliptest" in done.out) == (True, False, True)
 
 
 @pytest.mark.parametrize("malformed", [(), [], (0, 0), (-1,), (0, 1, 2), 1])

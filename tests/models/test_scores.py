@@ -94,16 +94,3 @@ def test_a_sound_model_has_no_gap_worth_a_word(tmp_path):
     mean = {"1": {"Dice": 0.93}, "2": {"Dice": 0.91}}
     write_summary(folder / "fold_0", json.dumps({"foreground_mean": {"Dice": 0.92}, "mean": mean}))
     assert gaps_found(folder) == []
-
-
-def test_what_was_measured_without_mirroring_is_told_beside_the_gap(tmp_path):
-    views = {"plain": {"dice": 0.94, "labels": {}}, "tta": {"dice": 0.46, "labels": {}, "axes": [0, 1]}}
-    entry = {"by": "x", "written_at": "x", "cases": 4, "case_names": [], **views}
-    told = []
-    for measured in (None, {"validation": entry}):
-        record = make_record(measured=measured)
-        folder = save_model(tmp_path / str(len(told)), record=record, logging=curves(0.95, 0.94))
-        write_summary(folder / "fold_0", json.dumps({"foreground_mean": {"Dice": 0.46}, "mean": {}}))
-        told += [finding.seen for finding in check_model(folder) if finding.code == "NNG401"]
-    assert "measured on 4 cases of this validation: Dice 0.940 without mirroring, 0.460" in told[1]
-    assert "measured on" not in told[0]

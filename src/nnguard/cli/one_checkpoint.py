@@ -18,16 +18,15 @@ from ..models.kinds import RECORD, is_url
 from ..models.predicting import (
     configuration_of,
     fold_of,
-    has_fliptest,
     judge_alone,
+    measurement_of,
     spatial_dims_of,
     transpose_forward_of,
 )
 from ..record import FILE_NAME, Record
 from ..report.escape import escaped
-from ..report.text import axes_words, flip_line, pipeline_lines, safe_words, validation_words, wrapped
+from ..report.text import axes_words, flip_line, pipeline_lines, safe_words, wrapped
 from ..rules.subjects import Measurement
-from ..rules.verdicts import measurement_in
 from ..rules.wording import GRADES, percent
 from .output import Answer, Asked, findings_for_people, not_ignored, print_json, width_here
 
@@ -148,17 +147,6 @@ def fold_lines(fold: Fold) -> Iterator[str]:
         yield from measurement_lines(measurement)
 
 
-def measurement_of(fold: Fold) -> Measurement | None:
-    """What a fliptest of these weights showed: the model folder's own, or the one that the record keeps."""
-    if has_fliptest(fold):
-        from ..models.measured import measured_beside
-
-        measured, _ = measured_beside(fold)
-        if measured is not None:
-            return measured.measurement
-    return measurement_in(fold.record) if fold.record is not None else None
-
-
 def measurement_lines(measurement: Measurement) -> Iterator[str]:
     number = measurement.cases
     cases = f"{number} case{'' if number == 1 else 's'}"
@@ -197,10 +185,6 @@ def record_lines(record: Record) -> Iterator[str]:
     yield from (f"  {flip_line(flip, record)}" for flip in mirroring.flips)
     yield f"  safe axes     {safe_words(record)}"
     yield f"  axes          {axes_words(record)}"
-    validation = record.measured_validation()
-    if validation is not None:
-        cases = f"{validation.cases} case{'' if validation.cases == 1 else 's'}"
-        yield f"  validation    {cases} measured again: {validation_words(validation)}"
     for segment in record.segments if len(record.segments) > 1 else ():
         yield f"    from epoch {segment.epoch}: {segment.steps} steps, {segment.mirroring.state}"
     if record.transforms is not None:

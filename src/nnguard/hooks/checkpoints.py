@@ -145,16 +145,22 @@ def _kept_beside(path: str | None, fingerprint: Any = msgspec.UNSET) -> tuple[Re
     return Record.from_json(kept.text), None
 
 
-def fold_behind(origin: Origin) -> Fold | None:
-    """The fold that these weights came from, as ``nnguard check`` would open it; ``None`` where there was no file."""
-    if origin.path is None:
+def fold_behind(origin: Origin, file: str | None = None) -> Fold | None:
+    """The fold that these weights came from, as ``nnguard check`` would open it; ``None`` where there was no file.
+
+    Args:
+        origin: what came with the weights.
+        file: the file that the predictor read them from; left out, the one that they were seen to be loaded from.
+    """
+    file = file or origin.path
+    if file is None:
         return None
-    path = Path(origin.path)
+    path = Path(file)
     has_axes = origin.axes is not msgspec.UNSET
     # Only these two are held against the weights.
     compared = (path.parent / FILE_NAME).exists() or (path.parent.parent / FLIPTEST_FILE).exists()
     checkpoint = Checkpoint(
-        path=origin.path,
+        path=file,
         size=None,
         keys=(),
         trainer_name=origin.trainer_name,

@@ -15,6 +15,7 @@ import msgspec
 from .. import arming
 from ..axes import plain_axes, same_axes, written
 from ..findings import Finding
+from ..models.folder import Fold
 from ..models.predicting import Known, judge_by, known_of
 from ..models.together import judge_together, member_of
 from ..policy import CORRECT
@@ -375,7 +376,7 @@ def _together(predictor: Any, weights: Sequence[Weights]) -> list[Finding]:
         str(first.parents[1]),
         plans,
         getattr(predictor, "dataset_json", None),
-        [_member(Path(file), one) for file, one in zip(files, weights, strict=True)],
+        [_member(file, one) for file, one in zip(files, weights, strict=True)],
         use_mirroring=bool(predictor.use_mirroring),
         axes=plain_axes(predictor.allowed_mirroring_axes),
         checkpoint_name=first.name,
@@ -383,17 +384,9 @@ def _together(predictor: Any, weights: Sequence[Weights]) -> list[Finding]:
     )
 
 
-def _member(file: Path, weights: Weights) -> Member:
-    origin = weights.origin
-    return member_of(
-        file.parent.name.removeprefix("fold_"),
-        origin.init_args if origin is not None else {},
-        subject=weights.subject,
-        record=weights.record,
-        axes=None if weights.checkpoint_axes is msgspec.UNSET else weights.checkpoint_axes,
-        trainer=origin.trainer_name if origin is not None else None,
-        epoch=origin.epoch if origin is not None else None,
-    )
+def _member(file: str, weights: Weights) -> Member:
+    fold = checkpoints.fold_behind(weights.origin, file) if weights.origin is not None else None
+    return member_of(fold or Fold(fold=Path(file).parent.name.removeprefix("fold_"), path=Path(file)))
 
 
 def _axes_from(predictor: Any, weights: Weights) -> str:

@@ -8,20 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checking import check_model
-    from .folder import Fold, Model, open_model
-    from .older import Evidence, weaker_evidence
+    from .folder import open_model
     from .predicting import FROM_CHECKPOINT
 
-__all__ = ["FROM_CHECKPOINT", "Evidence", "Fold", "Model", "check_model", "open_model", "weaker_evidence"]
+__all__ = ["FROM_CHECKPOINT", "check_model", "open_model"]
 
 _ROOMS = {
     "FROM_CHECKPOINT": "predicting",
-    "Evidence": "older",
-    "Fold": "folder",
-    "Model": "folder",
     "check_model": "checking",
     "open_model": "folder",
-    "weaker_evidence": "older",
 }
 
 

@@ -37,13 +37,10 @@ def record_kept_for(path: Path, fingerprint: Any = msgspec.UNSET) -> KeptRecord 
     Returns:
         ``None`` where no copy lies beside it, or none that can be read.
     """
-    text = read_bounded(path.parent / FILE_NAME)
-    if text is None:
+    beside = _copy_in(path.parent)
+    if beside is None:
         return None
-    try:
-        copy = RecordCopy.from_json(text)
-    except CheckpointError:
-        return None
+    text, copy = beside
     if fingerprint is msgspec.UNSET:
         fingerprint = fingerprint_in(path)
     saved = copy.weights.get(path.name)
@@ -51,6 +48,15 @@ def record_kept_for(path: Path, fingerprint: Any = msgspec.UNSET) -> KeptRecord 
     if problem is not None or saved is None:
         return KeptRecord(problem=problem)
     return KeptRecord(text=_as_saved_with(saved, copy, text))
+
+
+def _copy_in(folder: Path) -> tuple[bytes, RecordCopy] | None:
+    """The text of the ``nnguard.json`` there, and what it says; ``None`` where there is none that can be read."""
+    text = read_bounded(folder / FILE_NAME)
+    try:
+        return (text, RecordCopy.from_json(text)) if text is not None else None
+    except CheckpointError:
+        return None
 
 
 def _problem_between(copy: RecordCopy, saved: SavedWeights | None, name: str, fingerprint: str | None) -> str | None:
@@ -82,11 +88,16 @@ def _as_saved_with(saved: SavedWeights, copy: RecordCopy, text: bytes) -> str:
     return msgspec.json.encode(fields).decode()
 
 
+def kept_beside(fold: Fold) -> KeptRecord | None:
+    """``record_kept_for`` a fold; ``None`` also where it lies in an exported zip, which loses the copy."""
+    if fold.checkpoint is None or fold.archive is not None:
+        return None
+    return record_kept_for(fold.path, fold.checkpoint.weights_fingerprint)
+
+
 def with_kept_record(fold: Fold) -> Fold:
-    """The same fold, with the record that ``nnguard.json`` kept for it, where its weights prove that it is theirs."""
-    if fold.checkpoint is None or fold.checkpoint.has_record or fold.archive is not None:
-        return fold
-    kept = record_kept_for(fold.path, fold.checkpoint.weights_fingerprint)
+    """The same fold without a record of its own, with the one that ``nnguard.json`` proves to have kept for it."""
+    kept = kept_beside(fold)
     if kept is None or kept.text is None:
         return fold
     return msgspec.structs.replace(fold, record=Record.from_json(kept.text), record_text=kept.text, copied=True)
@@ -94,10 +105,12 @@ def with_kept_record(fold: Fold) -> Fold:
 
 def why_the_copy_is_not_used(fold: Fold) -> str | None:
     """In words, where a copy lies beside a checkpoint without a record; ``None`` where there is none, or it is used."""
-    if fold.checkpoint is None or fold.copied or fold.archive is not None:
-        return None
-    kept = record_kept_for(fold.path, fold.checkpoint.weights_fingerprint)
+    kept = kept_beside(fold)
     return kept.problem if kept is not None else None
+
+
+def _copy_beside(fold: Fold) -> tuple[bytes, RecordCopy] | None:
+    return _copy_in(fold.folder) if fold.archive is None else None
 
 
 def weights_belong(fold: Fold) -> bool | None:
@@ -106,18 +119,15 @@ def weights_belong(fold: Fold) -> bool | None:
     ``None`` where that cannot be told: no copy beside the checkpoint or none of this very record, a file of
     another name, PyTorch told to compute no checksums, an exported zip (which loses the copy).
     """
-    record = fold.record
-    text = read_bounded(fold.folder / FILE_NAME) if record is not None and fold.archive is None else None
-    if text is None or record is None:
+    beside = _copy_beside(fold)
+    if beside is None or fold.record is None or fold.checkpoint is None:
         return None
-    try:
-        saved = RecordCopy.from_json(text).weights.get(fold.path.name)
-    except CheckpointError:
+    saved = beside[1].weights.get(fold.path.name)
+    fingerprint = fold.checkpoint.weights_fingerprint
+    # Another time: killed between saving the checkpoint and its copy, which says nothing of the weights.
+    if saved is None or saved.written_at != fold.record.written_at or fingerprint is None:
         return None
-    if saved is None or saved.written_at != record.written_at:
-        return None  # killed between saving the checkpoint and its copy: says nothing of the weights
-    fingerprint = fold.checkpoint.weights_fingerprint if fold.checkpoint is not None else None
-    return saved.fingerprint == fingerprint if fingerprint is not None else None
+    return saved.fingerprint == fingerprint
 
 
 def copy_following(fold: Fold, text: str) -> str | None:
@@ -126,13 +136,10 @@ def copy_following(fold: Fold, text: str) -> str | None:
     ``None`` where there is none, where it is another checkpoint's (it was written with a later one, or the weights
     are not those that it was written with), or where nothing in it changes. What only the copy has stays.
     """
-    kept = read_bounded(fold.folder / FILE_NAME)
-    if kept is None or fold.record is None or fold.archive is not None or weights_belong(fold) is False:
+    beside = _copy_beside(fold)
+    if beside is None or fold.record is None or weights_belong(fold) is False:
         return None
-    try:
-        copy = RecordCopy.from_json(kept)
-    except CheckpointError:
-        return None
+    kept, copy = beside
     if copy.written_at != fold.record.written_at:
         return None
     before, after, fields = (msgspec.json.decode(one) for one in (fold.record_text or "{}", text, kept))
@@ -148,32 +155,45 @@ def check_belonging(fold: Fold) -> list[Finding]:
     """NNG108 where weights and record no longer belong together, and where only the copy beside them is left of it."""
     if fold.copied:
         return [lost_record(fold.subject)]
-    if weights_belong(fold) is not False:
-        return _of_another_training(fold)
-    fingerprint = fold.checkpoint.weights_fingerprint if fold.checkpoint is not None else None
-    return [
-        Finding(
-            UNVERIFIED,
-            fold.subject,
-            "The weights are not those that the record was written with: they were changed after training.",
-            seen=(
+    if fold.checkpoint is not None and weights_belong(fold) is False:
+        fingerprint = fold.checkpoint.weights_fingerprint
+        return [
+            _not_of_these_weights(
+                fold,
+                "The weights are not those that the record was written with: they were changed after training.",
                 f"{FILE_NAME} beside the checkpoint has another fingerprint of the weights than the file now has "
-                f"({fingerprint})"
-            ),
-            effect="what the record says of the training may not be true of these weights.",
-            remedy=(
-                "Find out what wrote the file (averaging, fine-tuning, conversion), or take the original again.\n"
-                f"To measure what these weights read: nnguard fliptest {model_folder_of(fold.subject)} -i IMAGES"
-            ),
-            evidence={"weights_fingerprint": fingerprint},
-            severity=ADVISORY,
-            setting="weights",
-        )
-    ]
+                f"({fingerprint})",
+                {"weights_fingerprint": fingerprint},
+                "weights",
+            )
+        ]
+    other = _of_another_training(fold)
+    if not other:
+        return []
+    told = "The record in this checkpoint is that of another training."
+    seen = f"the record names {', '.join(other)}"
+    return [_not_of_these_weights(fold, told, seen, {"differs": other}, "another training")]
 
 
-def _of_another_training(fold: Fold) -> list[Finding]:
-    """NNG108 where no fingerprint speaks against it, and the record names another training than the checkpoint."""
+def _not_of_these_weights(fold: Fold, message: str, seen: str, evidence: dict[str, Any], setting: str) -> Finding:
+    return Finding(
+        UNVERIFIED,
+        fold.subject,
+        message,
+        seen=seen,
+        effect="what the record says of the training may not be true of these weights.",
+        remedy=(
+            "Find out what wrote the file (averaging, fine-tuning, conversion), or take the original again.\n"
+            f"To measure what these weights read: nnguard fliptest {model_folder_of(fold.subject)} -i IMAGES"
+        ),
+        evidence=evidence,
+        severity=ADVISORY,
+        setting=setting,
+    )
+
+
+def _of_another_training(fold: Fold) -> list[str]:
+    """In words, where record and checkpoint name different trainings; no fingerprint speaks against it."""
     checkpoint, record = fold.checkpoint, fold.record
     if checkpoint is None or record is None:
         return []
@@ -182,25 +202,7 @@ def _of_another_training(fold: Fold) -> list[Finding]:
         ("trainer", record.trainer.class_.rpartition(".")[2], checkpoint.trainer_name),
         ("configuration", record.configuration, checkpoint.init_args.get("configuration")),
     )
-    other = [f"{what} {told} and the checkpoint {own}" for what, told, own in pairs if told and own and told != own]
-    if not other:
-        return []
-    return [
-        Finding(
-            UNVERIFIED,
-            fold.subject,
-            "The record in this checkpoint is that of another training.",
-            seen=f"the record names {', '.join(other)}",
-            effect="what the record says may be true of other weights than these.",
-            remedy=(
-                "Find out what wrote the file, or take the original again.\n"
-                f"To measure what these weights read: nnguard fliptest {model_folder_of(fold.subject)} -i IMAGES"
-            ),
-            evidence={"differs": other},
-            severity=ADVISORY,
-            setting="another training",
-        )
-    ]
+    return [f"{what} {told} and the checkpoint {own}" for what, told, own in pairs if told and own and told != own]
 
 
 def lost_record(subject: str) -> Finding:

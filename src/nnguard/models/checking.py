@@ -12,13 +12,10 @@ import msgspec
 from ..axes import written
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
-from ..record import Environment, Record
-from ..report.text import validation_words
+from ..record import Environment
 from ..rules.metrics import check_gap
-from ..rules.subjects import Member
-from ..rules.verdicts import measurement_in
 from .folder import CHECKPOINT_NAME, Fold, Model, open_model
-from .predicting import FROM_CHECKPOINT, judge_mirroring, prediction_of
+from .predicting import FROM_CHECKPOINT, judge_mirroring, measurement_of, prediction_of
 from .scores import scores_of
 from .staleness import judge_validation
 from .together import judge_together, member_of
@@ -86,7 +83,7 @@ def judge(
         model.subject,
         model.plans,
         model.dataset,
-        [_member(fold) for fold in model.folds],
+        [member_of(fold) for fold in model.folds],
         use_mirroring=use_mirroring,
         axes=msgspec.UNSET if mirroring_axes is FROM_CHECKPOINT else mirroring_axes,
         checkpoint_name=model.folds[0].path.name,
@@ -105,26 +102,14 @@ def judge_results(fold: Fold, others: list[Finding]) -> list[Finding]:
         scores_of(fold),
         [*(finding for finding in others if finding.subject == fold.subject), *stale],
         model=quote(str(fold.folder.parent)),
-        measured=_measured_words(fold.record),
         fliptest=_fliptest_words(fold),
     )
     return [*gap, *stale]
 
 
-def _measured_words(record: Record | None) -> str:
-    measured = record.measured_validation() if record is not None else None
-    if measured is None:
-        return ""
-    cases = f"{measured.cases} case{'' if measured.cases == 1 else 's'}"
-    return f"measured on {cases} of this validation: {validation_words(measured)}"
-
-
 def _fliptest_words(fold: Fold) -> str:
     """What a fliptest of these weights has told of their Dice; ``""`` where there is none, or it had no labels."""
-    from .measured import measured_beside
-
-    beside, _ = measured_beside(fold)
-    measurement = beside.measurement if beside is not None else measurement_in(fold.record) if fold.record else None
+    measurement = measurement_of(fold)
     if measurement is None or measurement.plain_dice is None:
         return ""
     cases = f"{measurement.cases} case{'' if measurement.cases == 1 else 's'}"
@@ -132,18 +117,3 @@ def _fliptest_words(fold: Fold) -> str:
     if measurement.tta_axes is None or measurement.tta_dice is None:
         return words
     return f"{words}, mirrored along {written(measurement.tta_axes)} {measurement.tta_dice:.2f}"
-
-
-def _member(fold: Fold) -> Member:
-    checkpoint = fold.checkpoint
-    if checkpoint is None:
-        return Member(fold=fold.fold, subject=fold.subject, missing=fold.error or "cannot be read")
-    return member_of(
-        fold.fold,
-        checkpoint.init_args,
-        subject=fold.subject,
-        record=fold.record,
-        axes=checkpoint.declared_axes,
-        trainer=checkpoint.trainer_name,
-        epoch=checkpoint.epoch,
-    )

@@ -120,9 +120,6 @@ def _read_json(archive: str | Path, name: str, problems: list[str]) -> dict[str,
     except CheckpointError as error:
         problems.append(str(error))
         return None
-    if text is None:
-        problems.append(f"{archive}!{name}: does not exist; nnU-Net needs it to predict")
-        return None
     return json_object(text, f"{archive}!{name}", problems)
 
 

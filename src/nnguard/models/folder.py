@@ -155,9 +155,6 @@ def open_model(
 
 def open_fold(path: Path, fold: int | str | None = None) -> Fold:
     """Reads one checkpoint; what is wrong with it is in the answer, not raised."""
-    if fold is None:
-        named = FOLD_FOLDER.fullmatch(path.parent.name)
-        fold = fold_number(named.group(1)) if named else path.parent.name
     read = read_fold(path, path, fold)
     if read.checkpoint is not None and not read.checkpoint.has_record:
         from .belonging import with_kept_record
@@ -178,14 +175,17 @@ def to_predict_with(fold: Fold) -> Fold:
 
 def exported_fold(archive: Path | str, name: str) -> Fold:
     """Reads one checkpoint of an exported zip, by its name inside; what is wrong with it is in the answer."""
-    inside = Path(name)
-    named = FOLD_FOLDER.fullmatch(inside.parent.name)
-    fold = fold_number(named.group(1)) if named else inside.parent.name
-    return msgspec.structs.replace(read_fold(archive, inside, fold, member=name), archive=archive)
+    return msgspec.structs.replace(read_fold(archive, Path(name), member=name), archive=archive)
 
 
-def read_fold(source: Any, path: Path, fold: int | str, member: str | None = None) -> Fold:
-    """Reads a checkpoint from wherever it is: ``source`` and ``member`` as for ``read_checkpoint``."""
+def read_fold(source: Any, path: Path, fold: int | str | None = None, member: str | None = None) -> Fold:
+    """Reads a checkpoint from wherever it is: ``source`` and ``member`` as for ``read_checkpoint``.
+
+    ``fold`` is what its folder is named after, where it is left out.
+    """
+    if fold is None:
+        named = FOLD_FOLDER.fullmatch(path.parent.name)
+        fold = fold_number(named.group(1)) if named else path.parent.name
     try:
         checkpoint = read_checkpoint(source, member=member)
     except CheckpointError as error:
@@ -260,18 +260,18 @@ def _nothing_found(folder: Path, checkpoint_name: str) -> str:
 
 
 def _read_json(path: Path, problems: list[str]) -> dict[str, Any] | None:
-    if not path.exists():
-        problems.append(f"{path}: does not exist; nnU-Net needs it to predict")
-        return None
     text = read_bounded(path)
-    if text is None:
+    if text is None and path.exists():
         problems.append(f"{path}: cannot be read")
         return None
     return json_object(text, str(path), problems)
 
 
-def json_object(text: bytes, path: str, problems: list[str]) -> dict[str, Any] | None:
-    """The object, or ``None`` and one more problem."""
+def json_object(text: bytes | None, path: str, problems: list[str]) -> dict[str, Any] | None:
+    """The object, or ``None`` and one more problem; ``text`` is ``None`` where there is no such file."""
+    if text is None:
+        problems.append(f"{path}: does not exist; nnU-Net needs it to predict")
+        return None
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

@@ -38,24 +38,9 @@ class TestedModel(msgspec.Struct, frozen=True, kw_only=True):
     configuration: str | None = None
 
 
-class _Plain(msgspec.Struct, frozen=True):
-    dice: float | None = None
-
-
-class _Tta(msgspec.Struct, frozen=True):
+class _Scored(msgspec.Struct, frozen=True):
     axes: tuple[int, ...] | None = None
     dice: float | None = None
-
-
-class _Document(msgspec.Struct, frozen=True, kw_only=True):
-    cases: int
-    spatial_dims: int
-    safe_axes: tuple[int, ...] | None
-    flips: list[MeasuredFlip]
-    model: TestedModel
-    plain: _Plain
-    tta: _Tta
-    written_at: str | None = None
 
 
 class _Head(msgspec.Struct):
@@ -63,20 +48,38 @@ class _Head(msgspec.Struct):
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """A fliptest that has a verdict: which model was tested, and what it showed."""
+    """A fliptest that has a verdict, as it lies in the file ``path``: which model was tested, and what it showed."""
 
-    path: str
+    path: str = ""
+    cases: int
     spatial_dims: int
+    safe_axes: tuple[int, ...] | None
+    flips: list[MeasuredFlip]
     model: TestedModel
-    measurement: Measurement
+    plain: _Scored
+    tta: _Scored
+    written_at: str | None = None
+
+    @property
+    def measurement(self) -> Measurement:
+        """What it showed, as rules and records have it."""
+        return Measurement(
+            cases=self.cases,
+            flips=self.flips,
+            safe_axes=tuple(sorted(self.safe_axes or ())),
+            plain_dice=self.plain.dice,
+            tta_axes=self.tta.axes,
+            tta_dice=self.tta.dice,
+            folds=[one.fold for one in self.model.folds],
+            written_at=self.written_at,
+        )
 
     @property
     def sentence(self) -> str:
         """How it is known, for a record's reasons."""
-        cases = self.measurement.cases
-        folds = self.measurement.folds
-        together = f", folds {', '.join(map(str, folds))} together" if len(folds) > 1 else ""
-        return f"measured with nnguard fliptest on {cases} case{'' if cases == 1 else 's'}{together}"
+        folds = [str(one.fold) for one in self.model.folds]
+        together = f", folds {', '.join(folds)} together" if len(folds) > 1 else ""
+        return f"measured with nnguard fliptest on {self.cases} case{'' if self.cases == 1 else 's'}{together}"
 
     def tested(self, path: Path) -> bool:
         """Whether a checkpoint of this name, in a fold folder of this name, is among the tested ones."""
@@ -94,7 +97,7 @@ def read_measured(path: Path) -> Measured:
         raise CheckpointError(f"{path}: does not exist or cannot be read; expected what nnguard fliptest -o wrote")
     try:
         version = msgspec.json.decode(text, type=_Head).schema_version
-        document = msgspec.json.decode(text, type=_Document) if version == SCHEMA_VERSION else None
+        document = msgspec.json.decode(text, type=Measured) if version == SCHEMA_VERSION else None
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise CheckpointError(f"{path}: is not what nnguard fliptest -o writes: {error}") from None
     if document is None:
@@ -104,21 +107,10 @@ def read_measured(path: Path) -> Measured:
     problem = _problem_in(document)
     if problem is not None:
         raise CheckpointError(f"{path}: {problem}")
-    assert document.safe_axes is not None
-    measurement = Measurement(
-        cases=document.cases,
-        flips=document.flips,
-        safe_axes=tuple(sorted(document.safe_axes)),
-        plain_dice=document.plain.dice,
-        tta_axes=document.tta.axes,
-        tta_dice=document.tta.dice,
-        folds=[one.fold for one in document.model.folds],
-        written_at=document.written_at,
-    )
-    return Measured(path=str(path), spatial_dims=document.spatial_dims, model=document.model, measurement=measurement)
+    return msgspec.structs.replace(document, path=str(path))
 
 
-def _problem_in(document: _Document) -> str | None:
+def _problem_in(document: Measured) -> str | None:
     """Why it is no evidence; a document edited by hand must not claim what its own flips speak against."""
     if document.spatial_dims not in (2, 3):
         return f"spatial_dims is {document.spatial_dims}, and nnU-Net's data has 2 or 3"

@@ -44,7 +44,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         record: the copy of a record found beside the checkpoint.
         mirroring: the pipeline as its text describes it.
         declared: ``inference_allowed_mirroring_axes`` at training start; ``UNSET`` where not told.
-        pseudo_dice, validation_dice: the last ones of the training log, 0 to 1.
     """
 
     grade: Grade
@@ -53,8 +52,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     record: Record | None = None
     mirroring: DescribedMirroring | None = None
     declared: Any = msgspec.UNSET
-    pseudo_dice: float | None = None
-    validation_dice: float | None = None
 
 
 def weaker_evidence(fold_folder: str | Path, unproven: str | None = None) -> Evidence | None:
@@ -173,9 +170,7 @@ def _from_log(folder: Path) -> Evidence | None:
         f"nnU-Net's training log reports a mean validation Dice of {validation:.3f}{before} "
         "(grade: training log; it does not say what was mirrored)"
     )
-    return Evidence(
-        grade="training log", path=str(path), sentence=sentence, pseudo_dice=pseudo, validation_dice=validation
-    )
+    return Evidence(grade="training log", path=str(path), sentence=sentence)
 
 
 def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

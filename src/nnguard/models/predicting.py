@@ -14,7 +14,8 @@ from ..checkpoint import Opaque
 from ..findings import Finding
 from ..record import Record
 from ..rules.prediction import check_prediction
-from ..rules.subjects import Prediction
+from ..rules.subjects import Measurement, Prediction
+from ..rules.verdicts import measurement_in
 from .folder import FLIPTEST_FILE, FOLD_FOLDER, Fold, Model
 
 if TYPE_CHECKING:
@@ -89,6 +90,17 @@ def judge_by(record: Record | None, known: Known) -> list[Finding]:
     from .grading import without_record
 
     return [*without_record(known.prediction, known.weaker), *known.beside]
+
+
+def measurement_of(fold: Fold) -> Measurement | None:
+    """What a fliptest of these weights showed: the model folder's own, or the one that the record keeps."""
+    if has_fliptest(fold):
+        from .measured import measured_beside
+
+        measured, _ = measured_beside(fold)
+        if measured is not None:
+            return measured.measurement
+    return measurement_in(fold.record) if fold.record is not None else None
 
 
 def has_fliptest(fold: Fold) -> bool:

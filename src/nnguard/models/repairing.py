@@ -6,27 +6,27 @@ A record is edited as JSON, not as a struct, so that fields of a newer nnguard s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from ..axes import same_axes, written
 from ..checkpoint import SpliceResult, exported_checkpoints, splice
 from ..errors import CheckpointError
-from ..flips import safe_axes
 from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record, timestamp
 from ..rules.measured import safe_by_both
-from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, evidence_of
-from .belonging import copy_following, record_kept_for, why_the_copy_is_not_used
+from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, repaired_axes
+from .belonging import copy_following, why_the_copy_is_not_used, with_kept_record
 from .folder import Fold, open_fold
 from .measured import Measured, demand_about
 from .predicting import configuration_of, fold_of, spatial_dims_of, transpose_forward_of
 from .staleness import summary_hash
 
 AXES_KEY = "inference_allowed_mirroring_axes"
+Done = TypeVar("Done")
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,11 +97,7 @@ def without_broken_record(fold: Fold) -> Fold:
     """
     if fold.record_error is None or fold.checkpoint is None or _is_newer(fold.checkpoint.record_text):
         return fold
-    bare = msgspec.structs.replace(fold, record_error=None)
-    kept = record_kept_for(fold.path, fold.checkpoint.weights_fingerprint)
-    if kept is None or kept.text is None:
-        return bare
-    return msgspec.structs.replace(bare, record=Record.from_json(kept.text), record_text=kept.text, copied=True)
+    return with_kept_record(msgspec.structs.replace(fold, record_error=None))
 
 
 def _is_newer(record_text: str | None) -> bool:
@@ -115,8 +111,8 @@ def plan_repair(folds: Iterable[Fold], measured: Measured | None = None) -> tupl
     """Narrows every checkpoint's axes to those that are safe for all of them: nnU-Net gives the whole ensemble the
     first one's.
 
-    A checkpoint without evidence does not stop the repair: narrowing takes away only views that are known to harm, so
-    that each of the others is the better for it.
+    An estimate narrows nothing. A checkpoint without evidence does not stop the repair: narrowing takes away only
+    views that are known to harm, so that each of the others is the better for it.
 
     Args:
         folds: checkpoints that predict together.
@@ -126,26 +122,31 @@ def plan_repair(folds: Iterable[Fold], measured: Measured | None = None) -> tupl
     Returns:
         What to write, and the checkpoints that there is nothing to repair by.
     """
-    fit: list[Fold] = []
-    refused: list[Refusal] = []
-    for fold in folds:
+
+    def with_evidence(fold: Fold) -> Fold:
         mended = without_broken_record(fold)
         fold = mended if mended.copied or measured is not None else fold
-        try:
-            _demand_evidence(fold, measured)
-        except CheckpointError as error:
-            refused.append(Refusal(path=fold.path, reason=str(error)))
+        if measured is None:
+            _verdict_of(fold)
         else:
-            fit.append(fold)
+            _readable(fold)
+            demand_about(measured, fold)
+        return fold
+
+    fit, refused = _each(folds, with_evidence)
     return [_repair(fold, fit, measured) for fold in fit], refused
 
 
-def _demand_evidence(fold: Fold, measured: Measured | None) -> None:
-    if measured is None:
-        _verdict_of(fold)
-    else:
-        _readable(fold)
-        demand_about(measured, fold)
+def _each(folds: Iterable[Fold], done: Callable[[Fold], Done]) -> tuple[list[Done], list[Refusal]]:
+    """What becomes of each checkpoint, and those of which it cannot be done."""
+    every: list[Done] = []
+    refused: list[Refusal] = []
+    for fold in folds:
+        try:
+            every.append(done(fold))
+        except CheckpointError as error:
+            refused.append(Refusal(path=fold.path, reason=str(error)))
+    return every, refused
 
 
 def _repair(fold: Fold, ensemble: list[Fold], measured: Measured | None) -> Change:
@@ -157,7 +158,7 @@ def _repair(fold: Fold, ensemble: list[Fold], measured: Measured | None) -> Chan
         if measured is not None:
             safe = safe_by_both(other.record, measured.measurement, safe)
         else:
-            safe = safe_axes(evidence_of(_verdict_of(other)), safe)
+            safe = repaired_axes(_verdict_of(other), safe)
     after = before if same_axes(before, safe or None) else (safe or None)
     if not same_axes(before, after) or not same_axes(record.axes.effective, after):
         # If somebody else had put the axes in order, what was validated since then is not stale.
@@ -241,14 +242,7 @@ def plan_statement(
         What to write, and the checkpoints that cannot be read, carry better evidence than a statement, or have no
         such axis.
     """
-    changes: list[Change] = []
-    refused: list[Refusal] = []
-    for fold in folds:
-        try:
-            changes.append(_state(fold, axes, reason))
-        except CheckpointError as error:
-            refused.append(Refusal(path=fold.path, reason=str(error)))
-    return changes, refused
+    return _each(folds, lambda fold: _state(fold, axes, reason))
 
 
 def _state(fold: Fold, axes: tuple[int, ...], reason: str) -> Change:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,8 @@ from ..rules.ensemble import check_ensemble
 from ..rules.settings import check_settings
 from ..rules.subjects import Member
 from ..rules.versions import check_versions
+from .folder import Fold
+from .predicting import configuration_of
 
 
 def judge_together(
@@ -48,25 +50,21 @@ def judge_together(
     )
 
 
-def member_of(
-    fold: int | str,
-    init_args: Mapping[str, Any],
-    **known: Any,
-) -> Member:
-    """A fold as its checkpoint tells of itself.
-
-    Args:
-        fold: 0, 1, ... or ``"all"``.
-        init_args: the checkpoint's, as read or as PyTorch loaded it.
-        known: the other fields of ``Member``.
-    """
-    configuration = init_args.get("configuration")
+def member_of(fold: Fold) -> Member:
+    """A fold as its checkpoint tells of itself."""
+    checkpoint = fold.checkpoint
+    if checkpoint is None:
+        return Member(fold=fold.fold, subject=fold.subject, missing=fold.error or "cannot be read")
     return Member(
-        fold=fold,
-        configuration=configuration if isinstance(configuration, str) else None,
-        plans=init_args.get("plans"),
-        dataset=init_args.get("dataset_json"),
-        **known,
+        fold=fold.fold,
+        subject=fold.subject,
+        record=fold.record,
+        axes=checkpoint.declared_axes,
+        trainer=checkpoint.trainer_name,
+        configuration=configuration_of(fold),
+        plans=checkpoint.init_args.get("plans"),
+        dataset=checkpoint.init_args.get("dataset_json"),
+        epoch=checkpoint.epoch,
     )
 
 

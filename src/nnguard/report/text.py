@@ -10,7 +10,7 @@ from ..axes import written
 from ..findings import Finding, worst_first
 from ..nnunet import training_name
 from ..policy import DEFAULT_MODE, Policy
-from ..record import FlipEvidence, MeasuredValidation, Record
+from ..record import FlipEvidence, Record
 from ..rules.remedies import let_nnguard_narrow
 from ..rules.wording import GRADES, flip_name, percent
 from .escape import escaped, escaped_lines
@@ -88,17 +88,6 @@ def record_block(record: Record, width: int = WIDTH) -> str:
         lines += [f"  {line}" for line in pipeline_lines(record.transforms, limit=5, width=width)]
     lines.append("#" * rule)
     return "\n".join(lines)
-
-
-def validation_words(measured: MeasuredValidation) -> str:
-    """``Dice 0.940 without mirroring, 0.467 with (0, 1), as validated: mirroring costs 0.473``."""
-    plain, tta = measured.plain.dice, measured.tta.dice
-    if plain is None or tta is None:
-        return "no label in these cases, so no Dice"
-    gain = tta - plain
-    what = f"costs {-gain:.3f}" if gain < -0.0005 else f"gains {gain:.3f}" if gain > 0.0005 else "changes nothing"
-    mirrored = f"{tta:.3f} with {written(measured.tta.axes)}, as validated"
-    return f"Dice {plain:.3f} without mirroring, {mirrored}: mirroring {what}"
 
 
 def flip_line(flip: FlipEvidence, record: Record) -> str:

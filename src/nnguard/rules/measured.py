@@ -12,7 +12,7 @@ from ..flips import flips_of
 from ..record import Axes, Record
 from . import remedies
 from .subjects import Measurement, Prediction
-from .verdicts import largest_part, measurement_in, narrowed_axes, settled_against
+from .verdicts import largest_part, measurement_in, narrowed_axes, repaired_axes, settled_against
 from .wording import flip_name, flip_names, joined
 
 #: A flip that harms every other case goes unseen in four cases with (1/2)^4 = 6 %, in five with 3 %: fewer are no
@@ -145,7 +145,8 @@ def _cost(measured: Measurement, axes: Axes) -> str:
 
 def _remedy(record: Record | None, prediction: Prediction, measured: Measurement, axes: Axes) -> str:
     safe = safe_by_both(record, measured, axes)
-    text = remedies.for_prediction(prediction, safe)
+    repaired = repaired_axes(record, axes) if record is not None and prediction.measured_file is None else None
+    text = remedies.for_prediction(prediction, safe, repaired=repaired)
     mending = f"nnguard repair {remedies.quote(prediction.subject)}"
     if prediction.measured_file is None:
         return text

@@ -24,7 +24,6 @@ def check_gap(
     others: Iterable[Finding] = (),
     *,
     model: str = "MODEL_FOLDER",
-    measured: str = "",
     fliptest: str = "",
 ) -> list[Finding]:
     """NNG401.
@@ -34,7 +33,6 @@ def check_gap(
         scores: of this fold.
         others: this subject's other findings, some of which may explain the gap.
         model: its folder, as a shell takes it.
-        measured: in words, what running the network without mirroring has shown; ``""`` where nobody has.
         fliptest: in words, what a fliptest of these weights has shown; ``""`` where there is none to go by.
     """
     gap = scores.gap
@@ -47,7 +45,6 @@ def check_gap(
         seen.append(f"{', '.join(explained)} explain{'s' if len(explained) == 1 else ''} it")
     elif any(one.code == UNVERIFIED for one in others):
         seen.append("what training mirrored is not known (NNG108): untrained mirroring would explain it")
-    seen += [measured] if measured else []
     first = f"See to {', '.join(explained)} first, then validate again.\n" if explained else ""
     return [
         Finding(

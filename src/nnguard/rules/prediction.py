@@ -24,6 +24,7 @@ from .verdicts import (
     evidence_data,
     evidence_of,
     in_order,
+    repaired_axes,
     severity_of,
     thin_flips,
     unsettled_flips,
@@ -177,7 +178,7 @@ def used_axes(record: Record, prediction: Prediction, axes: Axes, measured: Meas
     if unsound["unseen"] or unsound["rare"]:
         findings.append(untrained(record, prediction, axes, unsound, safe))
     if unsound["swapped"]:
-        remedy = remedies.for_prediction(prediction, safe, correctable(record, unsound["swapped"]))
+        remedy = _remedy(record, prediction, axes, unsound["swapped"], safe)
         findings.append(swapped(record, prediction.subject, axes, unsound["swapped"], safe, _uses(prediction), remedy))
     flips = [flip for flip in thin_flips(record, axes) if measured is None or measured.verdict(flip) == "unsettled"]
     if flips:
@@ -201,11 +202,15 @@ def untrained(
             f"{len(flips)} of the {len(flips_of(axes)) + 1} views that are averaged are ones that the network cannot "
             "read: segmentations get worse without any error, most where left and right carry different labels."
         ),
-        remedy=remedies.for_prediction(prediction, safe, correctable(record, flips)),
+        remedy=_remedy(record, prediction, axes, flips, safe),
         evidence=evidence_data(record, flips, axes, safe),
         severity=severity_of(record, flips),
         setting=written(axes),
     )
+
+
+def _remedy(record: Record, prediction: Prediction, axes: Axes, flips: list[Axes], safe: Axes) -> str:
+    return remedies.for_prediction(prediction, safe, correctable(record, flips), repaired_axes(record, axes))
 
 
 def unused(record: Record, prediction: Prediction, axes: Axes) -> list[Finding]:

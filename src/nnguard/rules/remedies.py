@@ -74,10 +74,17 @@ def no_such_axis(beyond: tuple[int, ...], dims: int, safe: tuple[int, ...], show
     return f"{none} {showing}{'' if safe == shown else f', and of the axes named {written(safe or None)}'}."
 
 
-def for_prediction(prediction: Prediction, safe: tuple[int, ...], correctable: bool = True) -> str:
+def for_prediction(
+    prediction: Prediction,
+    safe: tuple[int, ...],
+    correctable: bool = True,
+    repaired: tuple[int, ...] | None = None,
+) -> str:
     """For a predictor that mirrors more than training showed; ``safe`` is what it may keep.
 
-    ``correctable``: whether ``NNGUARD=correct`` would narrow the axes.
+    Args:
+        correctable: whether ``NNGUARD=correct`` would narrow the axes.
+        repaired: what ``nnguard repair`` would leave of them, which an estimate does not narrow; ``None``: ``safe``.
     """
     narrow = [let_nnguard_narrow()] if correctable else []
     if prediction.validation:
@@ -87,8 +94,12 @@ def for_prediction(prediction: Prediction, safe: tuple[int, ...], correctable: b
     lines = [f"Predict without mirroring:\n    {without_mirroring(prediction)}"]
     if not prediction.repairable:
         return "\n".join([*lines, state_what_is_known(prediction, safe)])
+    left = safe if repaired is None else repaired
+    if same_axes(prediction.axes, left):
+        measure = f"nnguard fliptest {model_folder_of(prediction.subject)} -i IMAGES -l LABELS"
+        return "\n".join([*lines, f"Or measure what mirroring costs; no repair goes by an estimate:\n    {measure}"])
     lines.append(
-        f"Or put the checkpoint right for everybody (mirroring axes {written(safe or None)}; a backup is kept):\n"
+        f"Or put the checkpoint right for everybody (mirroring axes {written(left or None)}; a backup is kept):\n"
         f"    nnguard repair {quote(prediction.subject)}"
     )
     return "\n".join([*lines, *narrow])

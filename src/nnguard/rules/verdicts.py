@@ -65,6 +65,13 @@ def narrowed_axes(
     return largest_part(named, against, rates) or None
 
 
+def repaired_axes(record: Record, axes: Axes) -> Axes:
+    """What ``repair`` makes of axes: as ``correct``, and by an owner's statement, too, who is the one that repairs."""
+    left = narrowed_axes(record, axes) or ()
+    stated_against = settled_against(record, left) if record.mirroring.state == "declared" else []
+    return largest_part(left, stated_against, {})
+
+
 def largest_part(axes: Axes, against: Container[Axes], rates: Mapping[Axes, float]) -> Axes:
     """The largest part of ``axes`` without a flip that is in ``against``; ties go to the one with the highest rates."""
     kept = {flip: _trained(flip, rates.get(flip, 0.0)) for flip in flips_of(axes) if flip not in against}
