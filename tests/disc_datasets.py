@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -145,20 +146,19 @@ def _write_raw(folder: Path, kind: Kind) -> None:
         for channel in kind.channels:
             write(image, images / f"discs_{number:03d}_{int(channel):04d}{file_ending}")
         write(label, labels / f"discs_{number:03d}{file_ending}")
-    discs.write_description(
-        folder,
-        channels=kind.channels,
-        training_cases=kind.cases,
-        file_ending=file_ending,
-        labels=kind.labels,
-        regions_class_order=kind.regions_class_order,
-    )
+    description = {
+        "channel_names": kind.channels,
+        "labels": kind.labels or {"background": 0, "left": discs.LEFT, "right": discs.RIGHT},
+        "numTraining": kind.cases,
+        "file_ending": file_ending,
+    }
+    if kind.regions_class_order is not None:
+        description["regions_class_order"] = kind.regions_class_order
+    (folder / "dataset.json").write_text(json.dumps(description, indent=2))
 
 
 def _write_splits(folder: Path, kind: Kind) -> None:
     # Before the first trainer does: the folder is shared, and two trainers would write it at once.
-    import json
-
     names = sorted(path.name.split(".")[0] for path in (folder / "gt_segmentations").iterdir())
     splits = [{"train": [name for name in names if name not in names[k::5]], "val": names[k::5]} for k in range(5)]
     (folder / "splits_final.json").write_text(json.dumps(splits))

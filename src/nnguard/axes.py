@@ -57,24 +57,19 @@ def problem_with(axes, spatial_dims=None):
     if axes is None:
         return None
     axes = plain_axes(axes)
-    try:
-        entries = list(axes)
-    except TypeError:
+    if not isinstance(axes, tuple):
         return f"{axes!r} is not a sequence of axes; nnU-Net stops with a TypeError at the first patch"
-    if isinstance(axes, str):
-        return f"{axes!r} is text, not a sequence of axes; nnU-Net stops with a TypeError at the first patch"
-    if not entries:
+    if not axes:
         return f"{axes!r} is empty; nnU-Net stops with a ValueError at the first patch (no mirroring is written None)"
-    for entry in entries:
-        if type(entry) is not int:
-            return f"{axes!r} contains {entry!r}, which is not an axis; nnU-Net stops at the first patch"
-    if min(entries) < 0:
+    no_axes = [entry for entry in axes if type(entry) is not int]
+    if no_axes:
+        return f"{axes!r} contains {no_axes[0]!r}, which is not an axis; nnU-Net stops at the first patch"
+    if min(axes) < 0:
         return f"{axes!r} has a negative axis; nnU-Net counts from the wrong end and flips the channels or the batch"
-    if len(set(entries)) < len(entries):
+    if len(set(axes)) < len(axes):
         return f"{axes!r} names an axis twice; nnU-Net stops with a RuntimeError at the first patch"
-    if spatial_dims is not None and max(entries) >= spatial_dims:
-        outcome = "nnU-Net stops with an AssertionError at the first patch"
-        return f"{axes!r} is out of range for {spatial_dims}D data; {outcome}"
+    if spatial_dims is not None and max(axes) >= spatial_dims:
+        return f"{axes!r} is out of range for {spatial_dims}D data; nnU-Net stops at the first patch"
     return None
 
 

@@ -42,9 +42,6 @@ def _providers(module: str) -> Iterator[tuple[str, str]]:
     file_of_the_module = re.compile(rf"^{re.escape(module)}(/|\.py,)", re.MULTILINE)
     for distribution in metadata.distributions():
         declared = distribution.read_text("top_level.txt")
-        if declared is not None:
-            claims = module in declared.split()
-        else:
-            claims = file_of_the_module.search(distribution.read_text("RECORD") or "") is not None
-        if claims:
+        files = distribution.read_text("RECORD") if declared is None else None
+        if module in (declared or "").split() or file_of_the_module.search(files or ""):
             yield distribution.metadata["Name"], distribution.version

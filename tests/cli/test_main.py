@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nnguard.cli import COMMANDS, group
+from nnguard.cli import group
 
 MAIN = [sys.executable, "-c", "import sys; from nnguard.cli import main; sys.exit(main())"]
 
@@ -39,12 +39,6 @@ def test_every_listed_command_loads_and_is_called_by_its_name():
     for name in ("inspect", "audit"):
         assert name not in names
         assert group.get_command(context, name).name == "check"
-
-
-def test_a_command_without_a_file_is_no_command(nnguard, monkeypatch):
-    monkeypatch.setitem(COMMANDS, "unwritten", "Not there yet.")
-    assert nnguard("unwritten").status == 2
-    assert "unwritten" not in nnguard("--help").out
 
 
 def test_an_unreadable_mode_is_exit_2_and_one_line():

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from nnguard.pictures.contact_sheet import COLOURS
-from nnguard.pictures.flip_bars import VERDICTS, Bar, Panel, write_flip_picture
+from nnguard.pictures.flip_bars import VERDICTS, Bar, write_flip_picture
 
 OKABE_ITO = {"#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999"}
 BARS = [
@@ -30,7 +30,7 @@ def drawn(tmp_path, monkeypatch):
     image = np.arange(5.0)[:, None, None] * np.ones((5, 8, 8))
 
     def draw(base=0.92):
-        panels = [Panel(title="plain", labels=labels), Panel(title="flip {1}, turned back", labels=turned)]
+        panels = {"plain": labels, "flip {1}, turned back": turned}
         target = tmp_path / "flips.png"
         write_flip_picture(target, "a model", "Dice", BARS, image, panels, base, {1: "left"})
         return kept[-1], imread(target)[..., :3]

@@ -113,9 +113,9 @@ def test_the_finding_names_each_folds_mirroring_and_the_axes_in_use():
     (finding,) = check_ensemble("model", [member(0), member(1, NO_FLIP)])
     assert "fold 0 trained with mirroring along (0, 1)" in finding.seen
     assert "fold 1 trained with mirroring along None" in finding.seen
-    assert "fold 1 averages in views" in finding.effect
+    assert "in views that training did not show to fold 1" in finding.effect
     (finding,) = check_ensemble("model", [member(0), member(1, NO_FLIP)], use_mirroring=False)
-    assert finding.effect == "nnU-Net uses the first fold's axes, None, for all of them."
+    assert finding.effect == "all of them are used with mirroring axes None."
 
 
 def remedy(members, **options):

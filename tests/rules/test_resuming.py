@@ -29,7 +29,7 @@ def found(now, before=BEFORE):
 def test_a_mirror_that_was_taken_out_is_told_by_flips_and_by_name():
     [finding] = found(recorded(NO_FLIP, [GAMMA], "b"))
     assert (finding.code, finding.severity) == ("NNG107", "advisory")
-    assert "axis 1 (x, usually left-right): 25 % before and never now" in finding.seen
+    assert "axis 1 (x, usually left-right): 25 % before and 0 % now" in finding.seen
     assert "removed MirrorTransform" in finding.seen
     assert finding.evidence["steps_before"] == 100
 

@@ -9,7 +9,6 @@ import os
 import sys
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 
 import click
 
@@ -20,8 +19,8 @@ CLEAN, FOUND, FAILED = 0, 1, 2
 #: What a shell reports for a process that a closed pipe ended: 128 + SIGPIPE.
 PIPE_CLOSED = 141
 
-#: Command -> its line in ``nnguard --help``, so that showing it loads no command. A command is there
-#: when its file is: ``cli/NAME.py`` with a click command called ``command``.
+#: Command -> its line in ``nnguard --help``, so that showing it loads no command: each is ``cli/NAME.py`` with a click
+#: command called ``command``.
 COMMANDS = {
     "run": "Run one command with the guard switched on.",
     "check": "Check a checkpoint, a model or a results folder; also called inspect and audit.",
@@ -45,7 +44,7 @@ class LazyGroup(click.Group):
     """Imports a command's module when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in COMMANDS if _file_of(name).exists()]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in GONE:
@@ -53,17 +52,11 @@ class LazyGroup(click.Group):
 
             return gone(name)
         name = ALSO_CALLED.get(name, name)
-        if name not in COMMANDS or not _file_of(name).exists():
-            return None
-        return import_module(f"{__name__}.{name}").command
+        return import_module(f"{__name__}.{name}").command if name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
-
-
-def _file_of(command: str) -> Path:
-    return Path(__file__).with_name(f"{command}.py")
 
 
 def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import site
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from ..errors import ConfigurationError
 from ..policy import DEFAULT_MODE, ENVIRONMENT_VARIABLE, Policy
@@ -42,40 +43,6 @@ print({MARK!r} + json.dumps(answer, default=str))
 """
 
 
-class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found.
-
-    Args:
-        setting: the value of ``NNGUARD``; ``None`` where it is not set.
-        start_up_files: those that lie in this environment's site folders.
-        armed_at_start: whether a plain interpreter of this environment is armed.
-        status: ``nnguard.status()`` after nnU-Net was imported; ``None`` where it was not.
-        nnunetv2_path: where nnU-Net was imported from.
-        reasons: why nnU-Net's commands are not guarded here; empty where they are.
-        asked_with: the ``NNGUARD`` under which a fresh interpreter was asked: ``setting``, or, where that switches
-            nothing on, the default. ``armed_at_start`` and ``status`` tell what is so under it.
-        settings_in_doubt: a line for each further setting of nnguard's that cannot be used as it stands.
-    """
-
-    setting: str | None
-    start_up_files: list[str]
-    armed_at_start: bool
-    status: dict[str, Any] | None
-    nnunetv2_path: str | None
-    reasons: list[str]
-    asked_with: str
-    settings_in_doubt: list[str] = []
-
-    @property
-    def active(self) -> bool:
-        return not self.reasons
-
-    @property
-    def supposed(self) -> bool:
-        """Whether the answer is about a setting that is not the one here."""
-        return self.asked_with != self.setting
-
-
 @click.command(name="doctor")
 @click.option("--quick", is_flag=True, help="Do not import nnU-Net: tells only whether interpreters are armed.")
 @format_option()
@@ -88,14 +55,23 @@ def command(quick: bool, output_format: str) -> int:
     Policy.parse(setting)
     diagnosis = diagnose(setting, quick)
     if output_format == "json":
-        print_json({"active": diagnosis.active, "python": sys.executable, **msgspec.to_builtins(diagnosis)})
+        print_json(diagnosis)
     else:
         click.echo("\n".join(as_text(diagnosis)))
-    return CLEAN if diagnosis.active else FOUND
+    return CLEAN if diagnosis["active"] else FOUND
 
 
-def diagnose(setting: str | None, quick: bool) -> Diagnosis:
+def diagnose(setting: str | None, quick: bool) -> dict[str, Any]:
     """Asks a fresh interpreter. Without ``NNGUARD`` it is asked what would be, were it set.
+
+    Returns:
+        What JSON shows: ``active``; ``python``; ``setting``, the value of ``NNGUARD``, ``None`` where it is not set;
+        ``start_up_files``, those that lie in this environment's site folders; ``armed_at_start``, whether a plain
+        interpreter of this environment is armed; ``status``, ``nnguard.status()`` after nnU-Net was imported, ``None``
+        where it was not; ``nnunetv2_path``, where nnU-Net was imported from; ``reasons`` why nnU-Net's commands are
+        not guarded here, none where they are; ``asked_with``, the ``NNGUARD`` under which the interpreter was asked:
+        ``setting``, or, where that switches nothing on, the default; ``settings_in_doubt``, a line for each further
+        setting of nnguard's that cannot be used as it stands.
 
     Raises:
         ConfigurationError: the interpreter gave no answer.
@@ -103,16 +79,17 @@ def diagnose(setting: str | None, quick: bool) -> Diagnosis:
     would_be = setting if Policy.parse(setting) is not None and setting else DEFAULT_MODE
     asked = ask("start" if quick else "import", {**os.environ, ENVIRONMENT_VARIABLE: would_be})
     found = start_up_files()
-    return Diagnosis(
-        setting=setting,
-        start_up_files=found,
-        armed_at_start=asked["armed_at_start"],
-        status=asked["status"],
-        nnunetv2_path=asked["nnunetv2_path"],
-        reasons=_reasons(setting, asked, found),
-        asked_with=would_be,
-        settings_in_doubt=settings_in_doubt(),
-    )
+    reasons = _reasons(setting, asked, found)
+    return {
+        "active": not reasons,
+        "python": sys.executable,
+        "setting": setting,
+        "start_up_files": found,
+        **{name: asked[name] for name in ("armed_at_start", "status", "nnunetv2_path")},
+        "reasons": reasons,
+        "asked_with": would_be,
+        "settings_in_doubt": settings_in_doubt(),
+    }
 
 
 def settings_in_doubt() -> list[str]:
@@ -165,18 +142,14 @@ def ask(how: str, environment: dict[str, str]) -> dict[str, Any]:
         raise ConfigurationError(f"{sys.executable} gave no answer: {error}") from None
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         if line.startswith(MARK):
-            return msgspec.json.decode(line.removeprefix(MARK))
+            return json.loads(line.removeprefix(MARK))
     last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
     raise ConfigurationError(f"{sys.executable} gave no answer: {last[0]}")
 
 
 def start_up_files() -> list[str]:
-    return [
-        str(Path(folder) / name)
-        for folder in _site_folders()
-        for name in START_UP_FILES
-        if (Path(folder) / name).exists()
-    ]
+    files = [Path(folder) / name for folder in _site_folders() for name in START_UP_FILES]
+    return [str(file) for file in files if file.exists()]
 
 
 def _site_folders() -> list[str]:
@@ -184,34 +157,32 @@ def _site_folders() -> list[str]:
     return list(dict.fromkeys(folders))
 
 
-def as_text(diagnosis: Diagnosis) -> list[str]:
+def as_text(diagnosis: dict[str, Any]) -> Iterator[str]:
     """For people: the facts, then the verdict."""
-    status = diagnosis.status
-    lines = [
-        f"python        {escaped(sys.executable)}",
-        f"{ENVIRONMENT_VARIABLE:<13} {escaped(diagnosis.setting or 'not set')}",
-        f"start-up      {escaped(', '.join(diagnosis.start_up_files) or 'no nnguard.pth in this environment')}",
-        f"interpreters  {'armed' if diagnosis.armed_at_start else 'not armed'} at their start"
-        + (f", were {ENVIRONMENT_VARIABLE} {diagnosis.asked_with}" if diagnosis.supposed else ""),
-    ]
-    if status is not None:
-        versions = ", ".join(f"{name} {version or 'missing'}" for name, version in status["versions"].items())
-        lines.append(f"versions      {escaped(versions)}")
-        lines.append(f"nnU-Net       {escaped(diagnosis.nnunetv2_path or 'not found')}")
-        for owner, targets in status["targets"].items():
-            missing = targets["missing"]
-            number = len(targets["patched"])
-            patched = "would be patched" if diagnosis.supposed else "patched"
-            lines.append(
-                f"  {escaped(owner)}: {number} target{'' if number == 1 else 's'} {patched}"
-                + (f", missing: {escaped(', '.join(missing))}" if missing else "")
-            )
-    lines += [f"setting       {escaped(problem)}" for problem in diagnosis.settings_in_doubt]
-    if diagnosis.active:
-        return [*lines, "", f"active: nnU-Net runs guarded here, in mode {escaped(diagnosis.setting)}"]
-    return [
-        *lines,
-        "",
-        "not active: nnU-Net runs unguarded here",
-        *(f"  - {escaped(reason)}" for reason in diagnosis.reasons),
-    ]
+    # Where the answer is about a setting that is not the one here, it says what would be.
+    supposed = diagnosis["asked_with"] != diagnosis["setting"]
+    yield f"python        {escaped(sys.executable)}"
+    yield f"{ENVIRONMENT_VARIABLE:<13} {escaped(diagnosis['setting'] or 'not set')}"
+    yield f"start-up      {escaped(', '.join(diagnosis['start_up_files']) or 'no nnguard.pth in this environment')}"
+    yield f"interpreters  {'armed' if diagnosis['armed_at_start'] else 'not armed'} at their start" + (
+        f", were {ENVIRONMENT_VARIABLE} {diagnosis['asked_with']}" if supposed else ""
+    )
+    if diagnosis["status"] is not None:
+        yield from _status_lines(diagnosis["status"], diagnosis["nnunetv2_path"], "would be " if supposed else "")
+    yield from (f"setting       {escaped(problem)}" for problem in diagnosis["settings_in_doubt"])
+    yield ""
+    if diagnosis["active"]:
+        yield f"active: nnU-Net runs guarded here, in mode {escaped(diagnosis['setting'])}"
+    else:
+        yield "not active: nnU-Net runs unguarded here"
+        yield from (f"  - {escaped(reason)}" for reason in diagnosis["reasons"])
+
+
+def _status_lines(status: dict[str, Any], nnunetv2_path: str | None, would_be: str) -> Iterator[str]:
+    versions = ", ".join(f"{name} {version or 'missing'}" for name, version in status["versions"].items())
+    yield f"versions      {escaped(versions)}"
+    yield f"nnU-Net       {escaped(nnunetv2_path or 'not found')}"
+    for owner, targets in status["targets"].items():
+        missing = f", missing: {escaped(', '.join(targets['missing']))}" if targets["missing"] else ""
+        number = len(targets["patched"])
+        yield f"  {escaped(owner)}: {number} target{'' if number == 1 else 's'} {would_be}patched{missing}"

@@ -175,15 +175,16 @@ def _worst(flip: dict[str, Any]) -> str:
 
 def _tta_lines(document: dict[str, Any]) -> Iterator[str]:
     plain, tta = document["plain"]["dice"], document["tta"]
+    declared = escaped(tta["declared"])
     if tta["axes"] is None:
         plainly = f"; Dice {plain:.3f}" if plain is not None else ""
-        yield f"the checkpoint declares {escaped(tta['declared'])}: predicting does not mirror as it stands{plainly}"
+        yield f"the checkpoint declares {declared}: predicting does not mirror as it stands{plainly}"
         return
     if plain is None:
-        yield f"the checkpoint declares {escaped(tta['declared'])}; give labels (-l) to see what that costs or gains"
+        yield f"the checkpoint declares {declared}; give labels (-l) to see what that costs or gains"
         return
     yield (
-        f"test-time mirroring as declared, {escaped(tta['declared'])}: Dice {tta['dice']:.3f} against "
+        f"test-time mirroring as declared, {declared}: Dice {tta['dice']:.3f} against "
         f"{plain:.3f} plain; it {gain_words(tta['gain'], tta['gain_low'], tta['gain_high'])}"
     )
 
@@ -238,35 +239,25 @@ def _set(axes: Sequence[int]) -> str:
 
 
 def _draw(target: Path, document: dict[str, Any], shown: Any) -> None:
-    from ..pictures.flip_bars import Bar, Panel, write_flip_picture
+    from ..pictures.flip_bars import Bar, write_flip_picture
     from ..rules.wording import flip_name
 
-    dims, forward = document["spatial_dims"], document["transpose_forward"]
-    measure, base = ("dice", document["plain"]["dice"])
-    if base is None:
-        measure = "agreement"
-    bars = [
-        Bar(
-            name=flip_name(tuple(flip["axes"]), dims, forward),
-            value=flip[measure],
-            low=flip[f"{measure}_low"],
-            high=flip[f"{measure}_high"],
-            verdict=flip["verdict"],
-        )
-        for flip in document["flips"]
-    ]
-    tta = document["tta"]
-    if tta["axes"] and base is not None:
+    dims, forward, tta = document["spatial_dims"], document["transpose_forward"], document["tta"]
+    base = document["plain"]["dice"]
+    measure, called = ("agreement", "the plain answer") if base is None else ("dice", "the reference")
+
+    def bar(name: str, one: dict[str, Any]) -> Bar:
+        value, low, high = one[measure], one[f"{measure}_low"], one[f"{measure}_high"]
+        return Bar(name=name, value=value, low=low, high=high, verdict=one["verdict"])
+
+    bars = [bar(flip_name(tuple(flip["axes"]), dims, forward), flip) for flip in document["flips"]]
+    panels = {} if shown.reference is None else {"reference": shown.reference}
+    panels["plain"] = shown.plain
+    panels |= {f"flip {_set(flip)}, turned back": seen for flip, seen in shown.flipped.items()}
+    if tta["axes"]:
         name = f"TTA as declared, {written(tuple(tta['axes']))}"
-        bars.append(
-            Bar(name=name, value=tta["dice"], low=tta["dice_low"], high=tta["dice_high"], verdict=tta["verdict"])
-        )
-    panels = [Panel(title="reference", labels=shown.reference)] if shown.reference is not None else []
-    panels += [Panel(title="plain", labels=shown.plain)]
-    panels += [Panel(title=f"flip {_set(flip)}, turned back", labels=seen) for flip, seen in shown.flipped.items()]
-    if document["tta"]["axes"]:
-        panels.append(Panel(title=f"TTA {written(tuple(document['tta']['axes']))}", labels=shown.tta))
-    called = {"dice": "Dice with the reference", "agreement": "Dice with the plain answer"}[measure]
+        bars += [] if base is None else [bar(name, tta)]
+        panels[name] = shown.tta
     heading = f"{document['model']['folder']}: {document['cases']} cases; below, {shown.name}"
     names = {int(label): name for label, name in document["label_names"].items()}
-    write_flip_picture(target, heading, called, bars, shown.image, panels, base, names)
+    write_flip_picture(target, heading, f"Dice with {called}", bars, shown.image, panels, base, names)

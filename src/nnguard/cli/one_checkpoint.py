@@ -12,17 +12,10 @@ import msgspec
 from ..axes import name_axis, problem_with, written
 from ..errors import CheckpointError
 from ..findings import worst_first
+from ..models import predicting
 from ..models.belonging import weights_belong
 from ..models.folder import Fold, open_fold, read_fold, read_record_file
 from ..models.kinds import RECORD, is_url
-from ..models.predicting import (
-    configuration_of,
-    fold_of,
-    judge_alone,
-    measurement_of,
-    spatial_dims_of,
-    transpose_forward_of,
-)
 from ..record import FILE_NAME, Record
 from ..report.escape import escaped
 from ..report.text import axes_words, flip_line, pipeline_lines, safe_words, wrapped
@@ -50,7 +43,7 @@ def show(path: str, kind: str, asked: Asked) -> Answer:
         if fold.checkpoint is None:
             raise CheckpointError(fold.error or f"{path}: cannot be read")
         data, lines = fold_data(fold), fold_lines(fold)
-        findings = not_ignored(worst_first(judge_alone(fold, not asked.disable_tta)))
+        findings = not_ignored(worst_first(predicting.judge_alone(fold, not asked.disable_tta)))
     if asked.output_format == "json":
         told = [finding.to_dict() for finding in findings]
         print_json({"path": path, "kind": kind, **data, "findings": told, "errors": []})
@@ -73,14 +66,14 @@ def fold_data(fold: Fold) -> dict[str, Any]:
     assert checkpoint is not None
     return {
         "trainer": checkpoint.trainer_name,
-        "configuration": configuration_of(fold),
-        "fold": fold_of(fold),
+        "configuration": predicting.configuration_of(fold),
+        "fold": predicting.fold_of(fold),
         "epoch": checkpoint.epoch,
         "declared_axes": checkpoint.declared_axes,
         "record": msgspec.to_builtins(fold.record) if fold.record else None,
         "record_error": fold.record_error,
         "record_copied": fold.copied,
-        "fliptest": msgspec.to_builtins(measurement_of(fold)),
+        "fliptest": msgspec.to_builtins(predicting.measurement_of(fold)),
         "size": checkpoint.size,
         "weights_fingerprint": checkpoint.weights_fingerprint,
         "weights_belong": weights_belong(fold),
@@ -118,8 +111,8 @@ def fold_lines(fold: Fold) -> Iterator[str]:
     """For people. Whatever comes from a file is escaped."""
     checkpoint = fold.checkpoint
     assert checkpoint is not None
-    configuration = _known(configuration_of(fold), "configuration ")
-    yield f"  trainer       {_known(checkpoint.trainer_name)}, {configuration}, fold {_known(fold_of(fold))}"
+    configuration = _known(predicting.configuration_of(fold), "configuration ")
+    yield f"  trainer       {_known(checkpoint.trainer_name)}, {configuration}, fold {_known(predicting.fold_of(fold))}"
     epochs = "epochs not known" if checkpoint.epoch is None else f"{checkpoint.epoch} epochs"
     size = f", {_size(checkpoint.size)}" if checkpoint.size is not None else ""
     yield f"  trained       {epochs}, best pseudo Dice (EMA) {_number(checkpoint.best_ema)}{size}"
@@ -142,7 +135,7 @@ def fold_lines(fold: Fold) -> Iterator[str]:
     else:
         weaker = fold.weaker()
         yield "  record        none" + (f"; {escaped(weaker.sentence)}" if weaker else "")
-    measurement = measurement_of(fold)
+    measurement = predicting.measurement_of(fold)
     if measurement is not None:
         yield from measurement_lines(measurement)
 
@@ -163,7 +156,7 @@ def axes_line(fold: Fold) -> str:
     """The declared axes, named for people where they are well-formed."""
     assert fold.checkpoint is not None
     axes = fold.checkpoint.declared_axes
-    dims, transpose = spatial_dims_of(None, fold), transpose_forward_of(None, fold)
+    dims, transpose = predicting.spatial_dims_of(None, fold), predicting.transpose_forward_of(None, fold)
     if not fold.checkpoint.has_declared_axes:
         return "declares no mirroring axes, so nnU-Net does not mirror"
     if axes is None:

@@ -101,13 +101,12 @@ def _is_fold(text: str) -> bool:
 
 def width_here() -> int:
     """Of paragraphs for people: ``COLUMNS`` where it is set, else the terminal's, and never more than ``WIDTH``."""
+    from shutil import get_terminal_size
+
     from ..report.text import NARROWEST, WIDTH
 
-    wanted = os.environ.get("COLUMNS", "")
-    columns = int(wanted) if wanted.isdecimal() else 0
-    if not columns and sys.stdout.isatty():
-        columns = os.get_terminal_size(sys.stdout.fileno()).columns
-    return max(NARROWEST, min(columns or WIDTH, WIDTH))
+    columns = get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
+    return max(NARROWEST, min(columns, WIDTH))
 
 
 def findings_for_people(findings: Sequence[Finding]) -> str:

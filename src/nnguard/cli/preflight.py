@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -14,17 +15,7 @@ import click
 from ..errors import NNGuardError
 from ..findings import Finding
 from ..record import Record
-from .output import (
-    exit_status,
-    fail_level_option,
-    findings_counted,
-    findings_for_people,
-    format_option,
-    not_ignored,
-    print_findings,
-    tell,
-    width_here,
-)
+from . import output
 from .paths import LOCAL_PATH
 from .streams import prints_to_stderr
 
@@ -53,8 +44,8 @@ PREPROCESSED = "nnUNet_preprocessed"
     metavar="FILE",
     help="Also draw one training patch as it is and sixteen times augmented, each with its flip and turn, as a PNG.",
 )
-@format_option()
-@fail_level_option
+@output.format_option()
+@output.fail_level_option
 def command(output_format: str, fail_level: str, picture: str | None, **training: str) -> int:
     """Build the training that nnUNetv2_train would run, observe its augmentation, and train nothing.
 
@@ -63,24 +54,24 @@ def command(output_format: str, fail_level: str, picture: str | None, **training
     """
     if picture is not None and not Path(picture).absolute().parent.is_dir():
         raise NNGuardError(f"{picture}: cannot be written, because its folder does not exist")
-    errors: list[str] = []
     drawn: list[Any] = []
+    errors: list[str] = []
     with training_started(**training) as trainer:
         from ..hooks.trainer import findings_of, record_of, subject_of
 
         subject, record = subject_of(trainer), record_of(trainer)
-        findings = not_ignored(findings_of(trainer) + _unsettled(trainer, record))
+        findings = output.not_ignored(findings_of(trainer) + _unsettled(trainer, record))
         if picture is not None:
             drawn, errors = _draw(trainer, picture)
     if output_format == "json":
         told = json.loads(record.to_json()) if record is not None else None
         more = {"picture": {"file": picture, "draws": drawn}} if drawn else {}
-        print_findings(findings, [subject], [], errors, record=told, **more)
+        output.print_findings(findings, [subject], [], errors, record=told, **more)
     else:
         _print_text(subject, record, findings, picture if drawn else None)
     for error in errors:
-        tell(error)
-    return exit_status(findings, fail_level, errors)
+        output.tell(error)
+    return output.exit_status(findings, fail_level, errors)
 
 
 def _unsettled(trainer: object, record: Record | None) -> list[Finding]:
@@ -109,14 +100,13 @@ def _print_text(subject: str, record: Record | None, findings: list[Finding], pi
     if record is not None:
         from ..report.text import record_block
 
-        click.echo(record_block(record, width_here()) + "\n")
+        click.echo(record_block(record, output.width_here()) + "\n")
     if findings:
-        click.echo(findings_for_people(findings) + "\n")
+        click.echo(output.findings_for_people(findings) + "\n")
     if picture is not None:
         click.echo(f"picture: {picture}")
-    click.echo(
-        f"{subject}: {findings_counted(findings)}; nothing was trained, and nothing written to the results folder"
-    )
+    counted = output.findings_counted(findings)
+    click.echo(f"{subject}: {counted}; nothing was trained, and nothing written to the results folder")
 
 
 # ---------------------------------------------------------------- the training
@@ -151,12 +141,9 @@ def _look_at_arguments(dataset: str, configuration: str, fold: str, plans: str) 
     preprocessed = os.environ.get(PREPROCESSED)
     if not preprocessed:
         raise NNGuardError(f"{PREPROCESSED} is not set: nnU-Net needs it to find the preprocessed data set")
-    folder = _dataset_folder(Path(preprocessed), dataset)
-    plans_file = folder / f"{plans}.json"
+    plans_file = _dataset_folder(Path(preprocessed), dataset) / f"{plans}.json"
     if not plans_file.is_file():
-        raise NNGuardError(
-            f"{plans_file} does not exist: run nnUNetv2_plan_and_preprocess first, or name the plans (-p)"
-        )
+        raise NNGuardError(f"{plans_file} does not exist: run nnUNetv2_plan_and_preprocess, or name the plans (-p)")
     import msgspec
 
     try:
@@ -164,18 +151,14 @@ def _look_at_arguments(dataset: str, configuration: str, fold: str, plans: str) 
     except (msgspec.MsgspecError, UnicodeError, AttributeError) as error:
         raise NNGuardError(f"{plans_file} cannot be read: {error}") from None
     if configuration not in configurations:
-        raise NNGuardError(
-            f"{plans_file.name} has no configuration {configuration!r}, only {', '.join(configurations)}"
-        )
+        there = ", ".join(configurations)
+        raise NNGuardError(f"{plans_file.name} has no configuration {configuration!r}, only {there}")
 
 
 def _dataset_folder(preprocessed: Path, dataset: str) -> Path:
-    if dataset.startswith("Dataset"):
-        found = [preprocessed / dataset] if (preprocessed / dataset).is_dir() else []
-    elif dataset.isdecimal():
-        found = sorted(preprocessed.glob(f"Dataset{int(dataset):03d}_*"))
-    else:
+    if not dataset.isdecimal() and not dataset.startswith("Dataset"):
         raise click.UsageError(f"DATASET is a number or DatasetXXX_NAME, not {dataset!r}")
+    found = sorted(preprocessed.glob(f"Dataset{int(dataset):03d}_*" if dataset.isdecimal() else glob.escape(dataset)))
     if not found:
         raise NNGuardError(f"no data set {dataset} in {preprocessed}: is it preprocessed?")
     return found[0]

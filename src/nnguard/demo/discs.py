@@ -72,26 +72,11 @@ def make(raw: Path, *, training_cases: int = TRAINING_CASES, test_cases: int = T
             eight_bits = image.clip(0, 255).astype(numpy.uint8)
             io.imsave(str(images / f"{name}_0000.png"), eight_bits, check_contrast=False)
             io.imsave(str(labels / f"{name}.png"), label, check_contrast=False)
-    write_description(folder, channels={"0": "grey"}, training_cases=training_cases, file_ending=".png")
-    return folder
-
-
-def write_description(
-    folder: Path,
-    *,
-    channels: dict[str, str],
-    training_cases: int,
-    file_ending: str,
-    labels: dict[str, Any] | None = None,
-    regions_class_order: list[int] | None = None,
-) -> None:
-    """Writes ``dataset.json``; labels are those of the halves where none are given."""
-    description: dict[str, Any] = {
-        "channel_names": channels,
-        "labels": labels or {"background": 0, "left": LEFT, "right": RIGHT},
+    description = {
+        "channel_names": {"0": "grey"},
+        "labels": {"background": 0, "left": LEFT, "right": RIGHT},
         "numTraining": training_cases,
-        "file_ending": file_ending,
+        "file_ending": ".png",
     }
-    if regions_class_order is not None:
-        description["regions_class_order"] = regions_class_order
     (folder / "dataset.json").write_text(json.dumps(description, indent=2))
+    return folder

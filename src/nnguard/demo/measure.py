@@ -13,6 +13,10 @@ _PSEUDO_DICE = re.compile(r"Pseudo dice \[(.*)\]")
 _NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d*)?(?:e[+-]?\d+)?|nan)(?![\w.])")
 
 
+#: A finding's first line to the one that names the page of its rule, wherever in a line of the log it begins.
+_FINDING = re.compile(r"(NNG\d{3} [a-z-]+ \((?:.*\n)+?.*nnguard rule NNG.*)")
+
+
 def dice(predicted: Path, truth: Path) -> float:
     """Mean Dice over both labels and all cases; both folders hold PNG files of the same names.
 
@@ -51,25 +55,10 @@ def pseudo_dice(output: str) -> float:
 
 def findings_in(output: str) -> list[str]:
     """The findings that nnguard printed, each as the block of lines that a user sees."""
-    blocks: list[str] = []
-    block: list[str] = []
-    for line in output.splitlines():
-        start = re.search(r"NNG\d{3} [a-z-]+ \(", line)
-        if start and not block:
-            block = [line[start.start() :]]
-        elif block:
-            block.append(line)
-        if block and "nnguard rule NNG" in line:
-            text = "\n".join(block)
-            if text not in blocks:
-                blocks.append(text)
-            block = []
-    return blocks
+    return list(dict.fromkeys(_FINDING.findall(output)))
 
 
 def same_files(first: Path, second: Path) -> bool:
     """Whether two prediction folders hold the same segmentations, byte for byte."""
-    names = sorted(path.name for path in first.glob("*.png"))
-    return names == sorted(path.name for path in second.glob("*.png")) and all(
-        (first / name).read_bytes() == (second / name).read_bytes() for name in names
-    )
+    ours, theirs = ({path.name: path.read_bytes() for path in folder.glob("*.png")} for folder in (first, second))
+    return ours == theirs

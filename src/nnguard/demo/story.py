@@ -82,38 +82,18 @@ def _train(workspace: Workspace, say: Callable[[str], None], progress: Callable[
                 say(f"When {at}, nnguard says:\n\n{_indented(block)}")
 
     run = _succeeded(workspace.train("warn", follow))
-    pseudo, validation = measure.pseudo_dice(run.output), measure.validation_dice(workspace.model)
     return [
-        Row(
-            what="pseudo Dice in training", command=run.command, short=run.short, measured=_number(pseudo), dice=pseudo
-        ),
-        Row(
-            what="nnU-Net's own validation",
-            command=run.command,
-            short=run.short,
-            measured=_number(validation),
-            dice=validation,
-        ),
+        _row("pseudo Dice in training", run, measure.pseudo_dice(run.output)),
+        _row("nnU-Net's own validation", run, measure.validation_dice(workspace.model)),
     ]
 
 
 def _predict(workspace: Workspace, say: Callable[[str], None], progress: Callable[[str], None]) -> list[Row]:
     truth = workspace.dataset / "labelsTs"
-    rows = []
 
     progress("predicting, mirrored, with a warning (1 of 4)")
-    run, target = workspace.predict("warn")
-    _succeeded(run)
-    score = measure.dice(target, truth)
-    rows.append(
-        Row(
-            what="test images, as nnU-Net predicts them",
-            command=run.command,
-            short=run.short,
-            measured=_number(score),
-            dice=score,
-        )
-    )
+    run, mirrored = workspace.predict("warn")
+    rows = [_row("test images, as nnU-Net predicts them", _succeeded(run), measure.dice(mirrored, truth))]
 
     progress("predicting under strict (2 of 4)")
     run, target = workspace.predict("strict")
@@ -121,48 +101,30 @@ def _predict(workspace: Workspace, say: Callable[[str], None], progress: Callabl
 
     progress("predicting under correct (3 of 4)")
     run, corrected = workspace.predict("correct")
-    _succeeded(run)
-    score = measure.dice(corrected, truth)
-    rows.append(
-        Row(what="test images, corrected", command=run.command, short=run.short, measured=_number(score), dice=score)
-    )
+    rows.append(_row("test images, corrected", _succeeded(run), measure.dice(corrected, truth)))
 
     progress("predicting without mirroring (4 of 4)")
     run, plain = workspace.predict("warn", "--disable_tta")
     _succeeded(run)
-    score = measure.dice(plain, truth)
     same = "the same files, byte for byte" if measure.same_files(corrected, plain) else "other files than corrected"
-    rows.append(
-        Row(
-            what="test images, --disable_tta",
-            command=run.command,
-            short=run.short,
-            measured=f"{_number(score)} ({same})",
-            dice=score,
-        )
-    )
-    return rows
+    return [*rows, _row("test images, --disable_tta", run, measure.dice(plain, truth), f" ({same})")]
 
 
 def _strict(run: Run, target: Path, truth: Path, say: Callable[[str], None]) -> Row:
-    written = len(list(target.glob("*"))) if target.exists() else 0
+    what = "test images, strict"
     if run.status == 0:
-        score = measure.dice(target, truth)
-        return Row(
-            what="test images, strict",
-            command=run.command,
-            short=run.short,
-            measured=f"{_number(score)} (not refused)",
-            dice=score,
-        )
+        return _row(what, run, measure.dice(target, truth), " (not refused)")
     blocks = measure.findings_in(run.output)
     if not blocks:
         # It failed, but not because nnguard refused it: that is no refusal to show.
         raise NNGuardError(f"{run.command}\nfailed for another reason:\n{_end_of(run.output)}")
     say(f"Under strict the prediction is refused after {run.seconds:.0f} s:\n\n" + _indented("\n\n".join(blocks)))
-    return Row(
-        what="test images, strict", command=run.command, short=run.short, measured=f"refused, {written} files written"
-    )
+    return _row(what, run, None, f"refused, {len(list(target.glob('*')))} files written")
+
+
+def _row(what: str, run: Run, dice: float | None, more: str = "") -> Row:
+    measured = more if dice is None else f"{dice:.3f}{more}"
+    return Row(what=what, command=run.command, short=run.short, measured=measured, dice=dice)
 
 
 def _succeeded(run: Run) -> Run:
@@ -177,7 +139,3 @@ def _end_of(output: str) -> str:
 
 def _indented(text: str) -> str:
     return "\n".join(f"    {line}".rstrip() for line in text.splitlines())
-
-
-def _number(score: float) -> str:
-    return f"{score:.3f}"

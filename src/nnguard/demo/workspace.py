@@ -93,10 +93,10 @@ class Workspace:
         arguments = ["-d", str(discs.DATASET_ID), "-c", CONFIGURATION]
         return self._run("prepare", [sys.executable, "-m", "nnguard.demo.prepare", *arguments], "off")
 
-    def train(self, mode: str, follow: Callable[[str], None] | None = None) -> Run:
+    def train(self, mode: str, follow: Callable[[str], None]) -> Run:
         """``nnUNetv2_train`` with the issue's trainer on fold 0; ``follow`` gets each line as it comes."""
         arguments = [str(discs.DATASET_ID), CONFIGURATION, "0", "-tr", TRAINER, "-device", "cpu"]
-        return self._nnunet(f"train_{mode}", "nnUNetv2_train", arguments, mode, follow=follow)
+        return self._run(f"train_{mode}", [installed("nnUNetv2_train"), *arguments], mode, follow)
 
     def predict(self, mode: str, *options: str) -> tuple[Run, Path]:
         """``nnUNetv2_predict`` on the test images; the run, and its output folder."""
@@ -106,25 +106,10 @@ class Workspace:
         model = ["-d", str(discs.DATASET_ID), "-c", CONFIGURATION, "-tr", TRAINER, "-f", "0"]
         # Without worker processes, each of which would import torch for a handful of small images.
         here = ["-device", "cpu", "-npp", "0", "-nps", "0"]
-        return self._nnunet(name, "nnUNetv2_predict", [*folders, *model, *here, *options], mode), target
+        command = [installed("nnUNetv2_predict"), *folders, *model, *here, *options]
+        return self._run(name, command, mode), target
 
-    def _nnunet(
-        self,
-        name: str,
-        program: str,
-        arguments: list[str],
-        mode: str,
-        follow: Callable[[str], None] | None = None,
-    ) -> Run:
-        return self._run(name, [installed(program), *arguments], mode, follow)
-
-    def _run(
-        self,
-        name: str,
-        command: list[str],
-        mode: str,
-        follow: Callable[[str], None] | None = None,
-    ) -> Run:
+    def _run(self, name: str, command: list[str], mode: str, follow: Callable[[str], None] = lambda line: None) -> Run:
         program, *arguments = command
         program = Path(program).name
         start = time.monotonic()
@@ -142,8 +127,7 @@ class Workspace:
             assert process.stdout is not None
             for line in process.stdout:
                 lines.append(line)
-                if follow is not None:
-                    follow(line.rstrip("\n"))
+                follow(line.rstrip("\n"))
         output = "".join(lines)
         (self.logs / f"{name}.txt").write_text(output)
         last = [argument for argument in arguments[-1:] if argument.startswith("--")]

@@ -102,7 +102,7 @@ def judge_results(fold: Fold, others: list[Finding]) -> list[Finding]:
         scores_of(fold),
         [*(finding for finding in others if finding.subject == fold.subject), *stale],
         model=quote(str(fold.folder.parent)),
-        fliptest=_fliptest_words(fold),
+        measured=_fliptest_words(fold),
     )
     return [*gap, *stale]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from . import require_matplotlib
 
 #: Okabe and Ito's palette, which colour-blind readers tell apart; without black, which images are full of.
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-COLUMNS = 6
+COLUMNS, MOST_NAMED = 6, 18
 #: Inches of one picture, and dots an inch: text of nine points is legible at 100 %.
 CELL, DPI, FONT = 2.5, 110, 9
 
@@ -44,7 +44,6 @@ def write_contact_sheet(
     from matplotlib.figure import Figure
 
     dims = pictures[0].image.ndim
-    rows = -(-len(pictures) // COLUMNS)
     wide = CELL * (2 if dims == 3 else 1)
     columns = COLUMNS if dims == 2 else COLUMNS // 2
     rows = -(-len(pictures) // columns)
@@ -63,7 +62,7 @@ def write_contact_sheet(
                 axes.set_title(picture.title, fontsize=FONT, loc="left", fontweight="bold" if number == 0 else "normal")
             if number == 0:
                 _name_axes(axes, part, dims, axis_names)
-    _legend(figure, label_names)
+    add_legend(figure, label_names, "outside lower center")
     figure.savefig(target, format="png", metadata={"Software": "nnguard"})
 
 
@@ -94,35 +93,30 @@ def _shades(images: Sequence[Any]) -> tuple[float, float]:
 
 def _name_axes(axes: Any, part: int, dims: int, axis_names: Sequence[str]) -> None:
     """Arrows along both axes of the first picture, with what people call them."""
-    shown = (0, 1) if dims == 2 else ((1, 2), (0, 2))[part]
-    style = {"fontsize": FONT, "color": "black", "annotation_clip": False}
+    first, second = (axis_names[axis] for axis in ((0, 1) if dims == 2 else ((1, 2), (0, 2))[part]))
     arrow = {"arrowstyle": "<-", "color": "#D55E00", "linewidth": 1.2}
-    for position, text_at, name, turned in (
-        ((0.02, 0.98), (0.02, 0.02), axis_names[shown[0]], 90),
-        ((0.02, 0.98), (0.98, 0.98), axis_names[shown[1]], 0),
+    for name, text_at, place, turned, horizontal, vertical in (
+        (first, (0.02, 0.02), (0.05, 0.5), 90, "left", "center"),
+        (second, (0.98, 0.98), (0.5, 0.93), 0, "center", "top"),
     ):
-        axes.annotate("", xy=position, xytext=text_at, xycoords="axes fraction", arrowprops=arrow)
-        place = (0.05, 0.5) if turned else (0.5, 0.93)
-        axes.annotate(
-            name,
-            xy=place,
-            xycoords="axes fraction",
-            rotation=turned,
-            ha="left" if turned else "center",
-            va="center" if turned else "top",
+        axes.annotate("", xy=(0.02, 0.98), xytext=text_at, xycoords="axes fraction", arrowprops=arrow)
+        axes.text(
+            *place, name, transform=axes.transAxes, rotation=turned, ha=horizontal, va=vertical, fontsize=FONT,
             bbox={"facecolor": "white", "pad": 1.5, "linewidth": 0},
-            **style,
-        )
+        )  # fmt: skip
 
 
 def colour_of(label: int) -> str:
     return COLOURS[(label - 1) % len(COLOURS)]
 
 
-def _legend(figure: Any, label_names: dict[int, str]) -> None:
-    from matplotlib.lines import Line2D
+def add_legend(figure: Any, label_names: Mapping[int, str | None], place: str) -> None:
+    """The labels' colours and names; one without a name is called by its number."""
+    from matplotlib.patches import Patch
 
-    shown = list(label_names.items())[:14]
-    handles = [Line2D([], [], color=colour_of(label), linewidth=2, label=f"{label}: {name}") for label, name in shown]
+    handles = [
+        Patch(facecolor=colour_of(label), label=f"label {label}" if name is None else f"{label}: {name}")
+        for label, name in list(label_names.items())[:MOST_NAMED]
+    ]
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)), fontsize=FONT)
+        figure.legend(handles=handles, loc=place, ncols=min(6, len(handles)), fontsize=FONT, frameon=False)

@@ -10,12 +10,11 @@ import msgspec
 import numpy as np
 
 from . import require_matplotlib
-from .contact_sheet import DPI, FONT, colour_of
+from .contact_sheet import DPI, FONT, add_legend, colour_of
 
 #: Okabe and Ito's green, vermilion and grey; the hatch says the same to who sees no colour.
 VERDICTS = {"safe": ("#009E73", ""), "harmful": ("#D55E00", "///"), "unsettled": ("#999999", "...")}
 COLUMNS = 5
-MOST_NAMED = 18
 CELL = 2.6
 
 
@@ -29,20 +28,13 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
 
 
-class Panel(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer to one case; ``labels`` has the image's shape, (z, y, x)."""
-
-    title: str
-    labels: Any
-
-
 def write_flip_picture(
     target: Path,
     heading: str,
     measure: str,
     bars: Sequence[Bar],
     image: Any,
-    panels: Sequence[Panel],
+    panels: Mapping[str, Any],
     base: float | None,
     label_names: Mapping[int, str],
 ) -> None:
@@ -54,11 +46,12 @@ def write_flip_picture(
         measure: what the bars measure.
         bars: a flip each.
         image: one case, (z, y, x); its slice with most labels is shown.
-        panels: that case's answers.
+        panels: title -> an answer to that case, its labels in the image's shape.
         base: the plain answer's value, drawn as a line; ``None`` for none.
         label_names: label -> its name; one without is called by its number.
     """
     require_matplotlib()
+    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
     rows = -(-len(panels) // COLUMNS)
@@ -69,19 +62,21 @@ def write_flip_picture(
     above, below = parts
     _bars(above.subplots(), measure, bars, base)
     grid = below.subplots(rows, COLUMNS, squeeze=False)
-    shown = _fullest_slice([panel.labels for panel in panels])
+    filled = sum((np.asarray(labels) > 0).sum(axis=(1, 2)) for labels in panels.values())
+    shown = int(np.argmax(filled))
     low, high = np.percentile(image[shown], [1, 99])
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, panel in zip(grid.flat, panels, strict=False):
+    there: set[int] = set()
+    for axes, (title, labels) in zip(grid.flat, panels.items(), strict=False):
         axes.imshow(image[shown], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
-        axes.set_title(panel.title, fontsize=FONT, loc="left")
-        for label in (int(label) for label in np.unique(panel.labels[shown]) if label > 0):
-            there = np.ma.masked_equal((panel.labels[shown] == label).astype(float), 0.0)
-            axes.imshow(there, cmap=_one_colour(label), vmin=0, vmax=1, alpha=0.55, interpolation="nearest")
-    _name_labels(
-        below, sorted({int(label) for panel in panels for label in np.unique(panel.labels[shown])}), label_names
-    )
+        axes.set_title(title, fontsize=FONT, loc="left")
+        for label in (int(label) for label in np.unique(labels[shown]) if label > 0):
+            there.add(label)
+            where = np.ma.masked_equal((labels[shown] == label).astype(float), 0.0)
+            one_colour = ListedColormap([colour_of(label)])
+            axes.imshow(where, cmap=one_colour, vmin=0, vmax=1, alpha=0.55, interpolation="nearest")
+    add_legend(below, {label: label_names.get(label) for label in sorted(there)}, "outside lower left")
     figure.savefig(target, format="png", metadata={"Software": "nnguard"})
 
 
@@ -109,26 +104,3 @@ def _bars(axes: Any, measure: str, bars: Sequence[Bar], base: float | None) -> N
     there = [verdict for verdict in VERDICTS if any(bar.verdict == verdict for bar in bars)]
     handles = [Patch(facecolor=VERDICTS[one][0], hatch=VERDICTS[one][1], edgecolor="white", label=one) for one in there]
     axes.legend(handles=handles, fontsize=FONT, loc="upper right", frameon=False)
-
-
-def _name_labels(below: Any, labels: Sequence[int], names: Mapping[int, str]) -> None:
-    from matplotlib.patches import Patch
-
-    handles = [
-        Patch(facecolor=colour_of(label), label=f"{label}: {names[label]}" if label in names else f"label {label}")
-        for label in labels
-        if label > 0
-    ]
-    if handles:
-        below.legend(handles=handles[:MOST_NAMED], fontsize=FONT, loc="outside lower left", ncols=6, frameon=False)
-
-
-def _one_colour(label: int) -> Any:
-    from matplotlib.colors import ListedColormap
-
-    return ListedColormap([colour_of(label)])
-
-
-def _fullest_slice(label_maps: Sequence[Any]) -> int:
-    filled = sum((np.asarray(labels) > 0).sum(axis=(1, 2)) for labels in label_maps)
-    return int(np.argmax(filled))

@@ -43,14 +43,8 @@ def rows_table(rows: Iterable[ModelReport], facts: Sequence[str] = ()) -> Table:
     for title in ("verdict", "rules", "evidence", *facts, "model", "what"):
         table.add_column(title, overflow="fold")
     for one in gravest_first(rows):
-        table.add_row(
-            _styled(one.verdict),
-            _text(one.codes),
-            _text(one.grade),
-            *(_text(one.facts.get(name, "")) for name in facts),
-            _text(one.subject),
-            _text(one.headline),
-        )
+        told = [one.facts.get(name, "") for name in facts]
+        table.add_row(*map(_text, [one.verdict, one.codes, one.grade, *told, one.subject, one.headline]))
     return table
 
 
@@ -62,7 +56,7 @@ def print_rows(console: Console, rows: Iterable[ModelReport], facts: Sequence[st
         return
     for one in rows:
         extra = [f"{name}: {one.facts[name]}" for name in facts if one.facts.get(name)]
-        console.print(_styled(one.verdict), _text(" ".join(part for part in (one.codes, one.grade) if part)))
+        console.print(_text(one.verdict), _text(" ".join(part for part in (one.codes, one.grade) if part)))
         for line in (one.subject, one.headline, *extra):
             print_indented(console, line)
 
@@ -91,12 +85,7 @@ def plain_table() -> Table:
 
 
 def _text(value: object) -> Text:
+    """Escaped; a verdict in its colour."""
     from rich.text import Text
 
-    return Text(escaped(value))
-
-
-def _styled(verdict: str) -> Text:
-    from rich.text import Text
-
-    return Text(escaped(verdict), style=STYLES.get(verdict, ""))
+    return Text(escaped(value), style=STYLES.get(str(value), ""))

@@ -6,7 +6,7 @@ fold's weights into that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -90,16 +90,16 @@ def mirroring(members: Sequence[Member], use_mirroring: bool, axes: Any = msgspe
     harmed = [member.fold for member in judged if (narrowed_axes(member.record, used) or ()) != used]
     shown = [f"fold {fold} trained with mirroring along {written(safe or None)}" for fold, safe in trained.items()]
     shown += [f"fold {member.fold} declares {written(member.axes)}" for member in members]
-    effect = f"{_whose(first, axes)}, {written(used or None)}, for all of them"
+    effect = f"all of them are used with mirroring axes {written(used or None)}"
     if harmed:
-        effect += f": {_folds(harmed)} average{'' if len(harmed) > 1 else 's'} in views that training did not show"
+        effect += f", in views that training did not show to {joined(f'fold {fold}' for fold in harmed)}"
     return Apart(
         what="mirror differently",
         seen="; ".join(shown),
         effect=f"{effect}.",
         remedy=(
-            f"Use folds of one training only, for example -f {first.fold}, or predict with --disable_tta, "
-            "which is sound for every fold; nnguard repair on each checkpoint sets axes that are safe for it."
+            f"{_folds_of_one_training(first)}\nOr predict with --disable_tta, which is sound for every fold; nnguard "
+            "repair on each checkpoint sets axes that are safe for it."
         ),
         evidence={
             "trained": {str(fold): list(safe) for fold, safe in trained.items()},
@@ -121,25 +121,21 @@ def used_axes(first: Member, use_mirroring: bool, axes: Any = msgspec.UNSET) -> 
     return normalise(chosen)
 
 
-def _whose(first: Member, axes: Any) -> str:
-    theirs = axes is not msgspec.UNSET and not same_axes(axes, first.axes)
-    return "the predictor uses the axes it was given" if theirs else "nnU-Net uses the first fold's axes"
-
-
 def trainers(members: Sequence[Member]) -> Apart | None:
+    folds = [str(member.fold) for member in members]
+    named = {
+        "trainers": [member.trainer for member in members],
+        "configurations": [member.configuration for member in members],
+    }
     differing = {
-        what: {str(member.fold): value for member, value in zip(members, values, strict=True)}
-        for what, values in (
-            ("trainers", [member.trainer for member in members]),
-            ("configurations", [member.configuration for member in members]),
-        )
-        if len({value for value in values if value is not None}) > 1
+        what: dict(zip(folds, values, strict=True)) for what, values in named.items() if len({*values} - {None}) > 1
     }
     if not differing:
         return None
+    told = [f"fold {fold}: {value or 'not known'}" for values in differing.values() for fold, value in values.items()]
     return Apart(
         what=f"come from different {joined(differing)}",
-        seen="; ".join(_by_fold(values) for values in differing.values()),
+        seen=", ".join(told),
         effect=f"nnU-Net builds the network and prepares images as fold {members[0].fold} was trained, for all.",
         remedy=_folds_of_one_training(members[0]),
         evidence=differing,
@@ -186,29 +182,13 @@ def gaps(members: Sequence[Member], there: Sequence[Member], comparable: bool) -
     shown = [f"fold {fold}: {why}" for fold, why in missing.items()]
     shown += [f"fold {fold} stands at epoch {epoch}" for fold, epoch in epochs.items()] if apart else []
     what = [words for words, holds in (("are not all there", missing), ("stand at different epochs", apart)) if holds]
+    usable = [member for member in there if not apart or member.epoch == max(epochs.values())]
+    which = "those that were trained longest" if apart else "those that are there"
+    use = f", or predict with {which}: -f {' '.join(str(member.fold) for member in usable)}" if usable else "."
     return Apart(
         what=" and ".join(what),
         seen="; ".join(shown),
         effect="nnU-Net stops at a missing fold; folds that were stopped early weigh as much as finished ones.",
-        remedy="Train the folds to their end (nnUNetv2_train ... --c)" + _or_use(there, apart),
+        remedy=f"Train the folds to their end (nnUNetv2_train ... --c){use}",
         evidence={"missing": missing, "epochs": epochs},
     )
-
-
-def _or_use(there: Sequence[Member], apart: bool) -> str:
-    """``, or predict with those that are there: -f 0 2``; where they stand apart, with the longest trained ones."""
-    last = max((member.epoch for member in there if member.epoch is not None), default=None)
-    usable = [member for member in there if not apart or member.epoch == last]
-    if not usable:
-        return "."
-    what = "those that were trained longest" if apart else "those that are there"
-    return f", or predict with {what}: -f {' '.join(str(member.fold) for member in usable)}"
-
-
-def _folds(folds: Iterable[Any]) -> str:
-    folds = list(folds)
-    return f"fold{'s' if len(folds) > 1 else ''} {joined(str(fold) for fold in folds)}"
-
-
-def _by_fold(values: dict[str, Any]) -> str:
-    return ", ".join(f"fold {fold}: {value or 'not known'}" for fold, value in values.items())

@@ -24,7 +24,7 @@ def check_gap(
     others: Iterable[Finding] = (),
     *,
     model: str = "MODEL_FOLDER",
-    fliptest: str = "",
+    measured: str = "",
 ) -> list[Finding]:
     """NNG401.
 
@@ -33,7 +33,7 @@ def check_gap(
         scores: of this fold.
         others: this subject's other findings, some of which may explain the gap.
         model: its folder, as a shell takes it.
-        fliptest: in words, what a fliptest of these weights has shown; ``""`` where there is none to go by.
+        measured: in words, what running the network without mirroring has shown; ``""`` where nobody has.
     """
     gap = scores.gap
     if gap is None or not gap > METRIC_GAP:
@@ -45,7 +45,11 @@ def check_gap(
         seen.append(f"{', '.join(explained)} explain{'s' if len(explained) == 1 else ''} it")
     elif any(one.code == UNVERIFIED for one in others):
         seen.append("what training mirrored is not known (NNG108): untrained mirroring would explain it")
-    first = f"See to {', '.join(explained)} first, then validate again.\n" if explained else ""
+    remedy = [f"See to {', '.join(explained)} first, then validate again."] if explained else []
+    if measured:
+        seen.append(f"what mirroring costs has been measured already: {measured}")
+    else:
+        remedy.append(f"Measure what mirroring costs:\n    nnguard fliptest {model} -i IMAGES -l LABELS")
     return [
         Finding(
             "NNG401",
@@ -53,12 +57,7 @@ def check_gap(
             f"The pseudo Dice is {scores.pseudo:.2f} and the validation Dice {scores.validation:.2f}.",
             seen="; ".join(seen),
             effect="the network is better than the results that it is judged by, or training hides what goes wrong.",
-            remedy=first
-            + (
-                f"What mirroring costs has been measured already ({fliptest})."
-                if fliptest
-                else f"Measure what mirroring costs:\n    nnguard fliptest {model} -i IMAGES -l LABELS"
-            ),
+            remedy="\n".join(remedy),
             evidence={
                 "pseudo_dice": scores.pseudo,
                 "validation_dice": scores.validation,

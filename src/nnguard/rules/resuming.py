@@ -9,7 +9,7 @@ from ..difference import ABSENT, differences, is_pipeline, transform_setting
 from ..findings import Finding
 from ..record import Axes, Mirroring, Record, Segment
 from .verdicts import SETTLED
-from .wording import flip_name, joined, percent
+from .wording import flip_name, percent
 
 #: Standard errors between two rates from which on they differ beyond chance. Up to eight views are compared at
 #: each resume: at 3.5 fewer than four of a thousand resumes under unchanged code would be called changed.
@@ -121,8 +121,4 @@ def _differ(first: float, first_draws: int, second: float, second_draws: int) ->
 
 def _flip_words(flip: Axes, before: float, now: float, record: Record) -> str:
     name = flip_name(flip, record.spatial_dims, record.transpose_forward)
-    return f"{name}: {joined([f'{_share(before)} before', f'{_share(now)} now'])}"
-
-
-def _share(rate: float) -> str:
-    return percent(rate) if rate else "never"
+    return f"{name}: {percent(before)} before and {percent(now)} now"

@@ -11,9 +11,7 @@ that was only written otherwise: another order of keys, 1 for 1.0, a tuple for a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import msgspec
+from typing import Any, NamedTuple
 
 from ..difference import ABSENT, differences
 from ..findings import ADVISORY, HARMFUL, NOTE, SEVERITIES, Finding
@@ -81,7 +79,7 @@ FIELDS = CONFIGURATION | OLD_ARCHITECTURE | PLANS | {f"dataset.json: {name}": to
 DEEPEST = 50
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class Difference(NamedTuple):
     """One setting that differs: ``field`` as a person finds it in the file, its two values, how grave it is and why."""
 
     field: str
@@ -174,13 +172,15 @@ def what_differs(trained: Mapping[str, Any], folder: Mapping[str, Any]) -> list[
         if name not in left_out
         for change in differences(name, trained.get(name, ABSENT), folder.get(name, ABSENT))
     ]
-    return [_difference(*change, trained) for change in changes if is_data(change[2]) and is_data(change[3])]
+    return [
+        Difference(key, _told(before), _told(after), *gravity(name, key, before, after, trained))
+        for name, key, before, after in changes
+        if is_data(before) and is_data(after)
+    ]
 
 
-def _difference(name: str, key: str, before: Any, after: Any, trained: Mapping[str, Any]) -> Difference:
-    severity, effect = gravity(name, key, before, after, trained)
-    before, after = ("(not there)" if side is ABSENT else side for side in (before, after))
-    return Difference(field=key, trained=before, folder=after, severity=severity, effect=effect)
+def _told(value: Any) -> Any:
+    return "(not there)" if value is ABSENT else value
 
 
 def gravity(name: str, key: str, before: Any, after: Any, trained: Mapping[str, Any]) -> tuple[str, str]:

@@ -9,23 +9,9 @@ from ..axes import normalise, problem_with, written
 from ..findings import Finding
 from ..flips import flips_of, safe_axes
 from ..record import Apart, Axes, Record
-from . import remedies
+from . import remedies, verdicts
 from .shared import grade_words, image_apart, plain_view, seen_words, swapped, thin
 from .subjects import Training
-from .verdicts import (
-    JUDGED,
-    all_safe_axes,
-    axes_beyond,
-    axes_named_by,
-    correctable,
-    dimensions,
-    evidence_data,
-    evidence_of,
-    in_order,
-    severity_of,
-    thin_flips,
-    unsound_flips,
-)
 from .wording import flip_names
 
 
@@ -39,39 +25,33 @@ def check_training(record: Record, training: Training) -> list[Finding]:
     Returns:
         Findings, one for each rule at most. A pending record yields nothing about mirroring.
     """
-    findings = pipeline_faults(record, training)
+    findings = []
+    if training.apart:
+        findings.append(image_apart(training.subject, Apart(draws=training.apart, clean=record.mirroring.clean)))
+    if training.edited_after_start:
+        findings.append(edited_after_start(training.subject, training.edited_after_start))
     axes = record.axes.effective if record.axes.changed_by else record.axes.declared
-    problem = problem_with(axes, dimensions(record.spatial_dims))
+    problem = problem_with(axes, verdicts.dimensions(record.spatial_dims))
     if problem:
         findings.append(malformed_in_training(record, training, axes, problem))
     if record.mirroring.state == "unknown":
         findings.append(unverified_training(record, training))
     elif training.disagreement:
         findings.append(disagreeing(training))
-    if record.mirroring.state not in JUDGED:
+    if record.mirroring.state not in verdicts.JUDGED:
         return findings
     if not problem:
         findings += declared_axes(record, training, normalise(axes))
     return findings + plain_view(record, training.subject)
 
 
-def pipeline_faults(record: Record, training: Training) -> list[Finding]:
-    """NNG114, NNG115: faults of the pipeline itself, whatever is declared."""
-    findings = []
-    if training.apart:
-        findings.append(image_apart(training.subject, Apart(draws=training.apart, clean=record.mirroring.clean)))
-    if training.edited_after_start:
-        findings.append(edited_after_start(training))
-    return findings
-
-
-def edited_after_start(training: Training) -> Finding:
+def edited_after_start(subject: str, difference: str) -> Finding:
     """NNG115."""
     return Finding(
         "NNG115",
-        training.subject,
+        subject,
         "The augmentation was changed after the data loader's workers had copied it: the change has no effect.",
-        seen=f"the workers train with the pipeline as it was when they started; {training.edited_after_start}",
+        seen=f"the workers train with the pipeline as it was when they started; {difference}",
         effect="training goes on with the old pipeline; the verdict on mirroring is about that one.",
         remedy=(
             "Make the change in get_training_transforms, which runs before the workers start:\n"
@@ -81,18 +61,19 @@ def edited_after_start(training: Training) -> Finding:
             "        ...  # change transforms here\n"
             "        return transforms"
         ),
-        evidence={"difference": training.edited_after_start},
+        evidence={"difference": difference},
     )
 
 
 def malformed_in_training(record: Record, training: Training, axes: Any, problem: str) -> Finding:
     """NNG105 before the first epoch."""
-    settled = record.mirroring.state in JUDGED
-    meant = safe_axes(evidence_of(record), axes_named_by(axes, record.spatial_dims)) if settled else ()
-    shown = all_safe_axes(record) if settled else ()
+    settled = record.mirroring.state in verdicts.JUDGED
+    named = verdicts.axes_named_by(axes, record.spatial_dims) if settled else ()
+    meant = safe_axes(verdicts.evidence_of(record), named)
+    shown = verdicts.all_safe_axes(record) if settled else ()
     remedy = remedies.declare_in_trainer(meant or None, shown)
-    if settled and (beyond := axes_beyond(axes, record.spatial_dims)):
-        why = remedies.no_such_axis(beyond, dimensions(record.spatial_dims), meant, shown)
+    if settled and (beyond := verdicts.axes_beyond(axes, record.spatial_dims)):
+        why = remedies.no_such_axis(beyond, verdicts.dimensions(record.spatial_dims), meant, shown)
         remedy = f"{why}\n{remedies.declare_in_trainer(shown or None)}"
     return Finding(
         "NNG105",
@@ -146,20 +127,19 @@ def unverified_training(record: Record, training: Training) -> Finding:
 
 def declared_axes(record: Record, training: Training, axes: Axes) -> list[Finding]:
     """NNG103, NNG106, NNG104, NNG112 for well-formed declared axes."""
-    unsound = unsound_flips(record, axes)
-    safe = safe_axes(evidence_of(record), axes)
+    unsound = verdicts.unsound_flips(record, axes)
+    safe = safe_axes(verdicts.evidence_of(record), axes)
+    declares = f"the trainer declares {written(axes)}"
     findings = []
     if unsound["unseen"] or unsound["rare"]:
         findings.append(trap(record, training, axes, unsound, safe))
     if unsound["swapped"]:
-        declares = f"the trainer declares {written(axes)}"
-        can = correctable(record, unsound["swapped"])
-        remedy = remedies.for_training(safe, all_safe_axes(record), can, exchanges=True)
+        can = verdicts.correctable(record, unsound["swapped"])
+        remedy = remedies.for_training(safe, verdicts.all_safe_axes(record), can, exchanges=True)
         findings.append(swapped(record, training.subject, axes, unsound["swapped"], safe, declares, remedy))
-    if not findings and set(axes) < set(all_safe_axes(record)):
+    if not findings and set(axes) < set(verdicts.all_safe_axes(record)):
         findings.append(withheld(record, training, axes))
-    if flips := thin_flips(record, axes):
-        declares = f"the trainer declares {written(axes)}"
+    if flips := verdicts.thin_flips(record, axes):
         remedy = (
             "Mirror each axis with probability 0.5, as nnU-Net's MirrorTransform does, or measure the trained model:\n"
             "    nnguard fliptest MODEL_FOLDER -i IMAGES -l LABELS"
@@ -170,32 +150,29 @@ def declared_axes(record: Record, training: Training, axes: Axes) -> list[Findin
 
 def trap(record: Record, training: Training, axes: Axes, unsound: Mapping[str, list[Axes]], safe: Axes) -> Finding:
     """NNG103."""
-    flips = in_order(*unsound["unseen"], *unsound["rare"])
-    kinds = []
-    if unsound["unseen"]:
-        kinds.append(f"never shows {flip_names(unsound['unseen'], record)}")
-    if unsound["rare"]:
-        kinds.append(f"shows {flip_names(unsound['rare'], record)} too rarely to be learnt")
+    flips = verdicts.in_order(*unsound["unseen"], *unsound["rare"])
+    kinds = (("unseen", "never shows {}"), ("rare", "shows {} too rarely to be learnt"))
+    told = ", and ".join(words.format(flip_names(unsound[kind], record)) for kind, words in kinds if unsound[kind])
     return Finding(
         "NNG103",
         training.subject,
-        f"The trainer allows test-time mirroring along {written(axes)}, but its training "
-        f"{', and '.join(kinds)}{grade_words(record, flips)}.",
+        f"The trainer allows test-time mirroring along {written(axes)}, but its training {told}"
+        f"{grade_words(record, flips)}.",
         seen=seen_words(record, flips_of(axes), f"the trainer declares {written(axes)}"),
         effect=(
             "the loss and the pseudo Dice look perfect; validation and every prediction average in views that the "
             "network cannot read, and are ruined where left and right carry different labels."
         ),
-        remedy=remedies.for_training(safe, all_safe_axes(record), correctable(record, flips)),
-        evidence=evidence_data(record, flips, axes, safe),
-        severity=severity_of(record, flips),
+        remedy=remedies.for_training(safe, verdicts.all_safe_axes(record), verdicts.correctable(record, flips)),
+        evidence=verdicts.evidence_data(record, flips, axes, safe),
+        severity=verdicts.severity_of(record, flips),
         setting=written(axes),
     )
 
 
 def withheld(record: Record, training: Training, axes: Axes) -> Finding:
     """NNG104."""
-    trained = all_safe_axes(record)
+    trained = verdicts.all_safe_axes(record)
     return Finding(
         "NNG104",
         training.subject,
@@ -203,6 +180,6 @@ def withheld(record: Record, training: Training, axes: Axes) -> Finding:
         seen=seen_words(record, flips_of(trained), f"the trainer declares {written(axes or None)}"),
         effect="predictions are faster and sound; test-time mirroring might have gained a little.",
         remedy=f"If that is meant, nothing. Otherwise: self.inference_allowed_mirroring_axes = {written(trained)}",
-        evidence=evidence_data(record, flips_of(trained), axes, trained),
+        evidence=verdicts.evidence_data(record, flips_of(trained), axes, trained),
         setting=written(axes),
     )
