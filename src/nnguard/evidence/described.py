@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .copying import too_alive_to_copy
-from .foreign import Failed, attempt
+from .foreign import Failed, attempt, attributes_of
 from .known import is_from_a_library
 from .located import Stage
 
@@ -48,7 +48,7 @@ def describe_transform(transform: Any, depth: int = 0) -> Tree:
     tree: Tree = {"class": kind.__qualname__, "module": kind.__module__}
     if not is_from_a_library(transform) and (code := _code_of(getattr(kind, "__call__", None))):  # noqa: B004
         tree["code"] = code
-    attributes = _attributes(transform)
+    attributes = dict(attributes_of(transform))
     probability = next((attributes[n] for n in PROBABILITIES if isinstance(attributes.get(n), (int, float))), None)
     if probability is not None:
         tree["probability"] = float(probability)
@@ -65,13 +65,6 @@ def describe_transform(transform: Any, depth: int = 0) -> Tree:
     if children and depth < DEEPEST:
         tree["children"] = [describe_transform(child, depth + 1) for child in children]
     return tree
-
-
-def _attributes(transform: Any) -> dict[str, Any]:
-    try:
-        return dict(vars(transform))
-    except TypeError:
-        return {}
 
 
 def _holds_transforms(name: str, value: Any) -> bool:

@@ -87,14 +87,11 @@ def appoint_witness(trainer: Any, observation: Observation) -> Witness | Mirrori
         recorded instead (state ``unknown``, with the reason) where something is pending and nobody can watch.
     """
     record = observation.record
-    if record.spatial_dims is None:
+    name = observation.training.own_train_step
+    if record.spatial_dims is None or name is None:
         return None
     declared = well_formed(getattr(trainer, "inference_allowed_mirroring_axes", None), record.spatial_dims)
-    name = observation.training.own_train_step
-    found = watched_by(trainer, record.mirroring, record.spatial_dims, declared, name)
-    if not isinstance(found, Failed):
-        return found
-    return judged.unknown(str(found)) if record.mirroring.state == "pending" else None
+    return watched_by(trainer, record.mirroring, record.spatial_dims, declared, name)
 
 
 def case_of(trainer: Any, pipeline: Pipeline) -> Case:
