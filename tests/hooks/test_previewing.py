@@ -10,6 +10,7 @@ import pytest
 from nnguard.errors import NNGuardError
 from nnguard.evidence.previewed import previews
 from nnguard.hooks import previewing
+from nnguard.variables import PREVIEW
 from pipelines import composed
 from trainers import trainer_on
 
@@ -19,7 +20,7 @@ def started(guard, new_trainer, monkeypatch):
     """``started("1")``: the folder of a training that has started under that value, and its log."""
 
     def start(value, **attributes):
-        monkeypatch.setenv(previewing.VARIABLE, value)
+        monkeypatch.setenv(PREVIEW, value)
         guard("strict")
         made = new_trainer()
         for name, entry in attributes.items():

@@ -49,7 +49,7 @@ def test_axes_that_stay_corrected_are_as_old_as_the_first_correction(
     guard(before)
     first = new_trainer(unmirrored)
     path = trained(first)
-    monkeypatch.setattr(hook, "timestamp", lambda *_: "2099-01-01T00:00:00Z")
+    monkeypatch.setattr(hook, "timestamp", lambda: "2099-01-01T00:00:00Z")
     guard("correct")
     made = resumed(new_trainer, unmirrored, path)
     made.on_train_start()

@@ -104,17 +104,6 @@ def test_an_owners_word_is_never_harmful():
     assert {finding.severity for finding in judged(stated_record((0,)))} == {ADVISORY}
 
 
-def test_disagreeing_evidence_is_told_and_agreement_is_not():
-    (finding,) = judged(record_of(EVERY_FLIP), disagreement="a mirror is listed and nothing is flipped")
-    assert (finding.code, finding.seen) == ("NNG108", "a mirror is listed and nothing is flipped")
-    assert codes(judged(record_of(EVERY_FLIP), disagreement=None)) == []
-
-
-def test_disagreeing_evidence_is_one_reason_of_several_for_what_is_not_known():
-    (finding,) = judged(record_of(NO_FLIP, state="unknown", reasons=["the loader is Mine"]), disagreement="a mirror")
-    assert finding.evidence["reasons"] == ["the loader is Mine", "a mirror"]
-
-
 def test_image_flipped_without_its_segmentation_is_told():
     (finding,) = judged(record_of(EVERY_FLIP), apart=16)
     assert (finding.code, finding.severity) == ("NNG114", HARMFUL)
@@ -155,7 +144,7 @@ def test_a_verdict_that_is_only_an_estimate_says_so_and_is_advisory():
 
 def test_every_finding_says_what_was_seen_what_it_does_and_what_to_do():
     found = [
-        *judged(record_of(NO_FLIP), apart=32, edited_after_start="x", disagreement="y"),
+        *judged(record_of(NO_FLIP), apart=32, edited_after_start="x"),
         *judged(record_of(EVERY_FLIP, declared=None)),
         *judged(record_of(EVERY_FLIP, declared=())),
         *judged(record_of(NO_FLIP, state="unknown")),

@@ -11,4 +11,4 @@ from .observed import Observation, appoint_witness, observe
 from .snapshots import Snapshot, snapshot
 from .witness import Witness
 
-__all__ = ["Observation", "Snapshot", "Witness", "appoint_witness", "observe", "snapshot", "subject_of"]
+__all__ = ["Observation", "Snapshot", "Witness", "appoint_witness", "observe", "snapshot"]

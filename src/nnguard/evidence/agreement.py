@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
+from ..flips import safe_axes
 from ..record import Axes
 from ..rules.measured import FEWEST_CASES
 
@@ -89,16 +91,12 @@ def estimate(values: Sequence[float | None], beyond: float = 0.05) -> Estimate:
 
 def loss_of(flip: Axes, cases: Sequence[CaseScores]) -> Estimate:
     """How much Dice a flip costs against the plain answer, case by case: the mean over labels."""
-    return _overall([losses_by_label(case.plain, case.flipped.get(flip, {})) for case in cases])
+    return _overall(_losses(flip, cases))
 
 
 def gain_of_tta(cases: Sequence[CaseScores]) -> Estimate:
     """How much Dice the configured test-time mirroring gains against the plain answer; negative where it costs."""
     return _overall([losses_by_label(case.tta, case.plain) for case in cases])
-
-
-def difference(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first - second
 
 
 def judge_flip(flip: Axes, cases: Sequence[CaseScores]) -> Judgement:
@@ -107,7 +105,7 @@ def judge_flip(flip: Axes, cases: Sequence[CaseScores]) -> Judgement:
     A verdict takes ``FEWEST_CASES``, and holds for every label: one of many that a flip exchanges hardly moves a mean.
     Agreement alone can show a flip to be safe, and never to be harmful.
     """
-    losses = [losses_by_label(case.plain, case.flipped.get(flip, {})) for case in cases]
+    losses = _losses(flip, cases)
     if any(losses):
         return _by_loss(losses, [mean_of(case.plain) for case in cases])
     return _by_agreement([case.agreement[flip] for case in cases])
@@ -121,18 +119,18 @@ def judge_tta(cases: Sequence[CaseScores]) -> Judgement:
 
 def losses_by_label(plain: Scores, other: Scores) -> dict[int, float]:
     """How much Dice each label loses against the plain answer."""
-    return {label: loss for label, score in plain.items() if (loss := difference(score, other.get(label))) is not None}
+    both = ((label, score, other.get(label)) for label, score in plain.items())
+    return {label: first - second for label, first, second in both if first is not None and second is not None}
+
+
+def _losses(flip: Axes, cases: Sequence[CaseScores]) -> list[dict[int, float]]:
+    return [losses_by_label(case.plain, case.flipped.get(flip, {})) for case in cases]
 
 
 def worst_label(flip: Axes, cases: Sequence[CaseScores]) -> tuple[int, float] | None:
     """The label that a flip costs most, and its mean loss; ``None`` without references."""
-    means = {
-        label: one.mean
-        for label, one in _of_labels(
-            [losses_by_label(case.plain, case.flipped.get(flip, {})) for case in cases]
-        ).items()
-        if one.mean is not None
-    }
+    estimates = _of_labels(_losses(flip, cases))
+    means = {label: one.mean for label, one in estimates.items() if one.mean is not None}
     return max(means.items(), key=lambda item: (item[1], -item[0])) if means else None
 
 
@@ -169,17 +167,13 @@ def _of_labels(by_case: Sequence[Mapping[int, float]]) -> dict[int, Estimate]:
 
 def safe_axes_by(judgements: Mapping[Axes, Judgement], dims: int, agreement: Mapping[Axes, float | None]) -> Axes:
     """The largest set of axes all of whose flips are safe; ties go to the set whose worst flip agrees best."""
-    from itertools import combinations
-
-    from ..flips import flips_of
-
-    for size in range(dims, 0, -1):
-        sets = [
-            axes for axes in combinations(range(dims), size) if all(judgements[f] == "safe" for f in flips_of(axes))
-        ]
-        if sets:
-            return min(sets, key=lambda axes: (-min(agreement[flip] or 0.0 for flip in flips_of(axes)), axes))
-    return ()
+    evidence = {
+        flip: SimpleNamespace(
+            verdict="trained" if judgement == "safe" else "rare", labels="kept", rate=agreement[flip] or 0.0
+        )
+        for flip, judgement in judgements.items()
+    }
+    return safe_axes(evidence, range(dims))
 
 
 def by_label(scores: Sequence[Scores]) -> Scores:

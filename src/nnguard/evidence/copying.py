@@ -14,12 +14,14 @@ import io
 import random
 import sys
 from collections.abc import Callable, Iterator
+from operator import is_
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 
+from .foreign import attributes_of
 from .located import NNUNET_LOADING
 
 #: Objects looked at below one pipeline. Pipelines have dozens; beyond this something else was reached.
@@ -58,10 +60,7 @@ def _children(thing: Any, through_functions: bool) -> list[Any]:
             return []
         cells = [cell for cell in (thing.__closure__ or ()) if _filled(cell)]
         return [cell.cell_contents for cell in cells] + list(thing.__defaults__ or ())
-    try:
-        return list(vars(thing).values())
-    except TypeError:
-        return []
+    return list(attributes_of(thing).values())
 
 
 def _filled(cell: Any) -> bool:
@@ -237,27 +236,28 @@ def with_identities(root: Any, replaced: Callable[[Any], bool]) -> Any:
     identity = Identity()
     if replaced(root):
         return identity
-    for thing in reachable(root, through_functions=False):
-        if isinstance(thing, dict):
-            for key, value in thing.items():
-                if callable(value) and replaced(value):
-                    thing[key] = identity
-        elif isinstance(thing, list):
-            thing[:] = [identity if callable(value) and replaced(value) else value for value in thing]
-        elif not isinstance(thing, (*_ARRAYS, tuple, set, frozenset)) and not too_alive_to_copy(thing):
-            _replace_attributes(thing, replaced, identity)
+
+    def exchanged(value: Any) -> Any:
+        if isinstance(value, list):
+            value[:] = map(exchanged, value)
+        elif type(value) is tuple:
+            new = tuple(map(exchanged, value))
+            return value if all(map(is_, new, value)) else new
+        elif callable(value) and replaced(value):
+            return identity
+        return value
+
+    exchange_below(root, exchanged)
     return root
 
 
-def _replace_attributes(thing: Any, replaced: Callable[[Any], bool], identity: Identity) -> None:
-    try:
-        attributes = vars(thing)
-    except TypeError:
-        return
-    if isinstance(thing, (type, ModuleType, FunctionType)):
-        return
-    for name, value in list(attributes.items()):
-        if isinstance(value, tuple) and any(callable(entry) and replaced(entry) for entry in value):
-            setattr(thing, name, tuple(identity if callable(e) and replaced(e) else e for e in value))
-        elif callable(value) and not isinstance(value, type) and replaced(value):
-            setattr(thing, name, identity)
+def exchange_below(root: Any, exchanged: Callable[[Any], Any]) -> None:
+    """Replaces, in place, every attribute and dictionary's value below ``root`` by what ``exchanged`` makes of it."""
+    for thing in reachable(root, through_functions=False):
+        if isinstance(thing, (*_ARRAYS, FunctionType, MethodType)) or too_alive_to_copy(thing):
+            continue
+        holder = thing if isinstance(thing, dict) else attributes_of(thing)
+        for name, value in list(holder.items()):
+            new = exchanged(value)
+            if new is not value:
+                holder[name] = new

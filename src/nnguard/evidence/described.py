@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from .copying import too_alive_to_copy
-from .foreign import Failed, attempt
-from .known import is_from_a_library, may_hide_a_mirror, mirror_axes
+from .foreign import Failed, attempt, attributes_of
+from .known import is_from_a_library
 from .located import Stage
 
 #: Attributes under which the libraries (and MONAI, torchio, albumentations) keep the transforms that they hold.
@@ -48,7 +48,7 @@ def describe_transform(transform: Any, depth: int = 0) -> Tree:
     tree: Tree = {"class": kind.__qualname__, "module": kind.__module__}
     if not is_from_a_library(transform) and (code := _code_of(getattr(kind, "__call__", None))):  # noqa: B004
         tree["code"] = code
-    attributes = _attributes(transform)
+    attributes = dict(attributes_of(transform))
     probability = next((attributes[n] for n in PROBABILITIES if isinstance(attributes.get(n), (int, float))), None)
     if probability is not None:
         tree["probability"] = float(probability)
@@ -65,13 +65,6 @@ def describe_transform(transform: Any, depth: int = 0) -> Tree:
     if children and depth < DEEPEST:
         tree["children"] = [describe_transform(child, depth + 1) for child in children]
     return tree
-
-
-def _attributes(transform: Any) -> dict[str, Any]:
-    try:
-        return dict(vars(transform))
-    except TypeError:
-        return {}
 
 
 def _holds_transforms(name: str, value: Any) -> bool:
@@ -169,45 +162,3 @@ def difference(before: list[Tree], after: list[Tree]) -> str | None:
     added = [name for name in dict.fromkeys(short[1]) if short[1].count(name) > short[0].count(name)]
     parts = [f"{verb} {', '.join(names)}" for verb, names in (("removed", removed), ("added", added)) if names]
     return " and ".join(parts) or "changed the order of transforms"
-
-
-class Expectation:
-    """What the tree claims: ``mirrored`` axes by library mirrors, and whether everything in it is known."""
-
-    def __init__(self) -> None:
-        self.mirrored: set[int] = set()
-        self.all_known = True
-        self.turns = 0
-
-
-def expectation(stages: list[Stage]) -> Expectation:
-    """Reads library transforms of a live pipeline, in order, ``Convert3DTo2D`` shifting the axes between."""
-    expected = Expectation()
-    for stage in stages:
-        _expect(stage.transform, expected, 0, [0])
-    return expected
-
-
-def _expect(transform: Any, expected: Expectation, depth: int, shift: list[int]) -> None:
-    if depth > DEEPEST:
-        expected.all_known = False
-        return
-    if not is_from_a_library(transform):
-        expected.all_known = False
-    name = type(transform).__name__
-    if name.startswith("Convert3DTo2D"):
-        shift[0] = 1
-    elif name.startswith("Convert2DTo3D"):
-        shift[0] = 0
-    elif may_hide_a_mirror(transform):
-        expected.turns += 1
-    attributes = _attributes(transform)
-    axes = mirror_axes(transform)
-    if axes is not None:
-        if attributes.get("p_per_sample", 1) > 0:
-            expected.mirrored |= {axis + shift[0] for axis in axes}
-        return
-    if any(attributes.get(p) == 0 for p in PROBABILITIES):
-        return
-    for child in _children(attributes):
-        _expect(child, expected, depth + 1, shift)

@@ -134,6 +134,12 @@ class Runner:
         }
 
 
+def central(array: np.ndarray, patch: Size) -> np.ndarray:
+    """The middle of an array of shape ``space``, of the size ``patch``."""
+    starts = [(full - side) // 2 for full, side in zip(array.shape, patch, strict=True)]
+    return array[tuple(slice(start, start + side) for start, side in zip(starts, patch, strict=True))]
+
+
 def _result(data: dict[str, Any], batch: bool) -> Draw:
     image = _first_present(data, ("data", "image"))
     segmentation = _first(_first_present(data, ("target", "segmentation", "seg")))

@@ -176,11 +176,8 @@ class FlipTrial:
         agreement = {flip: dice_by_label(seen, answers.plain, labels) for flip, seen in answers.flipped.items()}
         if reference is None:
             return CaseScores(name=answers.name, agreement=agreement)
-        counted = (
-            reference != -1
-            if self.predictor.label_manager.ignore_label is None
-            else (reference != self.predictor.label_manager.ignore_label)
-        )
+        ignored = self.predictor.label_manager.ignore_label
+        counted = reference != (-1 if ignored is None else ignored)
         return CaseScores(
             name=answers.name,
             agreement=agreement,

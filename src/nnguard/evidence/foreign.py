@@ -1,4 +1,4 @@
-"""Calls into a user's transforms, which may raise anything."""
+"""Calls and looks into a user's transforms, which may raise anything."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from typing import Any, TypeVar
 from .places import place_of
 
 Result = TypeVar("Result")
+
+
+def attributes_of(thing: Any) -> dict[str, Any]:
+    """What an object itself holds, and no property or ``__getattr__`` of its class, which may do anything; the
+    dictionary is its own."""
+    held = getattr(thing, "__dict__", None)
+    return held if isinstance(held, dict) else {}
 
 
 class Failed(str):

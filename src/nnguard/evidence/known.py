@@ -38,10 +38,6 @@ _REPRESENTATION = {
     ("batchgenerators.transforms.utility_transforms", "ConvertMultiSegToOnehotTransform"),
 }
 
-_MIRRORS = {
-    ("batchgeneratorsv2.transforms.spatial.mirroring", "MirrorTransform"): "allowed_axes",
-    ("batchgenerators.transforms.spatial_transforms", "MirrorTransform"): "axes",
-}
 _LIBRARIES = (
     "batchgenerators.",
     "batchgeneratorsv2.",
@@ -52,8 +48,6 @@ _RESAMPLING = {
     ("batchgeneratorsv2.transforms.spatial.spatial", "SpatialTransform"),
     ("batchgenerators.transforms.spatial_transforms", "SpatialTransform"),
 }
-#: Library transforms that can hide a mirror when they meet: a quarter turn of a transposed image is a flip.
-_TURNS = {"Rot90Transform", "TransposeAxesTransform"}
 
 
 def _name(transform: Any) -> tuple[str, str]:
@@ -78,22 +72,6 @@ def only_resamples(transform: Any) -> bool:
 def is_from_a_library(transform: Any) -> bool:
     """Whether the class is one that batchgenerators, batchgeneratorsv2 or nnU-Net ships."""
     return _name(transform)[0].startswith(_LIBRARIES)
-
-
-def mirror_axes(transform: Any) -> tuple[int, ...] | None:
-    """The axes of a library's ``MirrorTransform``; ``None`` for anything else."""
-    attribute = _MIRRORS.get(_name(transform))
-    if attribute is None:
-        return None
-    try:
-        return tuple(sorted(int(axis) for axis in getattr(transform, attribute)))
-    except (AttributeError, TypeError, ValueError):
-        return None
-
-
-def may_hide_a_mirror(transform: Any) -> bool:
-    """Whether this turns or transposes by right angles."""
-    return is_from_a_library(transform) and type(transform).__name__ in _TURNS
 
 
 #: Modules whose ``train_step`` is nnU-Net's own: it flips nothing.

@@ -9,8 +9,9 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from .agreement import dice_by_label
 from .copying import untouched_randomness
-from .draws import Case, Draw, Form, Runner
+from .draws import Case, Draw, Form, Runner, central
 from .foreign import Failed, attempt
 from .known import changes_only_intensity, changes_only_representation, only_resamples
 from .located import Stage
@@ -98,7 +99,7 @@ def _series(
             image = textured_image(form.initial, form.channels)
             placed = placed_labels(form.initial, form.patch, case.labels)
             segmentation = np.stack([placed] * case.segmentations)
-            cut = _central(placed, form.patch)
+            cut = central(placed, form.patch)
             for number in range(MOST_DRAWS):
                 _note(runner.draw(image, segmentation, FIRST_SEED + number), cut, case, read, seen)
                 if all(sum(counter.values()) >= ENOUGH for counter in seen.values()):
@@ -160,11 +161,6 @@ def placed_labels(shape: Flip, patch: Flip, labels: Sequence[int]) -> np.ndarray
     return np.pad(inner, list(zip(before, after, strict=True)), mode="edge")
 
 
-def _central(array: np.ndarray, patch: Flip) -> np.ndarray:
-    starts = [(full - side) // 2 for full, side in zip(array.shape, patch, strict=True)]
-    return array[tuple(slice(start, start + side) for start, side in zip(starts, patch, strict=True))]
-
-
 def _by_label(segmentation: np.ndarray, cut: np.ndarray, case: Case, flip: Flip) -> Mapping | None:
     """What each label has become, where a clear majority of its voxels agrees; ``None`` for a blurred draw."""
     while segmentation.ndim > case.dims:
@@ -192,14 +188,9 @@ def _by_region(segmentation: np.ndarray, cut: np.ndarray, case: Case, flip: Flip
     mapping = []
     for number, members in enumerate(regions, 1):
         there = np.isin(source, members)
-        overlaps = [_dice(there, segmentation[channel] > 0) for channel in range(len(regions))]
+        overlaps = [dice_by_label(there, channel > 0, [1])[1] or 0.0 for channel in segmentation[: len(regions)]]
         best = int(np.argmax(overlaps))
         if overlaps[best] < CLEAR:
             return None
         mapping.append((number, best + 1))
     return tuple(mapping)
-
-
-def _dice(first: np.ndarray, second: np.ndarray) -> float:
-    total = first.sum() + second.sum()
-    return float(2 * (first & second).sum() / total) if total else 0.0

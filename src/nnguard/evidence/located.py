@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from .foreign import attributes_of
 from .known import home_of
 
 #: How an augmenter, or a wrapper around one, names what it draws from.
@@ -63,10 +64,10 @@ def locate(dataloader: Any) -> Pipeline:
     stages: list[Stage] = []
     for depth, thing in reversed(list(enumerate(chain))):
         place = "loader" if depth == len(chain) - 1 else "augmenter"
-        per_sample = _instance_attribute(thing, "transforms")
+        per_sample = attributes_of(thing).get("transforms")
         if callable(per_sample):
             stages.append(Stage(transform=per_sample, unit="sample", where=f"{place}.transforms"))
-        per_batch = _instance_attribute(thing, "transform")
+        per_batch = attributes_of(thing).get("transform")
         if callable(per_batch):
             stages.append(Stage(transform=per_batch, unit="batch", where=f"{place}.transform"))
     return Pipeline(stages=stages, chain=chain, blind=list(_blind_spots(chain)))
@@ -78,21 +79,13 @@ def _chain(outermost: Any) -> Iterator[Any]:
         seen.add(id(thing))
         yield thing
         thing = next(
-            (inner for name in INNER if _looks_like_a_loader(inner := _instance_attribute(thing, name))),
+            (inner for name in INNER if _looks_like_a_loader(inner := attributes_of(thing).get(name))),
             None,
         )
 
 
 def _looks_like_a_loader(thing: Any) -> bool:
     return hasattr(thing, "__next__") or hasattr(thing, "generate_train_batch") or hasattr(thing, "__iter__")
-
-
-def _instance_attribute(thing: Any, name: str) -> Any:
-    # Only what the object holds: a property or a __getattr__ of a foreign class may do anything.
-    try:
-        return vars(thing).get(name)
-    except TypeError:
-        return None
 
 
 def _blind_spots(chain: list[Any]) -> Iterator[str]:
@@ -107,7 +100,7 @@ def _blind_spots(chain: list[Any]) -> Iterator[str]:
             return
         if home is not None and not home.startswith((NNUNET_LOADING, *PLAIN_AUGMENTERS)):
             yield f"{_class_name(loader)} has its own {method} and may flip cases itself"
-    dataset = _instance_attribute(loader, "_data")
+    dataset = attributes_of(loader).get("_data")
     home = defining_module(dataset, "load_case")
     if home is not None and not home.startswith(NNUNET_LOADING):
         yield f"the data set class {_class_name(dataset)} loads cases itself and may flip them"
@@ -117,10 +110,7 @@ def defining_module(thing: Any, method: str) -> str | None:
     """The module of the function behind ``thing.method``, an attribute of the instance included."""
     if thing is None:
         return None
-    try:
-        own = vars(thing).get(method)
-    except TypeError:
-        own = None
+    own = attributes_of(thing).get(method)
     if own is not None:
         return home_of(own)
     for owner in type(thing).__mro__:

@@ -23,7 +23,7 @@ from .foreign import Failed, attempt
 from .known import is_from_a_library, train_step_of_a_stranger
 from .labels import LabelBehaviour, label_behaviour
 from .located import Pipeline, Stage, locate
-from .probe import FEWEST_CLEAN, Flip, Tally, probe
+from .probe import Flip, Tally, probe
 from .snapshots import Held, Snapshot, held_by_workers
 from .witness import Witness, watched_by
 
@@ -74,7 +74,6 @@ def _observe(trainer: Any, snapshot: Snapshot | None) -> Observation:
             subject=name_of_trainer(trainer),
             apart=tally.apart if judged.is_apart(tally.apart, tally.compared) else 0,
             edited_after_start=edited,
-            disagreement=_disagreement(held.stages, tally, mirroring),
             own_train_step=own_train_step,
         ),
     )
@@ -88,14 +87,11 @@ def appoint_witness(trainer: Any, observation: Observation) -> Witness | Mirrori
         recorded instead (state ``unknown``, with the reason) where something is pending and nobody can watch.
     """
     record = observation.record
-    if record.spatial_dims is None:
+    name = observation.training.own_train_step
+    if record.spatial_dims is None or name is None:
         return None
     declared = well_formed(getattr(trainer, "inference_allowed_mirroring_axes", None), record.spatial_dims)
-    name = observation.training.own_train_step
-    found = watched_by(trainer, record.mirroring, record.spatial_dims, declared, name)
-    if not isinstance(found, Failed):
-        return found
-    return judged.unknown(str(found)) if record.mirroring.state == "pending" else None
+    return watched_by(trainer, record.mirroring, record.spatial_dims, declared, name)
 
 
 def case_of(trainer: Any, pipeline: Pipeline) -> Case:
@@ -155,35 +151,6 @@ def _edited(pipeline: Pipeline, held: Held, case: Case, tally: Tally) -> str | N
     if now.failed or before == after:
         return None
     return "changed parameters, which would show other flips"
-
-
-def _disagreement(stages: list[Stage], tally: Tally, mirroring: Mirroring) -> str | None:
-    """How the described tree and the probe differ, in words, where both are sure of themselves."""
-    if tally.failed or mirroring.state == "unknown":
-        return None
-    expected = described.expectation(stages)
-    silent = sorted(axis for axis in expected.mirrored if _never_flipped(axis, tally))
-    if silent:
-        return (
-            f"the pipeline holds a MirrorTransform for axes {tuple(sorted(expected.mirrored))}, "
-            f"but in {tally.clean} draws axis {', '.join(map(str, silent))} was never flipped alone"
-        )
-    unexplained = sorted(
-        flip.axes[0]
-        for flip in mirroring.flips
-        if len(flip.axes) == 1 and flip.verdict == "trained" and flip.axes[0] not in expected.mirrored
-    )
-    if unexplained and expected.all_known and not expected.turns:
-        return (
-            f"axis {', '.join(map(str, unexplained))} is flipped in training, "
-            "but none of the pipeline's transforms says that it mirrors it"
-        )
-    return None
-
-
-def _never_flipped(axis: int, tally: Tally) -> bool:
-    # Alone: stock rotation shows half turns, which flip an axis together with another, whatever is mirrored.
-    return tally.clean >= FEWEST_CLEAN and not tally.counts[(axis,)]
 
 
 def _record(trainer: Any, trees: list[dict[str, Any]], mirroring: Mirroring, declared: Any) -> Record:

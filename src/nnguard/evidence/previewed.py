@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .copying import one_thread, untouched_randomness
-from .draws import Case, Form, Runner
+from .draws import Case, Form, Runner, central
 from .foreign import Failed, attempt
 from .known import changes_only_representation
 from .located import Pipeline, locate
@@ -85,7 +85,9 @@ def _drawn(
     first_code = first_code_for(case)
     codes = coded_segmentation(image.shape[1:], first_code)
     together = np.concatenate([segmentation, codes[None]])
-    found = [Preview(image=_cut(image[0], case), labels=_cut(segmentation[0], case), flip=(), turn=0.0)]
+    found = [
+        Preview(image=central(image[0], case.patch), labels=central(segmentation[0], case.patch), flip=(), turn=0.0)
+    ]
     for seed in range(FIRST_SEED, FIRST_SEED + number):
         drawn = runner.draw(image, together, seed)
         if isinstance(drawn, Failed):
@@ -107,8 +109,3 @@ def _drawn(
 def _wants_tensors(pipeline: Pipeline) -> bool:
     first = pipeline.stages[0] if pipeline.stages else None
     return first is None or not type(first.transform).__module__.startswith("batchgenerators.")
-
-
-def _cut(array: np.ndarray, case: Case) -> np.ndarray:
-    starts = [(full - side) // 2 for full, side in zip(array.shape, case.patch, strict=True)]
-    return array[tuple(slice(start, start + side) for start, side in zip(starts, case.patch, strict=True))]

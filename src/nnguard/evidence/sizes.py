@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .copying import reachable, too_alive_to_copy
+from .copying import exchange_below
 
 #: Length of the longest side of the small patch, by dimensions: a draw then costs milliseconds.
 LONGEST = {2: 64, 3: 24}
@@ -49,20 +49,14 @@ def size_map(patch: Size, initial: Size, small_patch: Size, small_initial: Size)
 
 def shrink(root: Any, sizes: Mapping[Size, Size]) -> None:
     """Replaces, in place, every attribute below ``root`` that is one of the sizes."""
-    for thing in reachable(root, through_functions=False):
-        if too_alive_to_copy(thing) or isinstance(thing, (np.ndarray, type)):
-            continue
-        holder = thing if isinstance(thing, dict) else getattr(thing, "__dict__", None)
-        if not isinstance(holder, dict):
-            continue
-        for name, value in list(holder.items()):
-            small = sizes.get(_as_size(value))
-            if small is not None:
-                holder[name] = np.asarray(small) if isinstance(value, np.ndarray) else type_of(value)(small)
 
+    def exchanged(value: Any) -> Any:
+        small = sizes.get(_as_size(value))
+        if small is None:
+            return value
+        return np.asarray(small) if isinstance(value, np.ndarray) else list(small) if isinstance(value, list) else small
 
-def type_of(value: Any) -> type:
-    return list if isinstance(value, list) else tuple
+    exchange_below(root, exchanged)
 
 
 def _as_size(value: Any) -> Size:

@@ -19,7 +19,6 @@ import torch
 
 from ..flips import ALPHA, at_least, compose, flips_of, safe_axes, side_of_ratio
 from ..record import FlipEvidence, Mirroring, Source
-from .foreign import Failed
 from .judged import flip_evidence, unknown
 from .labels import LabelBehaviour
 from .listening import Listener, why_not
@@ -414,13 +413,17 @@ def _alike(delivered: torch.Tensor, received: torch.Tensor) -> bool:
     return delivered.shape == received.shape and min(delivered.shape[2:], default=0) > 1
 
 
-def watched_by(trainer: Any, loader: Mirroring, dims: int, declared: Flip, name: str | None) -> Witness | Failed:
-    """A witness for this training; why not, where none is needed or possible."""
-    if name is None:
-        return Failed("the train step is nnU-Net's own")
-    if loader.state not in ("observed", "pending"):
-        return Failed(f"what the loader shows is {loader.state}")
+def watched_by(trainer: Any, loader: Mirroring, dims: int, declared: Flip, name: str) -> Witness | Mirroring | None:
+    """A witness for this training.
+
+    Returns:
+        ``None`` where nothing is left to see; what has to be recorded instead (state ``unknown``, with the reason)
+        where something is pending and nobody can watch.
+    """
     hindrance = why_not(getattr(trainer, "loss", None))
-    if hindrance is not None:
-        return Failed(f"{name} may flip in train_step, and the loss is {hindrance}")
-    return Witness(loader, dims, declared, name)
+    if loader.state not in ("observed", "pending"):
+        return None
+    if hindrance is None:
+        return Witness(loader, dims, declared, name)
+    reason = f"{name} may flip in train_step, and the loss is {hindrance}"
+    return unknown(reason) if loader.state == "pending" else None

@@ -20,9 +20,7 @@ def patch(module: ModuleType) -> Coverage:
     """Patches the augmenter that ``module`` defines."""
     augmenter = getattr(module, MODULES[module.__name__], None)
     if augmenter is None:
-        coverage = Coverage(module.__name__)
-        coverage.missing = [MODULES[module.__name__]]
-        return coverage
+        return Coverage(module.__name__, missing=[MODULES[module.__name__]])
     return patch_all_or_nothing(augmenter, {}, {"_start": Guard(before=_before_start)})
 
 

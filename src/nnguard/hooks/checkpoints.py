@@ -8,6 +8,7 @@ predictor, MONAI's attributes, a dict rebuilt by hand) finds the record again.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 from collections import OrderedDict
@@ -76,12 +77,7 @@ def origin_of(weights: Any) -> Origin | None:
     Args:
         weights: a mapping of names to tensors, with whatever prefix the names have.
     """
-    for thing in (weights, _first_tensor(weights)):
-        known = _by_identity.get(thing)
-        if known is not None:
-            return known
-    mark = fingerprint(weights)
-    return _by_content.get(mark) if mark is not None else None
+    return _loaded_with(weights) or _by_content.get(fingerprint(weights))
 
 
 def is_known(mark: tuple) -> bool:
@@ -91,7 +87,12 @@ def is_known(mark: tuple) -> bool:
 
 def came_from_a_file(weights: Any) -> bool:
     """Whether these very weights were loaded in this process; a training's own are not."""
-    return any(_by_identity.get(thing) is not None for thing in (weights, _first_tensor(weights)))
+    return _loaded_with(weights) is not None
+
+
+def _loaded_with(weights: Any) -> Origin | None:
+    """What came with these very weights; a plain dict takes no weak reference, but its first tensor does."""
+    return _by_identity.get(weights) or _by_identity.get(_first_tensor(weights))
 
 
 def remember(checkpoint: Mapping[str, Any], path: str | None) -> None:
@@ -99,8 +100,8 @@ def remember(checkpoint: Mapping[str, Any], path: str | None) -> None:
     weights = checkpoint[WEIGHTS_KEY]
     origin = origin_from(checkpoint, path)
     for thing in (weights, _first_tensor(weights)):
-        if thing is not None:
-            _note_identity(thing, origin)
+        with contextlib.suppress(TypeError):  # a plain dict, or none
+            _by_identity.put(thing, origin)
     mark = fingerprint(weights)
     if mark is not None:
         # Plans are a hundred kilobytes, and what is found by content outlives the weights.
@@ -245,14 +246,7 @@ def _values(tensor: Any) -> tuple[float, ...]:
 
 
 _by_identity: Beside[Origin] = Beside()
-_by_content: OrderedDict[tuple, Origin] = OrderedDict()
-
-
-def _note_identity(thing: Any, origin: Origin) -> None:
-    try:
-        _by_identity.put(thing, origin)
-    except TypeError:  # a plain dict takes no weak reference; its first tensor does
-        return
+_by_content: OrderedDict[tuple | None, Origin] = OrderedDict()
 
 
 def _before_save(_module: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
@@ -279,9 +273,7 @@ def _carried(part: Mapping[str, Any]) -> str | None:
     weights = part[WEIGHTS_KEY]
     if CHECKPOINT_KEY in part or not isinstance(weights, Mapping):
         return None
-    origin = next((known for thing in (weights, _first_tensor(weights)) if (known := _by_identity.get(thing))), None)
-    mark = fingerprint(weights)
-    unchanged = _by_content.get(mark) if mark is not None else None
+    origin, unchanged = _loaded_with(weights), _by_content.get(fingerprint(weights))
     if origin is None or unchanged is None or origin.record is None or unchanged.record is not origin.record:
         return None
     return origin.record.to_json()

@@ -45,12 +45,7 @@ def merged(segments: Sequence[Segment]) -> list[Segment]:
     for segment in segments:
         last = result[-1] if result else None
         if last is not None and _alike(last, segment):
-            result[-1] = Segment(
-                epoch=last.epoch,
-                steps=last.steps + segment.steps,
-                fingerprint=segment.fingerprint,
-                mirroring=segment.mirroring,
-            )
+            result[-1] = _joined(last, segment, segment.mirroring)
         else:
             result.append(segment)
     return result
@@ -66,15 +61,13 @@ def bounded(segments: Sequence[Segment]) -> list[Segment]:
         pairs = range(len(result) - 2)  # the last one is what is trained now
         place = next((n for n in pairs if result[n].mirroring.state == result[n + 1].mirroring.state), 0)
         first, second = result[place : place + 2]
-        result[place : place + 2] = [
-            Segment(
-                epoch=first.epoch,
-                steps=first.steps + second.steps,
-                fingerprint=second.fingerprint,
-                mirroring=mixture([first, second]),
-            )
-        ]
+        result[place : place + 2] = [_joined(first, second, mixture([first, second]))]
     return result
+
+
+def _joined(first: Segment, second: Segment, mirroring: Mirroring) -> Segment:
+    steps = first.steps + second.steps
+    return Segment(epoch=first.epoch, steps=steps, fingerprint=second.fingerprint, mirroring=mirroring)
 
 
 def mixture(segments: Sequence[Segment]) -> Mirroring:
@@ -128,55 +121,47 @@ def _alike(first: Segment, second: Segment) -> bool:
 
 
 def _mixed(segments: Sequence[Segment]) -> Mirroring:
+    """One account of stretches that are all known: what each shows, weighted by its share of the steps."""
     steps = sum(segment.steps for segment in segments)
-    share = [segment.steps / steps for segment in segments]
-    clean = sum(segment.mirroring.clean for segment in segments)
-    every_flip: list[Axes] = sorted(
-        {flip.axes for segment in segments for flip in segment.mirroring.flips}, key=lambda axes: (len(axes), axes)
-    )
-
-    def rate(axes: Axes) -> float:
-        found = [segment.mirroring.flip(axes) for segment in segments]
-        return sum(part * flip.rate for part, flip in zip(share, found, strict=True) if flip is not None)
-
-    def bounds(axes: Axes) -> tuple[float, float]:
-        # The stretches' own intervals, weighted: of each rate alone they are right in 95 of 100, of the sum more often.
-        ends = []
-        for segment in segments:
-            flip = segment.mirroring.flip(axes)
-            ends.append((flip.low, flip.high) if flip is not None else interval(0, segment.mirroring.clean))
-        low, high = (sum(part * end[side] for part, end in zip(share, ends, strict=True)) for side in (0, 1))
-        return min(low, rate(axes)), max(high, rate(axes))
-
-    plain = sum(part * (segment.mirroring.plain_rate or 0.0) for part, segment in zip(share, segments, strict=True))
-    rates = {axes: rate(axes) for axes in every_flip}
-    flips = []
-    for axes in every_flip:
-        count = round(rates[axes] * clean)
-        low, high = bounds(axes)
-        seen = [flip for segment in segments if (flip := segment.mirroring.flip(axes)) is not None and flip.rate]
-        flips.append(
-            FlipEvidence(
-                axes=axes,
-                count=count,
-                rate=rates[axes],
-                low=low,
-                high=high,
-                verdict=verdict_of(axes, {**rates, (): plain}),
-                labels=_labels([flip.labels for flip in seen]),
-                permutation=next((flip.permutation for flip in seen if flip.permutation), None),
-                source=seen[0].source if seen else "loader",
-            )
-        )
-    evidence = {flip.axes: flip for flip in flips}
+    stretches = [(segment.steps / steps, segment.mirroring) for segment in segments]
+    clean = sum(mirroring.clean for _, mirroring in stretches)
+    plain = sum(share * (mirroring.plain_rate or 0.0) for share, mirroring in stretches)
+    listed = {flip.axes for _, mirroring in stretches for flip in mirroring.flips}
+    flips = [_mixed_flip(axes, stretches, clean) for axes in sorted(listed, key=lambda axes: (len(axes), axes))]
+    rates = {(): plain, **{flip.axes: flip.rate for flip in flips}}
+    flips = [msgspec.structs.replace(flip, verdict=verdict_of(flip.axes, rates)) for flip in flips]
     return Mirroring(
         state="observed",
-        draws=sum(segment.mirroring.draws for segment in segments),
+        draws=sum(mirroring.draws for _, mirroring in stretches),
         clean=clean,
         plain_rate=plain,
         flips=flips,
-        safe_axes=safe_axes(evidence, {axis for axes in every_flip for axis in axes}),
+        safe_axes=safe_axes({flip.axes: flip for flip in flips}, {axis for axes in listed for axis in axes}),
     )
+
+
+def _mixed_flip(axes: Axes, stretches: Sequence[tuple[float, Mirroring]], clean: int) -> FlipEvidence:
+    """One flip of several stretches, each with its share of the steps; the verdict takes the rates of all flips."""
+    found = [(share, mirroring.flip(axes) or _unseen(axes, mirroring.clean)) for share, mirroring in stretches]
+    seen = [flip for _, flip in found if flip.rate]
+    rate = sum(share * flip.rate for share, flip in found)
+    return FlipEvidence(
+        axes=axes,
+        count=round(rate * clean),
+        rate=rate,
+        # The stretches' own intervals, weighted: of each rate alone they are right in 95 of 100, of the sum more often.
+        low=min(sum(share * flip.low for share, flip in found), rate),
+        high=max(sum(share * flip.high for share, flip in found), rate),
+        verdict="unseen",
+        labels=_labels([flip.labels for flip in seen]),
+        permutation=next((flip.permutation for flip in seen if flip.permutation), None),
+        source=seen[0].source if seen else "loader",
+    )
+
+
+def _unseen(axes: Axes, clean: int) -> FlipEvidence:
+    low, high = interval(0, clean)
+    return FlipEvidence(axes=axes, count=0, rate=0.0, low=low, high=high, verdict="unseen", labels="unknown")
 
 
 def _labels(labels: list[Labels]) -> Labels:

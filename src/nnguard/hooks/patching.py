@@ -16,6 +16,7 @@ from collections.abc import Callable, Container, Mapping
 from types import FrameType, ModuleType
 from typing import Any, cast
 
+import msgspec
 import wrapt
 
 from _nnguard_start import say
@@ -29,7 +30,7 @@ Before = Callable[[Any, tuple, dict], "tuple[tuple, dict] | None"]
 After = Callable[[Any, Any, tuple, dict], None]
 
 
-class Guard:
+class Guard(msgspec.Struct, frozen=True):
     """What happens around one target.
 
     Args:
@@ -39,29 +40,13 @@ class Guard:
             is cheap and harmless to repeat skips the search for it.
     """
 
-    __slots__ = ("after", "before", "every_level")
-
-    def __init__(self, before: Before | None = None, after: After | None = None, every_level: bool = False):
-        self.before = before
-        self.after = after
-        self.every_level = every_level
+    before: Before | None = None
+    after: After | None = None
+    every_level: bool = False
 
 
 class Patch:
     """One replaced attribute. ``before`` and ``after`` are read at each call, so that tests can make them fail."""
-
-    __slots__ = (
-        "active",
-        "after",
-        "before",
-        "every_level",
-        "kind",
-        "name",
-        "original",
-        "owner",
-        "place",
-        "replacement",
-    )
 
     def __init__(self, owner: Any, name: str, guard: Guard, kind: type | None = None):
         self.owner = owner
@@ -123,8 +108,6 @@ class Patch:
 class ObjectPatch(Patch):
     """What one object holds in place of a method. Knows the object weakly, and holds nothing of its own: what people
     put there is often bound to the object, which would never be let go."""
-
-    __slots__ = ("reference",)
 
     def __init__(self, instance: Any, name: str, guard: Guard):
         self.reference = weakref.ref(instance)
@@ -207,16 +190,13 @@ def is_ours(attribute: Any) -> bool:
     return type(attribute) in (GuardedFunction, GuardedAttribute) and attribute._self_patch.active
 
 
-class Coverage:
+class Coverage(msgspec.Struct):
     """What of one class or module is patched. ``inactive`` says why nothing is."""
 
-    __slots__ = ("inactive", "missing", "name", "patched")
-
-    def __init__(self, name: str):
-        self.name = name
-        self.patched: list[str] = []
-        self.missing: list[str] = []
-        self.inactive: str | None = None
+    name: str
+    patched: list[str] = []
+    missing: list[str] = []
+    inactive: str | None = None
 
 
 _patches: list[Patch] = []
@@ -309,16 +289,13 @@ def _home(owner: Any, name: str) -> Any:
     return next((parent for parent in owner.__mro__ if parent is not object and patchable(parent, name)), None)
 
 
-class Swallowed:
+class Swallowed(msgspec.Struct):
     """An error of ours that nobody saw. Text only: an exception would keep frames, and so weights, alive."""
 
-    __slots__ = ("count", "kind", "place", "traceback")
-
-    def __init__(self, place: str, kind: str, text: str):
-        self.place = place
-        self.kind = kind
-        self.traceback = text
-        self.count = 1
+    place: str
+    kind: str
+    traceback: str
+    count: int = 1
 
     def __repr__(self) -> str:
         return f"<Swallowed {self.kind} at {self.place}, {self.count}x>\n{self.traceback}"

@@ -18,7 +18,6 @@ from ..findings import Finding
 from ..models.folder import Fold
 from ..models.predicting import Known, judge_by, known_of
 from ..models.together import judge_together, member_of
-from ..policy import CORRECT
 from ..record import Environment, Record
 from ..rules.measured import narrowed_by_both
 from ..rules.subjects import Member, Prediction
@@ -71,10 +70,13 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
     record: Record | None
     no_record: str | None
     subject: str
-    path: str | None = None
-    checkpoint_axes: Any = msgspec.UNSET
     validation: bool = False
     origin: checkpoints.Origin | None = None
+
+    @property
+    def checkpoint_axes(self) -> Any:
+        """As plain data; ``UNSET`` where no checkpoint has told any."""
+        return self.origin.axes if self.origin is not None else msgspec.UNSET
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,9 +110,10 @@ def patch(module: ModuleType) -> Coverage:
     global _base
     base = getattr(module, MODULES[MODULE], None)
     if base is None:
-        coverage = Coverage(MODULES[MODULE])
-        coverage.inactive = f"{module.__name__} has no class {MODULES[MODULE]}: nnunetv2 2.2 or newer is needed"
-        return coverage
+        return Coverage(
+            MODULES[MODULE],
+            inactive=f"{module.__name__} has no class {MODULES[MODULE]}: nnunetv2 2.2 or newer is needed",
+        )
     _base = base
     return patch_all_or_nothing(base, REQUIRED, _optional(base))
 
@@ -266,11 +269,8 @@ def judge(predictor: Any, stray: bool = False) -> None:
         findings += judge_by(one.record, known)
     findings += contained("comparing folds and folder", _together, predictor, weights) or []
     findings = told_once(findings)
-    policy = arming.policy()
     put_right = None
-    if policy is not None and any(
-        finding.code in CORRECTABLE and policy.action(finding) == CORRECT for finding in findings
-    ):
+    if verdicts.is_to_be_put_right(findings, CORRECTABLE):
         put_right = _narrow(predictor, weights, predictions)
     verdicts.act(findings, put_right=put_right, righted=CORRECTABLE)
 
@@ -323,8 +323,6 @@ def _loaded(predictor: Any, state: Any, path: str | None) -> Weights:
         record=origin.record,
         no_record=origin.no_record,
         subject=origin.path or f"weights of {origin.trainer_name or predictor.trainer_name or 'an unnamed trainer'}",
-        path=origin.path,
-        checkpoint_axes=origin.axes,
         origin=origin,
     )
 

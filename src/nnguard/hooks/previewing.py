@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,10 @@ from ..axes import name_axis
 from ..errors import NNGuardError
 from ..evidence.foreign import Failed
 from ..evidence.previewed import Preview, previews
-from ..variables import OFF, PREVIEW
 from .trainer import subject_of
 
-VARIABLE = PREVIEW
 FILE_NAME = "nnguard_preview.png"
 DRAWS = 16
-
-
-def wanted() -> bool:
-    """Whether a sheet is to be written at training start."""
-    return os.environ.get(VARIABLE, "") not in OFF
 
 
 def write_preview(trainer: Any, target: Path) -> list[Preview]:

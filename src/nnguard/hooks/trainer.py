@@ -19,12 +19,11 @@ from ..axes import same_axes, written
 from ..errors import NNGuardError
 from ..findings import Finding
 from ..nnunet import name_of_trainer
-from ..policy import CORRECT
 from ..record import CHECKPOINT_KEY, Apart, AxesHistory, Mirroring, Record, Segment, TrainerIdentity, timestamp
 from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.resuming import check_resumed
 from ..rules.subjects import Training
-from ..variables import FLIPTEST, problem_with_fliptest
+from ..variables import FLIPTEST, OFF, PREVIEW, problem_with_fliptest
 from . import augmenters, checkpoints, copies, history, pretraining, ranks, verdicts
 from .beside import Beside
 from .patching import Coverage, Guard, contained, is_ours, patch_all_or_nothing, patch_on_object, patch_overrides
@@ -32,70 +31,52 @@ from .patching import Coverage, Guard, contained, is_ours, patch_all_or_nothing,
 MODULE = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer"
 MODULES = {MODULE: "nnUNetTrainer"}
 
-#: Whether a contact sheet is wanted at training start, see ``previewing``; looked up here to import it only then.
-PREVIEW = "NNGUARD_PREVIEW"
-
 #: Findings that narrowing the declared axes puts right.
 CORRECTABLE = ("NNG103", "NNG105", "NNG106")
 
 
-class TrainingInHand:
+class TrainingInHand(msgspec.Struct, eq=False):
     """What is known of one live trainer.
 
     ``record`` is this process's own observation; ``origin`` what came with the checkpoint that was loaded;
     ``epoch`` and ``steps`` (optimiser steps) count from that checkpoint, or from nothing.
     """
 
-    __slots__ = (
-        "again",
-        "epoch",
-        "judged_axes",
-        "network",
-        "observed",
-        "origin",
-        "record",
-        "rehearsed",
-        "saved",
-        "saved_text",
-        "steps",
-        "training",
-        "unjudged",
-        "validations",
-        "weights",
-        "witness",
-    )
-
-    def __init__(self) -> None:
-        self.observed = False
-        #: built to be looked at and taken down again: whoever asked says what was found, and no log is kept
-        self.rehearsed = False
-        self.record: Record | None = None
-        self.training: Training | None = None
-        self.origin: checkpoints.Origin | None = None
-        self.epoch = 0
-        self.steps = 0
-        #: weakly, the bare network that these steps train
-        self.network: weakref.ref[Any] | None = None
-        #: whether this object was started a second time, and ``origin`` is its own first stretch
-        self.again = False
-        self.judged_axes: Any = None
-        #: watches the first steps of a train step that is not nnU-Net's own; ``None`` before and after
-        self.witness: Any = None
-        #: settled, or axes set again, while a checkpoint was about to be written: judged once it is safe on the
-        #: disk, for a refusal must not cost the epochs since the last one
-        self.unjudged = False
-        #: the record in the checkpoint that is being saved
-        self.saved: Record | None = None
-        self.saved_text: str | None = None
-        #: how many validations have begun: ranks count alike
-        self.validations = 0
-        #: checkpoint's file name -> its weights, as ``nnguard.json`` keeps them; ``None`` before the first
-        self.weights: Any = None
+    observed: bool = False
+    #: built to be looked at and taken down again: whoever asked says what was found, and no log is kept
+    rehearsed: bool = False
+    record: Record | None = None
+    training: Training | None = None
+    origin: checkpoints.Origin | None = None
+    epoch: int = 0
+    steps: int = 0
+    #: weakly, the bare network that these steps train
+    network: weakref.ref[Any] | None = None
+    #: whether this object was started a second time, and ``origin`` is its own first stretch
+    again: bool = False
+    judged_axes: Any = None
+    #: watches the first steps of a train step that is not nnU-Net's own; ``None`` before and after
+    witness: Any = None
+    #: settled, or axes set again, while a checkpoint was about to be written: judged once it is safe on the
+    #: disk, for a refusal must not cost the epochs since the last one
+    unjudged: bool = False
+    #: the record in the checkpoint that is being saved
+    saved: Record | None = None
+    saved_text: str | None = None
+    #: how many validations have begun: ranks count alike
+    validations: int = 0
+    #: checkpoint's file name -> its weights, as ``nnguard.json`` keeps them; ``None`` before the first
+    weights: Any = None
 
     @property
     def goes_on(self) -> bool:
         """Whether there is a history before ``epoch``."""
         return self.origin is not None and (self.again or self.epoch > 0)
+
+    @property
+    def before(self) -> Record | None:
+        """What was recorded until ``epoch``, where this training goes on from there."""
+        return self.origin.record if self.origin is not None and self.goes_on else None
 
 
 _in_hand: Beside[TrainingInHand] = Beside()
@@ -109,9 +90,7 @@ def patch(module: ModuleType) -> Coverage:
     global _base
     base = getattr(module, MODULES[MODULE], None)
     if base is None:
-        coverage = Coverage(MODULES[MODULE])
-        coverage.inactive = f"{module.__name__} has no class {MODULES[MODULE]}"
-        return coverage
+        return Coverage(MODULES[MODULE], inactive=f"{module.__name__} has no class {MODULES[MODULE]}")
     _base = base
     return patch_all_or_nothing(base, REQUIRED, OPTIONAL)
 
@@ -128,10 +107,6 @@ def _before_init(trainer: Any, args: tuple, kwargs: dict) -> None:
     arming.policy()
     if _base is not None:
         patch_overrides(type(trainer), _base, {**REQUIRED, **OPTIONAL})
-
-
-def _before_run(trainer: Any, args: tuple, kwargs: dict) -> None:
-    _before_init(trainer, args, kwargs)
 
 
 def _before_start(trainer: Any, args: tuple, kwargs: dict) -> None:
@@ -188,7 +163,8 @@ def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
     if not training.observed:
         observe_once(trainer)
         return
-    if training.witness is not None and _is_final(args, kwargs):
+    path = _path_of(args[0] if args else kwargs.get("filename"))
+    if training.witness is not None and path is not None and path.name.startswith("checkpoint_final"):
         settle(trainer)
     _note_axes(trainer, training)
     policy = arming.policy()
@@ -212,9 +188,10 @@ def _note_axes(trainer: Any, training: TrainingInHand) -> None:
 
 def _after_load(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     training = training_in_hand(trainer)
-    source = args[0] if args else next(iter(kwargs.values()), None)
+    path = _path_of(args[0] if args else next(iter(kwargs.values()), None))
     training.again = False
-    training.origin = checkpoints.origin_of(bare(trainer.network).state_dict()) or _origin_named(source)
+    seen = checkpoints.origin_of(bare(trainer.network).state_dict())
+    training.origin = checkpoints.origin_in_file(str(path)) if seen is None and path is not None else seen
     training.epoch = getattr(trainer, "current_epoch", 0)
     training.steps = 0
 
@@ -241,7 +218,7 @@ REQUIRED: Mapping[str, Guard] = {
 }
 OPTIONAL: Mapping[str, Guard] = {
     "__init__": Guard(before=_before_init, every_level=True),
-    "run_training": Guard(before=_before_run),
+    "run_training": Guard(before=_before_init),
     "load_checkpoint": Guard(after=_after_load),
     "train_step": STEP,
     "perform_actual_validation": Guard(before=_before_validation, after=_after_validation),
@@ -268,7 +245,7 @@ def observe_once(trainer: Any) -> None:
         return
     guard_own_step(trainer)
     take_up(trainer, _observation_of(trainer))
-    if os.environ.get(PREVIEW) and not training.rehearsed:
+    if os.environ.get(PREVIEW, "") not in OFF and not training.rehearsed:
         contained("drawing the preview", _write_preview, trainer)
     judge(trainer)
 
@@ -299,7 +276,8 @@ def take_up(trainer: Any, observation: Any) -> None:
         training.record, training.training = observation.record, observation.training
     training.epoch = getattr(trainer, "current_epoch", 0)
     training.steps = 0
-    training.network = _weakly(bare(getattr(trainer, "network", None)))
+    network = bare(getattr(trainer, "network", None))
+    training.network = weakref.ref(network) if network is not None else None
     if observation is not None:
         _appoint(trainer, training, contained("appointing the witness", evidence.appoint_witness, trainer, observation))
 
@@ -314,13 +292,12 @@ def _tell_of_fliptest(trainer: Any) -> None:
 
 
 def _write_preview(trainer: Any) -> None:
-    from . import previewing
+    from . import previewing  # imports pictures, which few trainings ask for
 
-    if previewing.wanted():
-        try:
-            previewing.write_preview(trainer, Path(trainer.output_folder) / previewing.FILE_NAME)
-        except NNGuardError as error:  # a picture that cannot be drawn stops no training
-            trainer.print_to_log_file(f"nnguard: {error}")
+    try:
+        previewing.write_preview(trainer, Path(trainer.output_folder) / previewing.FILE_NAME)
+    except NNGuardError as error:  # a picture that cannot be drawn stops no training
+        trainer.print_to_log_file(f"nnguard: {error}")
 
 
 def _appoint(trainer: Any, training: TrainingInHand, witness: Any) -> None:
@@ -367,11 +344,8 @@ def judge(trainer: Any) -> None:
     assert training.record is not None
     now = record_of(trainer)
     findings = findings_of(trainer)
-    policy = arming.policy()
     put_right = None
-    if policy is not None and any(
-        finding.code in CORRECTABLE and policy.action(finding) == CORRECT for finding in findings
-    ):
+    if verdicts.is_to_be_put_right(findings, CORRECTABLE):
         put_right = _narrow(trainer, training, now or training.record)
     training.judged_axes = plain(trainer.inference_allowed_mirroring_axes)
     if not training.rehearsed:
@@ -391,18 +365,10 @@ def findings_of(trainer: Any) -> list[Finding]:
     if now is not None and now.mirroring != training.record.mirroring:
         known = {finding.code for finding in findings}
         findings += [found for found in check_training(now, training.training) if found.code not in known]
-    before = _before_the_resume(trainer, training)
-    if before is not None:
-        findings += check_resumed(before, training.record, training.training.subject)
+    trains_on = training.epoch < getattr(trainer, "num_epochs", 0)
+    if trains_on and training.before is not None:
+        findings += check_resumed(training.before, training.record, training.training.subject)
     return findings
-
-
-def _before_the_resume(trainer: Any, training: TrainingInHand) -> Record | None:
-    """What was recorded until the checkpoint that this training goes on from, if it trains on at all."""
-    if not training.goes_on or training.epoch >= getattr(trainer, "num_epochs", 0):
-        return None
-    assert training.origin is not None
-    return training.origin.record
 
 
 def _narrow(trainer: Any, training: TrainingInHand, record: Record) -> str | None:
@@ -420,7 +386,7 @@ def _narrow(trainer: Any, training: TrainingInHand, record: Record) -> str | Non
     axes = AxesHistory(
         declared=plain(declared), effective=plain(narrowed), changed_by="correct", changed_at=timestamp()
     )
-    before = training.origin.record if training.origin is not None and training.goes_on else None
+    before = training.before
     if before is not None and before.axes.changed_by == "correct" and same_axes(before.axes.effective, narrowed):
         # What was validated since it was first put right is not stale because the training goes on.
         axes = msgspec.structs.replace(axes, changed_at=before.axes.changed_at)
@@ -441,7 +407,7 @@ def record_of(trainer: Any) -> Record | None:
     own = Segment(
         epoch=training.epoch,
         steps=training.steps,
-        fingerprint=_fingerprint(training.record),
+        fingerprint=training.record.segments[-1].fingerprint if training.record.segments else None,
         mirroring=training.record.mirroring,
     )
     segments = history.bounded(history.merged([*_earlier(trainer, training), own]))
@@ -465,8 +431,7 @@ def _apart(training: TrainingInHand) -> Apart | None:
     told = training.training
     if told is not None and training.record is not None and told.apart:
         return Apart(draws=told.apart, clean=training.record.mirroring.clean)
-    before = training.origin.record if training.goes_on and training.origin is not None else None
-    return before.apart if before is not None else None
+    return training.before.apart if training.before is not None else None
 
 
 def record_text_for(checkpoint: Mapping[str, Any]) -> str | None:
@@ -542,22 +507,9 @@ def _earlier(trainer: Any, training: TrainingInHand) -> list[Segment]:
 
 
 def _parent(trainer: Any, training: TrainingInHand) -> dict[str, Any] | None:
-    origin = training.origin
-    if origin is not None and training.goes_on:
-        return origin.record.parent if origin.record is not None else None
+    if training.goes_on:
+        return training.before.parent if training.before is not None else None
     return pretraining.parent_of(bare(getattr(trainer, "network", None)))
-
-
-def _weakly(network: Any) -> weakref.ref[Any] | None:
-    return weakref.ref(network) if network is not None else None
-
-
-def _fingerprint(record: Record) -> str | None:
-    return record.segments[-1].fingerprint if record.segments else None
-
-
-def _origin_named(source: Any) -> checkpoints.Origin | None:
-    return checkpoints.origin_in_file(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else None
 
 
 def _unobserved(trainer: Any) -> Record:
@@ -623,11 +575,6 @@ def _write_copy(trainer: Any, saved: Path | None = None) -> None:
 def _path_of(source: Any) -> Path | None:
     """The path, where it was one. Whether a file is there is asked where it is used: after a save that costs .1 ms."""
     return Path(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else None
-
-
-def _is_final(args: tuple, kwargs: dict) -> bool:
-    name = args[0] if args else kwargs.get("filename")
-    return isinstance(name, (str, os.PathLike)) and Path(name).name.startswith("checkpoint_final")
 
 
 def is_left_to_the_first_rank(network: Any) -> bool:

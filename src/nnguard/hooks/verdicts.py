@@ -70,6 +70,12 @@ def act(
             )
 
 
+def is_to_be_put_right(findings: Iterable[Finding], correctable: Container[str]) -> bool:
+    """Whether the policy corrects any of them, and its rule is one of the ``correctable``."""
+    policy = arming.policy()
+    return policy is not None and any(one.code in correctable and policy.action(one) == CORRECT for one in findings)
+
+
 def forget_what_was_told() -> None:
     """Lets every warning go out once more (tests)."""
     _told.clear()

@@ -18,14 +18,12 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
             where misread draws explain it, which the probe judges, for it knows how many it compared.
         edited_after_start: what differs, in words, between the pipeline that the augmenter's workers
             copied and the one that the trainer holds now (NNG115); ``None`` where they are the same.
-        disagreement: in words, how the described tree and the probe differ (NNG108); ``None`` where not.
         own_train_step: ``module.Class`` that overrides ``train_step``; ``None`` when it is nnU-Net's own.
     """
 
     subject: str
     apart: int = 0
     edited_after_start: str | None = None
-    disagreement: str | None = None
     own_train_step: str | None = None
 
 

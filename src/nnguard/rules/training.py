@@ -36,8 +36,6 @@ def check_training(record: Record, training: Training) -> list[Finding]:
         findings.append(malformed_in_training(record, training, axes, problem))
     if record.mirroring.state == "unknown":
         findings.append(unverified_training(record, training))
-    elif training.disagreement:
-        findings.append(disagreeing(training))
     if record.mirroring.state not in verdicts.JUDGED:
         return findings
     if not problem:
@@ -87,23 +85,9 @@ def malformed_in_training(record: Record, training: Training, axes: Any, problem
     )
 
 
-def disagreeing(training: Training) -> Finding:
-    """NNG108 where something was observed, and the transforms say something else of themselves."""
-    return Finding(
-        "NNG108",
-        training.subject,
-        "What the transforms say of themselves and what they do to data differ.",
-        seen=training.disagreement or "",
-        effect="nnguard goes by what they do; whoever reads the code goes by what they say.",
-        remedy="Look at a few training samples, and rename or fix the transform.",
-        evidence={"reasons": [training.disagreement]},
-        setting=training.disagreement or "",
-    )
-
-
 def unverified_training(record: Record, training: Training) -> Finding:
     """NNG108 at training start."""
-    reasons = [*record.mirroring.reasons, *([training.disagreement] if training.disagreement else [])]
+    reasons = record.mirroring.reasons
     return Finding(
         "NNG108",
         training.subject,
