@@ -88,7 +88,7 @@ def test_audit_finds_the_bug_by_debug_json_and_passes_the_default_model_beside_i
     good = [finding for finding in told["findings"] if unguarded_default.folder.name in finding["subject"]]
     found = next(finding for finding in bad if finding["code"] == "NNG101")
     assert (found["severity"], found["evidence"]["grade"]) == ("advisory", "debug.json")
-    assert [(finding["code"], finding["severity"]) for finding in good] == [("NNG108", "note")]
+    assert [(finding["code"], finding["severity"]) for finding in good] == [("NNG108", "advisory")]
     table = site.run("nnguard", "audit", str(results), mode=None)
     assert table.status == 0, table.output
     assert table.output.count("debug.json") >= 2
