@@ -28,6 +28,7 @@ MAX_DIRECTORY = 2 << 20
 TAIL = 64 << 10
 
 LOCAL = struct.Struct("<4s5H3I2H")
+ENTRY = struct.Struct("<4s6H3I5H2I")
 END = struct.Struct("<4s4H2IH")
 LOCATOR64 = struct.Struct("<4sIQI")
 END64 = struct.Struct("<4sQ2H2I4Q")
@@ -43,11 +44,12 @@ _VERSIONS = (0x31E, 0x2D)
 
 
 class Directory(msgspec.Struct, frozen=True):
-    """All members by their names, in the directory's order; and where the directory begins."""
+    """All members by their names, in the directory's order; where the directory begins, and its bytes."""
 
     members: dict[str, zipfile.ZipInfo]
     start: int
     archive: zipfile.ZipFile
+    raw: bytes
 
 
 def read_directory(source: Source) -> Directory:
@@ -56,15 +58,58 @@ def read_directory(source: Source) -> Directory:
     Raises:
         CheckpointError: no directory, or one that readers could understand differently.
     """
-    tail = source.read(max(0, source.size - TAIL), TAIL)
-    count, start = _located(tail, source.size)
+    tail = _tail_of(source)
+    count, start, size = _located(tail, source.size)
     with zip_errors():
         archive = zipfile.ZipFile(io.BufferedReader(_File(source, tail), TAIL))
     infos = archive.infolist()
     if len(infos) != count or archive.start_dir != start:
         raise CheckpointError("its zip directory lists other members than it announces")
     _refuse_ambiguous(infos, start)
-    return Directory({info.filename: info for info in infos}, start, archive)
+    return Directory({info.filename: info for info in infos}, start, archive, _between(source, tail, start, size))
+
+
+def raw_directory(source: Source) -> bytes:
+    """The bytes of the directory alone, for a file that PyTorch has just written or read.
+
+    Raises:
+        CheckpointError: the file does not end as an archive does.
+    """
+    tail = _tail_of(source)
+    _, start, size = _located(tail, source.size)
+    return _between(source, tail, start, size)
+
+
+def checksums(raw: bytes, folder: str) -> list[tuple[bytes, int, int]]:
+    """Name below ``folder``, size and CRC of the members that lie in it. ``zipfile`` takes three times as long.
+
+    Raises:
+        CheckpointError: the directory is garbled.
+    """
+    found, position, begin = [], 0, folder.encode()
+    try:
+        while position < len(raw):
+            *_, crc, _, size, named, more, comment, _, _, _, _ = ENTRY.unpack_from(raw, position)
+            position += ENTRY.size
+            name = raw[position : position + named]
+            if name.startswith(begin):
+                if size == FULL_4:
+                    (size,) = struct.unpack_from("<Q", raw, position + named + 4)
+                found.append((name[len(begin) :], size, crc))
+            position += named + more + comment
+    except struct.error:
+        raise CheckpointError("its zip directory is garbled") from None
+    return found
+
+
+def _tail_of(source: Source) -> bytes:
+    start = max(0, source.size - TAIL)
+    return source.read(start, source.size - start)
+
+
+def _between(source: Source, tail: bytes, start: int, size: int) -> bytes:
+    inside = start - (source.size - len(tail))
+    return tail[inside : inside + size] if inside >= 0 else source.read(start, size)
 
 
 @contextmanager
@@ -118,8 +163,8 @@ def end_records(count: int, size: int, start: int, versions: Sequence[int] = _VE
     )
 
 
-def _located(tail: bytes, total: int) -> tuple[int, int]:
-    """Member count and offset of the directory, if the file ends as a writer of this directory ends it."""
+def _located(tail: bytes, total: int) -> tuple[int, int, int]:
+    """Member count, offset and size of the directory, if the file ends as a writer of this directory ends it."""
     if len(tail) < END.size or tail[-END.size :][:4] != END_SIGNATURE:
         if END_SIGNATURE in tail:
             raise CheckpointError("bytes follow the end of the zip archive, or it carries a comment")
@@ -136,7 +181,7 @@ def _located(tail: bytes, total: int) -> tuple[int, int]:
             "bytes stand before the archive or around its directory, or the directory contradicts itself: PyTorch and "
             "Python's zipfile would read different members"
         )
-    return count, start
+    return count, start, size
 
 
 def _refuse_ambiguous(infos: list[zipfile.ZipInfo], directory_start: int) -> None:

@@ -11,7 +11,16 @@ import msgspec
 from ..errors import CheckpointError
 from ..record import CHECKPOINT_KEY, Record
 from . import sources
-from .archive import LOCAL_SIGNATURE, Directory, data_offset, read_directory, refuse_foreign
+from .archive import (
+    ENTRY,
+    LOCAL_SIGNATURE,
+    Directory,
+    checksums,
+    data_offset,
+    raw_directory,
+    read_directory,
+    refuse_foreign,
+)
 from .lookalikes import HEAD, describe
 from .opcodes import read_pickle
 from .plain import Budget, plain
@@ -95,7 +104,7 @@ def weights_fingerprint(source: Any) -> str | None:
         CheckpointError: it is no zip.
     """
     with sources.opened(source) as there:
-        return fingerprint(read_directory(there))
+        return fingerprint(raw_directory(there))
 
 
 def exported_files(source: Any) -> list[str]:
@@ -177,7 +186,7 @@ def _read(source: sources.Source, path: str) -> Checkpoint:
         logging=plain(value("logging", dict) or {}, budget),
         record_text=value(CHECKPOINT_KEY, str),
         has_record=CHECKPOINT_KEY in said,
-        weights_fingerprint=fingerprint(directory),
+        weights_fingerprint=fingerprint(directory.raw),
     )
 
 
@@ -225,14 +234,12 @@ def pickle_bytes(source: sources.Source, directory: Directory, root: str) -> byt
     return data
 
 
-def fingerprint(directory: Directory) -> str | None:
-    """A checksum over the checksums of the tensors' members, with their number and bytes."""
-    root = next(iter(directory.members), "").partition("/")[0]
-    begin = f"{root}/data/"
-    tensors = [info for name, info in directory.members.items() if name.startswith(begin)]
-    if any(info.file_size and not info.CRC for info in tensors):
+def fingerprint(raw: bytes) -> str | None:
+    """A checksum over the checksums of the tensors' members, with their number and bytes; of a directory's bytes."""
+    root = raw[ENTRY.size :].partition(b"/")[0].decode("utf-8", "replace")
+    tensors = checksums(raw, f"{root}/data/")
+    if [name for name, size, crc in tensors if size and not crc]:
         return None
-    told = [f"{info.filename.removeprefix(begin)} {info.file_size} {info.CRC:08x}".encode() for info in tensors]
-    lines = b"\n".join(sorted(told))
-    total = sum(info.file_size for info in tensors)
+    lines = b"\n".join(sorted([b"%b %d %08x" % tensor for tensor in tensors]))
+    total = sum([size for _, size, _ in tensors])
     return f"crc32:{zlib.crc32(lines):08x}:{len(tensors)}:{total}"
