@@ -26,10 +26,12 @@ HIDE_MIRRORS = "DA5"
 
 
 class Observed(NamedTuple):
-    """Of one trainer: its declared axes, the harmful codes, the single flips' rates against the plain view."""
+    """Of one trainer: its declared axes, the harmful codes, whether untrained axes were told (as advice, where 512
+    samples leave a rate too close to a tenth to call), the single flips' rates against the plain view."""
 
     declared: tuple[int, ...] | None
     harmful: list[str]
+    told: bool
     rates: dict[int, float]
 
 
@@ -130,9 +132,11 @@ def observed(kind: str, folder: Path, trainer: type, known: dict[bytes, Observed
         if mirroring.state != "observed" and _cannot_train(made):
             return None
     assert mirroring.state == "observed", (trainer.__name__, mirroring.reasons)
-    harmful = [f.code for f in check_training(observation.record, observation.training) if f.severity == "harmful"]
+    findings = check_training(observation.record, observation.training)
+    harmful = [finding.code for finding in findings if finding.severity == "harmful"]
+    told = "NNG103" in [finding.code for finding in findings]
     rates = {flip.axes[0]: flip.rate / mirroring.plain_rate for flip in mirroring.flips if len(flip.axes) == 1}
-    result = Observed(declared, harmful, rates)
+    result = Observed(declared, harmful, told, rates)
     if key is not None:
         known[key] = result
     return result
@@ -160,7 +164,7 @@ def swept(kind: str, folder: Path, trainers: Sequence[type]) -> Swept:
         if as_it_is.harmful:
             accused[name] = as_it_is.harmful
         assert dropped.declared == as_it_is.declared
-        if dropped.harmful:
+        if dropped.told or dropped.harmful:
             found += 1
         elif dropped.declared:
             # Only a mirror that truly remains may excuse it, and only at the rate that it has.
