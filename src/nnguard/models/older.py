@@ -16,7 +16,7 @@ from ..axes import written
 from ..errors import CheckpointError
 from ..record import FILE_NAME, Record
 from .described import DescribedMirroring, described_mirroring
-from .folder import Fold, read_bounded
+from .folder import Fold, read_bounded, read_json
 
 Grade = Literal["nnguard.json", "debug.json", "training log"]
 
@@ -93,12 +93,9 @@ def _from_debug(folder: Path) -> Evidence | None:
 
 
 def _read_debug(text: bytes, path: str) -> Evidence | None:
-    try:
-        entries = msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-    mirroring = _described_pipeline(entries)
-    if mirroring is None:
+    entries = read_json(text, dict[str, Any])
+    mirroring = _described_pipeline(entries) if entries is not None else None
+    if entries is None or mirroring is None:
         return None
     return Evidence(
         grade="debug.json",
