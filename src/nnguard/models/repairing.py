@@ -150,7 +150,8 @@ def _each(folds: Iterable[Fold], done: Callable[[Fold], Done]) -> tuple[list[Don
 def _repair(fold: Fold, ensemble: list[Fold], measured: Measured | None) -> Change:
     text = fold.record_text or "" if measured is None else _with_measurement(fold, measured)
     record = Record.from_json(text)
-    before = _axes_of(fold)
+    assert fold.checkpoint is not None
+    before = fold.checkpoint.declared_axes
     safe = axes_named_by(before, record.spatial_dims if measured is None else measured.spatial_dims)
     for other in ensemble:
         if measured is not None:
@@ -180,10 +181,6 @@ def _change(fold: Fold, after: Any, text: str) -> Change:
         changes[CHECKPOINT_KEY] = text
     follows = copy_following(fold, text)
     return Change(path=fold.path, before=before, after=after, changes=changes, copy=follows, restores=fold.copied)
-
-
-def _axes_of(fold: Fold) -> Any:
-    return fold.checkpoint.declared_axes if fold.checkpoint is not None else None
 
 
 def _readable(fold: Fold) -> Record | None:
