@@ -39,7 +39,7 @@ def show(path: str, kind: str, asked: Asked) -> Answer:
         record = read_record_file(Path(path))
         data, lines, findings = record_data(record), record_lines(record), []
     else:
-        fold = open_fold(Path(path)) if not is_url(path) else _fold_behind(path)
+        fold = read_fold(path, Path(path.partition("://")[2])) if is_url(path) else open_fold(Path(path))
         if fold.checkpoint is None:
             raise CheckpointError(fold.error or f"{path}: cannot be read")
         data, lines = fold_data(fold), fold_lines(fold)
@@ -51,11 +51,6 @@ def show(path: str, kind: str, asked: Asked) -> Answer:
         about = [findings_for_people(findings)] if findings else ["no findings"] if kind != RECORD else []
         click.echo("\n".join([f"{escaped(path)}: {kind}", "", *fitted(lines), *(f"\n{line}" for line in about)]))
     return Answer(findings, [])
-
-
-def _fold_behind(url: str) -> Fold:
-    remote = Path(url.partition("://")[2])
-    return read_fold(url, remote, remote.parent.name.removeprefix("fold_"))
 
 
 # ---------------------------------------------------------------- JSON

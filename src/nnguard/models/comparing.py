@@ -10,7 +10,7 @@ from ..difference import ABSENT, Change
 from ..errors import CheckpointError
 from ..rules.subjects import Scores
 from .folder import CHECKPOINT_NAME, Fold, detect_folds, open_fold
-from .predicting import configuration_of
+from .predicting import configuration_of, names_of
 from .scores import scores_of
 from .settings import GRADES, RunSettings, differing_settings, settings_of
 
@@ -98,27 +98,22 @@ def _runs_in(folder: Path, checkpoint_name: str, errors: list[str], skipped: lis
 def _run(folder: Path, fold: Fold) -> Run:
     checkpoint = fold.checkpoint
     assert checkpoint is not None
-    plans = checkpoint.init_args.get("plans")
-    names = plans if isinstance(plans, dict) else {}
+    dataset, plans = names_of(fold)
     settings, scores = settings_of(fold), scores_of(fold)
     times = checkpoint.logging.get("epoch_start_timestamps")
     row = {
         "model": str(folder),
         "fold": fold.fold,
         "trainer": checkpoint.trainer_name,
-        "plans": _text(names.get("plans_name")),
+        "plans": plans,
         "configuration": configuration_of(fold),
-        "dataset": _text(names.get("dataset_name")),
+        "dataset": dataset,
         "evidence": settings.grade,
         "epochs": checkpoint.epoch,
         **_scored(scores),
     }
     started = times[0] if isinstance(times, list) and times and isinstance(times[0], (int, float)) else None
     return Run(row, settings, scores, started)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _scored(scores: Scores) -> Row:

@@ -138,8 +138,6 @@ def may_hold_models(archive: str | Path) -> bool:
 
 def installed_first(findings: list[Finding], fold: Fold) -> list[Finding]:
     """The findings about a checkpoint in a zip, their remedies for the file that nnU-Net makes of it."""
-    if fold.archive is None:
-        return findings
     here, there = quote(fold.subject), f'"$nnUNet_results"/{quote(fold.path.as_posix())}'
     install = f"    nnUNetv2_install_pretrained_model_from_zip {quote(str(fold.archive))}"
     for finding in findings:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -16,6 +16,8 @@ from ..record import CHECKPOINT_KEY, Record
 
 if TYPE_CHECKING:
     from .older import Evidence
+
+Told = TypeVar("Told")
 
 #: What ``nnUNetv2_predict`` loads unless ``-chk`` says otherwise.
 CHECKPOINT_NAME = "checkpoint_final.pth"
@@ -276,6 +278,14 @@ def json_object(text: bytes | None, path: str, problems: list[str]) -> dict[str,
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         problems.append(f"{path}: holds no JSON object: {error}")
+        return None
+
+
+def read_json(text: bytes | str | None, kind: type[Told]) -> Told | None:
+    """What a foreign text holds, where that is JSON of this kind; ``None`` for anything else, and for no text."""
+    try:
+        return msgspec.json.decode(text, type=kind) if text is not None else None
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
 

@@ -16,7 +16,7 @@ from ..axes import written
 from ..errors import CheckpointError
 from ..record import FILE_NAME, Record
 from .described import DescribedMirroring, described_mirroring
-from .folder import Fold, read_bounded
+from .folder import Fold, read_bounded, read_json
 
 Grade = Literal["nnguard.json", "debug.json", "training log"]
 
@@ -62,13 +62,13 @@ def weaker_evidence(fold_folder: str | Path, unproven: str | None = None) -> Evi
         unproven: in words, why a copy of the record there is not known to be this checkpoint's.
     """
     folder = Path(fold_folder)
-    return _from_copy(folder, unproven) or _from_debug(folder) or _from_log(folder)
+    debug = folder / "debug.json"
+    return _from_copy(folder, unproven) or _from_debug(read_bounded(debug), str(debug)) or _from_log(folder)
 
 
 def weaker_evidence_inside(fold: Fold) -> Evidence | None:
     """The same for a fold inside an exported zip, which keeps ``debug.json`` and loses copy and log."""
-    text = fold.beside("debug.json")
-    return _read_debug(text, f"{fold.archive}!{(fold.folder / 'debug.json').as_posix()}") if text is not None else None
+    return _from_debug(fold.beside("debug.json"), f"{fold.archive}!{(fold.folder / 'debug.json').as_posix()}")
 
 
 def _from_copy(folder: Path, unproven: str | None) -> Evidence | None:
@@ -87,18 +87,10 @@ def _from_copy(folder: Path, unproven: str | None) -> Evidence | None:
     return Evidence(grade="nnguard.json", path=str(folder / FILE_NAME), sentence=sentence, record=record)
 
 
-def _from_debug(folder: Path) -> Evidence | None:
-    text = read_bounded(folder / "debug.json")
-    return _read_debug(text, str(folder / "debug.json")) if text is not None else None
-
-
-def _read_debug(text: bytes, path: str) -> Evidence | None:
-    try:
-        entries = msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-    mirroring = _described_pipeline(entries)
-    if mirroring is None:
+def _from_debug(text: bytes | None, path: str) -> Evidence | None:
+    entries = read_json(text, dict[str, Any])
+    mirroring = _described_pipeline(entries) if entries is not None else None
+    if entries is None or mirroring is None:
         return None
     return Evidence(
         grade="debug.json",

@@ -154,6 +154,14 @@ def configuration_of(fold: Fold) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def names_of(fold: Fold) -> tuple[str | None, str | None]:
+    """The data set and the plans, as the checkpoint's plans name them; ``None`` where they do not."""
+    plans = fold.checkpoint.init_args.get("plans") if fold.checkpoint else None
+    told = [plans.get(key) if isinstance(plans, dict) else None for key in ("dataset_name", "plans_name")]
+    dataset, name = (value if isinstance(value, str) else None for value in told)
+    return dataset, name
+
+
 def fold_of(fold: Fold) -> int | str | None:
     """The fold that it was trained as, or else the one that its folder names; ``None`` where neither tells."""
     trained = fold.checkpoint.init_args.get("fold") if fold.checkpoint else None

@@ -15,17 +15,17 @@ import msgspec
 
 from ..axes import same_axes, written
 from ..checkpoint import SpliceResult, exported_checkpoints, splice
+from ..checkpoint.reader import AXES_KEY
 from ..errors import CheckpointError
 from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record, timestamp
 from ..rules.measured import safe_by_both
 from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, repaired_axes
 from .belonging import copy_following, why_the_copy_is_not_used, with_kept_record
-from .folder import Fold, open_fold
+from .folder import Fold, open_fold, read_json
 from .measured import Measured, demand_about
-from .predicting import configuration_of, fold_of, spatial_dims_of, transpose_forward_of
+from .predicting import configuration_of, fold_of, names_of, spatial_dims_of, transpose_forward_of
 from .staleness import summary_hash
 
-AXES_KEY = "inference_allowed_mirroring_axes"
 Done = TypeVar("Done")
 
 
@@ -101,10 +101,8 @@ def without_broken_record(fold: Fold) -> Fold:
 
 
 def _is_newer(record_text: str | None) -> bool:
-    try:
-        return msgspec.json.decode(record_text or "", type=_Head).schema > SCHEMA
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return False
+    head = read_json(record_text, _Head)
+    return head is not None and head.schema > SCHEMA
 
 
 def plan_repair(folds: Iterable[Fold], measured: Measured | None = None) -> tuple[list[Change], list[Refusal]]:
@@ -152,7 +150,8 @@ def _each(folds: Iterable[Fold], done: Callable[[Fold], Done]) -> tuple[list[Don
 def _repair(fold: Fold, ensemble: list[Fold], measured: Measured | None) -> Change:
     text = fold.record_text or "" if measured is None else _with_measurement(fold, measured)
     record = Record.from_json(text)
-    before = _axes_of(fold)
+    assert fold.checkpoint is not None
+    before = fold.checkpoint.declared_axes
     safe = axes_named_by(before, record.spatial_dims if measured is None else measured.spatial_dims)
     for other in ensemble:
         if measured is not None:
@@ -182,10 +181,6 @@ def _change(fold: Fold, after: Any, text: str) -> Change:
         changes[CHECKPOINT_KEY] = text
     follows = copy_following(fold, text)
     return Change(path=fold.path, before=before, after=after, changes=changes, copy=follows, restores=fold.copied)
-
-
-def _axes_of(fold: Fold) -> Any:
-    return fold.checkpoint.declared_axes if fold.checkpoint is not None else None
 
 
 def _readable(fold: Fold) -> Record | None:
@@ -302,15 +297,14 @@ def _with_entries(fold: Fold, entries: dict[str, Any], dims: int | None) -> str:
     if fold.record_text is not None:
         return _edited(fold.record_text, {**entries, "written_at": timestamp()})
     declared = _as_json(checkpoint.declared_axes)
-    plans = checkpoint.init_args.get("plans")
-    names = plans if isinstance(plans, dict) else {}
+    dataset, plans = names_of(fold)
     fields: dict[str, Any] = {
         "schema": SCHEMA,
         "nnguard": __version__,
         "written_at": timestamp(),
         "trainer": {"class": checkpoint.trainer_name or "unknown", "module": "unknown"},
-        "dataset": _text(names.get("dataset_name")),
-        "plans": _text(names.get("plans_name")),
+        "dataset": dataset,
+        "plans": plans,
         "configuration": configuration_of(fold),
         "fold": fold_of(fold),
         "spatial_dims": dims,
@@ -379,7 +373,3 @@ def in_words(change: Change) -> str:
 
 def _as_json(axes: Any) -> Any:
     return list(axes) if isinstance(axes, tuple) else axes
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

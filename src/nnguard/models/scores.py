@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ..rules.subjects import Scores
-from .folder import Fold
+from .folder import Fold, read_json
 
 SUMMARY = "validation/summary.json"
 
@@ -69,10 +69,7 @@ def _summary_of(fold: Fold) -> _Summary | None:
         return None
     # A label that neither reference nor answer has is Python's NaN, which is no JSON: nnU-Net writes many.
     text = text.replace(b": NaN", b": null").replace(b": Infinity", b": null")
-    try:
-        return msgspec.json.decode(text, type=_Summary)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
+    return read_json(text, _Summary)
 
 
 def _pseudo_labels(epochs: Any, labels: Mapping[str, str]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from ..axes import normalise, problem_with
 from ..difference import Change, differences, transform_setting
 from ..rules.settings import resolved_configuration
 from .described import described_mirroring, described_tree
-from .folder import Fold
+from .folder import Fold, read_json
 from .predicting import configuration_of
 
 MIRRORED, TEST_TIME, LEARNING_RATE = "mirrored in training", "mirrored at test time", "initial_lr"
@@ -74,7 +74,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def settings_of(fold: Fold) -> RunSettings:
     """What a readable fold's files tell of its settings."""
-    record, debug = fold.record, _debug_of(fold)
+    record, debug = fold.record, read_json(fold.beside("debug.json"), dict[str, Any]) or {}
     printed = next((text for key in _PIPELINES if isinstance(text := debug.get(key), str) and text != "None"), None)
     groups = {PLANS: _plans(fold, debug), ATTRIBUTES: _trainer(debug) if debug else None}
     return RunSettings(
@@ -89,14 +89,6 @@ def settings_of(fold: Fold) -> RunSettings:
         fingerprint=record.segments[-1].fingerprint if record is not None and record.segments else None,
         grade="record" if record is not None else "debug.json" if debug else "checkpoint",
     )
-
-
-def _debug_of(fold: Fold) -> dict[str, Any]:
-    text = fold.beside("debug.json")
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any]) if text is not None else {}
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return {}
 
 
 def _plans(fold: Fold, debug: Mapping[str, Any]) -> dict[str, Any] | None:
