@@ -14,7 +14,7 @@ from nnguard.evidence import observe
 from nnguard.evidence.known import changes_only_intensity, train_step_of_a_stranger
 from nnguard.evidence.located import locate
 from nnguard.evidence.observed import case_of
-from nnguard.rules.mirroring import check_training
+from nnguard.rules.training import check_training
 from trainers import trainer_class, trainer_on
 
 #: These ask for a GPU when they are constructed.

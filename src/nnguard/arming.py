@@ -18,17 +18,14 @@ HOST = "nnunetv2"
 class _Arming:
     """What this process knows about itself. One instance, ``_arming``."""
 
-    __slots__ = ("error", "failure", "policy", "source")
-
-    def __init__(self):
-        #: the policy in force; None while the guard is not armed, or while ``error`` is set
-        self.policy = None
-        #: the ConfigurationError that the first trainer or predictor raises
-        self.error = None
-        #: why the hooks could not be loaded
-        self.failure = None
-        #: who chose the mode, for ``status``
-        self.source = None
+    #: the policy in force; None while the guard is not armed, or while ``error`` is set
+    policy: Policy | None = None
+    #: the ConfigurationError that the first trainer or predictor raises
+    error: ConfigurationError | None = None
+    #: why the hooks could not be loaded
+    failure: str | None = None
+    #: who chose the mode, for ``status``
+    source: str | None = None
 
 
 class _Trigger:

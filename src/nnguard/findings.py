@@ -31,9 +31,6 @@ class Rule:
         """Whether raising it is a ``MirroringError``."""
         return self.code.startswith("NNG1")
 
-    def __repr__(self):
-        return f"Rule({self.code} {self.name}, {self.severity})"
-
 
 def _catalogue(*rows):
     return {row[0]: Rule(*row) for row in rows}
@@ -148,9 +145,6 @@ class Finding:
         if not isinstance(other, Finding):
             return NotImplemented
         return all(getattr(self, slot) == getattr(other, slot) for slot in self.__slots__)
-
-    def __hash__(self):
-        return hash((self.code, self.subject, self.setting))
 
 
 def worst_first(findings):

@@ -89,6 +89,3 @@ class Policy:
 
     def __eq__(self, other):
         return isinstance(other, Policy) and str(self) == str(other)
-
-    def __hash__(self):
-        return hash(str(self))

@@ -87,7 +87,7 @@ def test_an_untrained_network_settles_nothing_and_says_so(nnguard, untrained, tm
 
 def test_cases_too_few_are_named_as_the_reason(nnguard, untrained):
     done = nnguard("fliptest", untrained, "-i", images(), "-n", 1, "-device", "cpu")
-    assert "a verdict takes 5 cases; there were 1" in done.out
+    assert "1 of the 5 cases that a verdict takes" in done.out
 
 
 def test_the_guard_is_armed_again_afterwards(nnguard, untrained):

@@ -6,7 +6,7 @@ from nnguard.findings import HARMFUL, Finding
 from nnguard.policy import Policy
 from nnguard.record import TrainerIdentity
 from nnguard.report.text import finding_text, findings_text, record_block, silencing
-from nnguard.rules.mirroring import check_prediction
+from nnguard.rules.prediction import check_prediction
 from nnguard.rules.subjects import Prediction
 from records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of, stated_record
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nnguard.findings import ADVISORY, HARMFUL
 from nnguard.flips import flips_of
 from nnguard.rules.measured import FEWEST_CASES, check_measured, measurement_of, narrowed_by_both, safe_by_both
-from nnguard.rules.mirroring import check_prediction
+from nnguard.rules.prediction import check_prediction
 from nnguard.rules.subjects import MeasuredFlip, Measurement, Prediction
 from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, EVERY_FLIP, NO_FLIP, record_of, stated_record
 
@@ -116,7 +116,7 @@ def test_the_cost_is_told_where_this_very_mirroring_was_measured(tta_dice, tta_a
 @pytest.mark.parametrize(
     ("made", "why"),
     [
-        ({"cases": FEWEST_CASES - 1}, f"{FEWEST_CASES - 1} cases, where a verdict takes {FEWEST_CASES}"),
+        ({"cases": FEWEST_CASES - 1}, f"{FEWEST_CASES - 1} of the {FEWEST_CASES} cases that a verdict takes"),
         ({"labels": False}, "low agreement does not tell which of two answers is wrong"),
         ({}, "its interval lies on both sides"),
     ],

@@ -14,11 +14,11 @@ from ..errors import CheckpointError, NNGuardError
 from ..models.folder import FLIPTEST_FILE, Model, open_model
 from ..models.repairing import replace_text
 from ..report.escape import escaped
-from ..rules.measured import FEWEST_CASES
+from ..rules.measured import why_open
 from ..rules.remedies import quote
 from . import CLEAN, FOUND
 from .output import FoldsCommand, checkpoint_option, folds_option, format_option, print_json
-from .paths import LOCAL_PATH
+from .paths import FILE_TO_WRITE, LOCAL_PATH
 from .streams import prints_to_stderr
 
 
@@ -38,8 +38,8 @@ from .streams import prints_to_stderr
 @click.option("-n", "number", type=click.IntRange(min=1), default=8, show_default=True, help="How many cases.")
 @checkpoint_option
 @click.option("-device", "device", type=click.Choice(["cuda", "cpu", "mps"]), default="cuda", show_default=True)
-@click.option("-o", "target", type=LOCAL_PATH, help=f"Write the JSON here too; {FLIPTEST_FILE} where this is a folder.")
-@click.option("--picture", type=LOCAL_PATH, help="Write a PNG here: a bar a flip, and one case with every answer.")
+@click.option("-o", "target", type=FILE_TO_WRITE, help=f"Write the JSON here too; in a folder as {FLIPTEST_FILE}.")
+@click.option("--picture", type=FILE_TO_WRITE, help="Write a PNG here: a bar a flip, and one case with every answer.")
 @format_option()
 def command(
     folder: str,
@@ -65,10 +65,7 @@ def command(
     model = open_model(folder, folds or None, checkpoint_name)
     if model.errors:
         raise CheckpointError("; ".join(model.errors))
-    evidence_file = Path(target) / FLIPTEST_FILE if target and Path(target).is_dir() else Path(target or ".")
-    for wanted, path in ((target, evidence_file), (picture, Path(picture or "."))):
-        if wanted is not None and not path.absolute().parent.is_dir():
-            raise NNGuardError(f"{path}: cannot be written, for its folder does not exist")
+    evidence_file = Path(target) / FLIPTEST_FILE if target and Path(target).is_dir() else Path(target or "")
     if picture is not None:
         from ..pictures import require_matplotlib
 
@@ -204,16 +201,10 @@ def gain_words(gain: float, low: float | None, high: float | None) -> str:
 
 
 def _safe_lines(document: dict[str, Any]) -> Iterator[str]:
-    safe, unsettled = document["safe_axes"], [one for one in document["flips"] if one["verdict"] == "unsettled"]
+    safe = document["safe_axes"]
     yield "safe axes: unknown" if safe is None else f"safe axes: {written(tuple(safe) or None)}"
-    if not unsettled:
-        return
-    if document["cases"] < FEWEST_CASES:
-        yield f"unsettled: a verdict takes {FEWEST_CASES} cases; there were {document['cases']}"
-    elif document["plain"]["dice"] is None:
-        yield "unsettled: where answers differ, nothing but labels (-l) tells which of them is wrong"
-    else:
-        yield "unsettled: test more cases (-n); a network whose own Dice is low has nothing to lose, so settles nothing"
+    if any(one["verdict"] == "unsettled" for one in document["flips"]):
+        yield f"unsettled: {why_open(document['cases'], document['plain']['dice'] is not None)}"
 
 
 def _what_to_do(document: dict[str, Any], folder: str, evidence_file: str | None) -> Iterator[str]:

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from ..axes import name_axis, problem_with, written
+from ..checkpoint import Checkpoint
 from ..errors import CheckpointError
 from ..findings import worst_first
 from ..models import predicting
@@ -18,9 +19,9 @@ from ..models.folder import Fold, open_fold, read_fold, read_record_file
 from ..models.kinds import RECORD, is_url
 from ..record import FILE_NAME, Record
 from ..report.escape import escaped
-from ..report.text import axes_words, flip_line, pipeline_lines, safe_words, wrapped
+from ..report.text import axes_words, pipeline_lines, safe_words, view_lines, wrapped
 from ..rules.subjects import Measurement
-from ..rules.wording import GRADES, percent
+from ..rules.wording import GRADES
 from .output import Answer, Asked, findings_for_people, not_ignored, print_json, width_here
 
 #: The pipeline's names for people; ``--format json`` has all of it.
@@ -42,7 +43,7 @@ def show(path: str, kind: str, asked: Asked) -> Answer:
         fold = read_fold(path, Path(path.partition("://")[2])) if is_url(path) else open_fold(Path(path))
         if fold.checkpoint is None:
             raise CheckpointError(fold.error or f"{path}: cannot be read")
-        data, lines = fold_data(fold), fold_lines(fold)
+        data, lines = fold_data(fold, fold.checkpoint), fold_lines(fold, fold.checkpoint)
         findings = not_ignored(worst_first(predicting.judge_alone(fold, not asked.disable_tta)))
     if asked.output_format == "json":
         told = [finding.to_dict() for finding in findings]
@@ -56,16 +57,14 @@ def show(path: str, kind: str, asked: Asked) -> Answer:
 # ---------------------------------------------------------------- JSON
 
 
-def fold_data(fold: Fold) -> dict[str, Any]:
-    checkpoint = fold.checkpoint
-    assert checkpoint is not None
+def fold_data(fold: Fold, checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "trainer": checkpoint.trainer_name,
         "configuration": predicting.configuration_of(fold),
         "fold": predicting.fold_of(fold),
         "epoch": checkpoint.epoch,
         "declared_axes": checkpoint.declared_axes,
-        "record": msgspec.to_builtins(fold.record) if fold.record else None,
+        "record": msgspec.to_builtins(fold.record),
         "record_error": fold.record_error,
         "record_copied": fold.copied,
         "fliptest": msgspec.to_builtins(predicting.measurement_of(fold)),
@@ -102,10 +101,8 @@ def fitted(lines: Iterator[str]) -> Iterator[str]:
             yield from wrapped(line[LABELS:], width, line[:LABELS], " " * LABELS)
 
 
-def fold_lines(fold: Fold) -> Iterator[str]:
+def fold_lines(fold: Fold, checkpoint: Checkpoint) -> Iterator[str]:
     """For people. Whatever comes from a file is escaped."""
-    checkpoint = fold.checkpoint
-    assert checkpoint is not None
     configuration = _known(predicting.configuration_of(fold), "configuration ")
     yield f"  trainer       {_known(checkpoint.trainer_name)}, {configuration}, fold {_known(predicting.fold_of(fold))}"
     epochs = "epochs not known" if checkpoint.epoch is None else f"{checkpoint.epoch} epochs"
@@ -113,18 +110,17 @@ def fold_lines(fold: Fold) -> Iterator[str]:
     yield f"  trained       {epochs}, best pseudo Dice (EMA) {_number(checkpoint.best_ema)}{size}"
     if fold.lacks:
         yield f"  lacks         {', '.join(fold.lacks)}: a part of a checkpoint, which nnU-Net cannot load"
-    yield f"  test time     {axes_line(fold)}"
+    yield f"  test time     {axes_line(fold, checkpoint)}"
     if fold.record is not None:
         yield from record_lines(fold.record)
         if fold.copied:
             yield f"  kept in       {FILE_NAME} beside the checkpoint, which has lost it"
-        belong = weights_belong(fold)
         words = {
             True: "as saved with this record",
             False: "CHANGED since they were saved with it",
             None: f"not known to be this record's: no fingerprint of theirs in a {FILE_NAME} beside them",
         }
-        yield f"  weights       {words[belong]}"
+        yield f"  weights       {words[weights_belong(fold)]}"
     elif fold.record_error:
         yield f"  record        broken: {escaped(fold.record_error)}"
     else:
@@ -147,12 +143,11 @@ def measurement_lines(measurement: Measurement) -> Iterator[str]:
     yield f"    safe axes   {written(measurement.safe_axes or None)}"
 
 
-def axes_line(fold: Fold) -> str:
+def axes_line(fold: Fold, checkpoint: Checkpoint) -> str:
     """The declared axes, named for people where they are well-formed."""
-    assert fold.checkpoint is not None
-    axes = fold.checkpoint.declared_axes
+    axes = checkpoint.declared_axes
     dims, transpose = predicting.spatial_dims_of(None, fold), predicting.transpose_forward_of(None, fold)
-    if not fold.checkpoint.has_declared_axes:
+    if not checkpoint.has_declared_axes:
         return "declares no mirroring axes, so nnU-Net does not mirror"
     if axes is None:
         return "does not mirror (None)"
@@ -168,9 +163,7 @@ def record_lines(record: Record) -> Iterator[str]:
     yield from (f"    because {escaped(reason, 200)}" for reason in mirroring.reasons)
     if mirroring.draws:
         yield f"  flips seen    in {mirroring.clean} clean of {mirroring.draws} draws"
-    if mirroring.plain_rate is not None:
-        yield f"    {'plain view':<34} {percent(mirroring.plain_rate):>5}"
-    yield from (f"  {flip_line(flip, record)}" for flip in mirroring.flips)
+    yield from (f"  {line}" for line in view_lines(record))
     yield f"  safe axes     {safe_words(record)}"
     yield f"  axes          {axes_words(record)}"
     for segment in record.segments if len(record.segments) > 1 else ():

@@ -132,17 +132,11 @@ def print_json(value: Mapping[str, Any]) -> None:
     click.echo(json_text({"schema_version": SCHEMA_VERSION, **value}))
 
 
-def print_findings(
-    findings: Sequence[Finding],
-    checked: Sequence[str],
-    skipped: Sequence[str],
-    errors: Sequence[str],
-    **more: Any,
-) -> None:
+def print_findings(findings: Sequence[Finding], *checked_skipped_errors: Sequence[str], **more: Any) -> None:
     """The findings document as JSON on stdout; ``more`` are entries that one command adds."""
-    from ..report.json import findings_document, json_text
+    from ..report.json import findings_document
 
-    click.echo(json_text({**findings_document(findings, checked, skipped, errors), **more}))
+    print_json({**findings_document(findings, *checked_skipped_errors), **more})
 
 
 def not_ignored(findings: Iterable[Finding]) -> list[Finding]:

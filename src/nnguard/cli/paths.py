@@ -12,8 +12,8 @@ class GivenPath(click.ParamType):
 
     name = "path"
 
-    def __init__(self, urls: bool = False) -> None:
-        self.urls = urls
+    def __init__(self, urls: bool = False, to_write: bool = False) -> None:
+        self.urls, self.to_write = urls, to_write
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         text = str(value)
@@ -27,6 +27,8 @@ class GivenPath(click.ParamType):
                 f"{text}: is a URL, and {_called(param)} has to be a file or folder here: only nnguard check reads "
                 "URLs; fetch it first"
             )
+        if self.to_write and not Path(text).absolute().parent.is_dir():
+            raise click.ClickException(f"{text}: cannot be written, because its folder does not exist")
         return value
 
 
@@ -39,3 +41,4 @@ def _called(param: click.Parameter | None) -> str:
 
 LOCAL_PATH = GivenPath()
 PATH_OR_URL = GivenPath(urls=True)
+FILE_TO_WRITE = GivenPath(to_write=True)

@@ -16,7 +16,7 @@ from ..errors import NNGuardError
 from ..findings import Finding
 from ..record import Record
 from . import output
-from .paths import LOCAL_PATH
+from .paths import FILE_TO_WRITE
 from .streams import prints_to_stderr
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ PREPROCESSED = "nnUNet_preprocessed"
 )
 @click.option(
     "--picture",
-    type=LOCAL_PATH,
+    type=FILE_TO_WRITE,
     metavar="FILE",
     help="Also draw one training patch as it is and sixteen times augmented, each with its flip and turn, as a PNG.",
 )
@@ -52,8 +52,6 @@ def command(output_format: str, fail_level: str, picture: str | None, **training
     A trainer outside nnU-Net is found through nnUNet_extTrainer=FOLDER. What only the first steps of training can
     settle is NNG108, advisory: --fail-level advisory makes it exit status 1.
     """
-    if picture is not None and not Path(picture).absolute().parent.is_dir():
-        raise NNGuardError(f"{picture}: cannot be written, because its folder does not exist")
     drawn: list[Any] = []
     errors: list[str] = []
     with training_started(**training) as trainer:

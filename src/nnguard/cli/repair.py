@@ -103,7 +103,12 @@ def command(
     untested: list[Path] = []
     if measured is not None and Path(path).is_dir() and not folds and not checkpoint_name:
         opened, untested = only_tested(opened, measured)
-    changes, refused = planned(opened, measured, stated, reason)
+    plans = [
+        plan_repair(ensemble, measured) if stated is None else plan_statement(ensemble, stated, reason)
+        for ensemble in opened
+    ]
+    changes = [change for planned, _ in plans for change in planned]
+    refused = [refusal for _, refusals in plans for refusal in refusals]
     done, unwritten = written_one_by_one(changes, backup=not no_backup, dry_run=dry_run)
     refused += unwritten
     if not done and len(refused) == 1:
@@ -149,17 +154,6 @@ def checkpoints_of(path: Path, folds: tuple[str, ...], checkpoint_name: str | No
     if not ensembles:
         raise CheckpointError(f"{path}: no fold_X with a {pattern}")
     return ensembles
-
-
-def planned(
-    opened: list[list[Fold]], measured: Measured | None, stated: tuple[int, ...] | None, reason: str
-) -> tuple[list[Change], list[Refusal]]:
-    """What to write into each checkpoint, and those that there is nothing to repair by."""
-    plans = [
-        plan_repair(ensemble, measured) if stated is None else plan_statement(ensemble, stated, reason)
-        for ensemble in opened
-    ]
-    return [change for changes, _ in plans for change in changes], [one for _, refused in plans for one in refused]
 
 
 def written_one_by_one(

@@ -20,9 +20,10 @@ from ..errors import NNGuardError
 from ..findings import Finding
 from ..nnunet import name_of_trainer
 from ..record import CHECKPOINT_KEY, Apart, AxesHistory, Mirroring, Record, Segment, TrainerIdentity, timestamp
-from ..rules.mirroring import check_training, narrowed_axes
 from ..rules.resuming import check_resumed
 from ..rules.subjects import Training
+from ..rules.training import check_training
+from ..rules.verdicts import narrowed_axes
 from ..variables import FLIPTEST, OFF, PREVIEW, problem_with_fliptest
 from . import augmenters, checkpoints, copies, history, pretraining, ranks, verdicts
 from .beside import Beside

@@ -21,6 +21,7 @@ LONGEST_VALUE = 60
 TABLE_WIDTH = 110
 #: A spreadsheet takes a cell that starts so for a formula.
 FORMULA = ("=", "+", "-", "@")
+DICE = ("pseudo_dice", "validation_dice")
 
 
 def change_words(change: Mapping[str, Any]) -> str:
@@ -29,7 +30,7 @@ def change_words(change: Mapping[str, Any]) -> str:
     for there, absent, words in (("baseline", "run", "taken out"), ("run", "baseline", "added")):
         if absent not in change and _is_transform(change[there]):
             return f"{name}: {words}"
-    before, after = (_short(change[side]) if side in change else "-" for side in ("baseline", "run"))
+    before, after = (escaped(_plain(change.get(side, "-")), LONGEST_VALUE) for side in ("baseline", "run"))
     return f"{name}: {before} -> {after}"
 
 
@@ -61,7 +62,7 @@ def groups(document: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[Ma
 
 def labels_in(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Every label that any of the runs was scored on."""
-    return list(dict.fromkeys(label for row in rows for dice in _dice(row) for label in dice["labels"]))
+    return list(dict.fromkeys(label for row in rows for dice in DICE for label in row[dice]["labels"]))
 
 
 # ---------------------------------------------------------------- terminal
@@ -91,13 +92,13 @@ def _table(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Any:
     table = plain_table()
     for title in ("run", "differs by"):
         table.add_column(title, overflow="fold")
-    titles = ("epochs", "pseudo", "validation", "gap", *(escaped(label, 20) for label in labels))
-    for title in (*titles, "evidence"):
-        table.add_column(title, justify="left" if title == "evidence" else "right", no_wrap=True)
+    for title in ("epochs", "pseudo", "validation", "gap", *(escaped(label, 20) for label in labels)):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("evidence", no_wrap=True)
     for row in rows:
         validated = [row["validation_dice"]["labels"].get(label) for label in labels]
-        figures = [row["pseudo_dice"]["mean"], row["validation_dice"]["mean"], row["gap"], *validated]
-        cells = [run_name(row), row_words(row), _count(row["epochs"]), *map(figure, figures), row["evidence"]]
+        figures = [*(row[dice]["mean"] for dice in DICE), row["gap"], *validated]
+        cells = [run_name(row), row_words(row), figure(row["epochs"]), *map(figure, figures), row["evidence"]]
         table.add_row(*map(Text, cells), style="bold" if row["is_baseline"] else None)
     return table
 
@@ -107,7 +108,7 @@ def _print_lines(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
 
     for row in rows:
         scored = (
-            f"{_count(row['epochs'])} epochs, pseudo {figure(row['pseudo_dice']['mean'])}, "
+            f"{figure(row['epochs'])} epochs, pseudo {figure(row['pseudo_dice']['mean'])}, "
             f"validation {figure(row['validation_dice']['mean'])}, gap {figure(row['gap'])} ({row['evidence']})"
         )
         console.print(Text(run_name(row)), overflow="fold")
@@ -122,11 +123,8 @@ def run_name(row: Mapping[str, Any]) -> str:
 
 
 def figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _count(value: int | None) -> str:
-    return "-" if value is None else str(value)
+    """Whole numbers are counts."""
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
 # ---------------------------------------------------------------- CSV
@@ -139,12 +137,11 @@ def comparison_csv(document: Mapping[str, Any]) -> str:
     told = ("model", "fold", "trainer", "plans", "configuration", "dataset", "baseline")
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    head = [*told, "differs_by", "epochs", "pseudo_dice", "validation_dice", "gap"]
-    head += [f"{what}_dice_{label}" for what in ("pseudo", "validation") for label in labels]
+    head = [*told, "differs_by", "epochs", *DICE, "gap", *(f"{dice}_{label}" for dice in DICE for label in labels)]
     writer.writerow(map(_cell, [*head, "evidence", "error"]))
     for row in rows:
-        figures = [row["epochs"], row["pseudo_dice"]["mean"], row["validation_dice"]["mean"], row["gap"]]
-        figures += [dice["labels"].get(label) for dice in _dice(row) for label in labels]
+        figures = [row["epochs"], *(row[dice]["mean"] for dice in DICE), row["gap"]]
+        figures += [row[dice]["labels"].get(label) for dice in DICE for label in labels]
         writer.writerow(map(_cell, [*(row[name] for name in told), row_words(row), *figures, row["evidence"], None]))
     for error in [*document["errors"], *document["skipped"]]:
         writer.writerow(map(_cell, [None] * (len(head) + 1) + [error]))
@@ -184,20 +181,12 @@ def comparison_page(document: Mapping[str, Any], *, title: str, made_at: str, ve
 # ---------------------------------------------------------------- small parts
 
 
-def _dice(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    return row["pseudo_dice"], row["validation_dice"]
-
-
 def _is_transform(value: Any) -> bool:
     return isinstance(value, Mapping) and "class" in value
 
 
-def _short(value: Any) -> str:
-    """A value on one line; numbers to five digits, for rotation is a fraction of pi."""
-    return escaped(_plain(value), LONGEST_VALUE)
-
-
 def _plain(value: Any, depth: int = 0) -> str:
+    """A value on one line; numbers to five digits, because rotation is a fraction of pi."""
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, (list, tuple)) and depth < 4:

@@ -58,12 +58,8 @@ def reset() -> None:
 def problem_with_setting(setting: str) -> str | None:
     """Why events cannot go where a value of ``NNGUARD_LOG`` says; ``None`` where they can. Opens and makes nothing."""
     setting = setting.strip()
-    if not setting or setting.lower() in WORDS:
-        return None
-    if not any(mark in setting for mark in (os.sep, "/", ".")):
-        return _unusable(setting, f"expected one of {', '.join(WORDS)}, or a path")
     try:
-        why = _hindrance(Path(setting).expanduser())
+        why = _hindrance(setting)
     except (OSError, RuntimeError) as error:
         why = str(error)
     return _unusable(setting, why) if why else None
@@ -90,7 +86,12 @@ def _unusable(setting: str, why: str) -> str:
     )
 
 
-def _hindrance(path: Path) -> str | None:
+def _hindrance(setting: str) -> str | None:
+    if not setting or setting.lower() in WORDS:
+        return None
+    if not any(mark in setting for mark in (os.sep, "/", ".")):
+        return f"expected one of {', '.join(WORDS)}, or a path"
+    path = Path(setting).expanduser()
     if path.is_dir():
         return "it is a folder; give a file in it"
     if not path.parent.is_dir():

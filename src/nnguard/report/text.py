@@ -22,6 +22,8 @@ NARROWEST = 40
 #: As wide as the blocks that nnU-Net prints itself.
 BLOCK_WIDTH = 79
 
+#: Three axes have no more.
+MOST_FLIPS = 7
 #: A described tree has a dozen levels; a record from elsewhere may claim a thousand.
 DEEPEST = 60
 
@@ -79,9 +81,7 @@ def record_block(record: Record, width: int = WIDTH) -> str:
         f"state: {mirroring.state} ({GRADES[mirroring.state]}), {mirroring.clean} clean of {mirroring.draws} draws",
     ]
     lines += [f"  because {escaped(reason, 200)}" for reason in mirroring.reasons[:3]]
-    if mirroring.plain_rate is not None:
-        lines.append(f"  {'plain view':<34} {percent(mirroring.plain_rate):>5}")
-    lines += [flip_line(flip, record) for flip in mirroring.flips[:7]]
+    lines += view_lines(record)
     lines.append(f"safe for test-time mirroring: {safe_words(record)}")
     lines.append(axes_words(record))
     if record.transforms is not None:
@@ -90,8 +90,15 @@ def record_block(record: Record, width: int = WIDTH) -> str:
     return "\n".join(lines)
 
 
-def flip_line(flip: FlipEvidence, record: Record) -> str:
-    """One row of the flips: who, how often, with 95 % interval, verdict, labels."""
+def view_lines(record: Record) -> Iterator[str]:
+    """A row for the plain view and each flip: who, how often, with 95 % interval, verdict, labels."""
+    if record.mirroring.plain_rate is not None:
+        yield f"  {'plain view':<34} {percent(record.mirroring.plain_rate):>5}"
+    for flip in record.mirroring.flips[:MOST_FLIPS]:
+        yield _flip_line(flip, record)
+
+
+def _flip_line(flip: FlipEvidence, record: Record) -> str:
     name = flip_name(flip.axes, record.spatial_dims, record.transpose_forward)
     interval = f"({percent(flip.low)} to {percent(flip.high)})"
     labels = "" if flip.labels in ("kept", "unknown") else f", labels {flip.labels}"
@@ -109,13 +116,10 @@ def safe_words(record: Record) -> str:
 def axes_words(record: Record) -> str:
     """Declared and effective axes, and who made the difference."""
     axes = record.axes
-    if axes.changed_by is None and written(axes.declared) == written(axes.effective):
-        return f"declared for test-time mirroring: {escaped(written(axes.declared), 60)}"
-    return (
-        f"declared for test-time mirroring: {escaped(written(axes.declared), 60)}, "
-        f"in the checkpoint: {escaped(written(axes.effective), 60)}"
-        + (f" (changed by nnguard {axes.changed_by})" if axes.changed_by else "")
-    )
+    words = f"declared for test-time mirroring: {escaped(written(axes.declared), 60)}"
+    if axes.changed_by is not None or written(axes.declared) != written(axes.effective):
+        words += f", in the checkpoint: {escaped(written(axes.effective), 60)}"
+    return words + (f" (changed by nnguard {axes.changed_by})" if axes.changed_by else "")
 
 
 def pipeline_lines(transforms: object, limit: int, width: int = WIDTH) -> list[str]:

@@ -149,12 +149,12 @@ def plans(members: Sequence[Member]) -> Apart | None:
     if first is None:
         return None
     fields: dict[str, list[str]] = {}
-    severities = {NOTE}
+    severity = NOTE
     for member in members[1:]:
         other = as_read(member.plans, member.dataset, configuration)
         if other is not None and (changed := what_differs(first, other)):
             fields[str(member.fold)] = [one.field for one in changed]
-            severities |= {one.severity for one in changed}
+            severity = NOTE if severity == NOTE and {one.severity for one in changed} == {NOTE} else ADVISORY
     if not fields:
         return None
     return Apart(
@@ -165,7 +165,7 @@ def plans(members: Sequence[Member]) -> Apart | None:
         effect="the folder has one plans.json: at most some of the folds get images as they were trained on.",
         remedy=_folds_of_one_training(members[0]),
         evidence={"differences": fields},
-        severity=NOTE if severities == {NOTE} else ADVISORY,
+        severity=severity,
     )
 
 

@@ -61,8 +61,7 @@ def unread(
         prediction.subject,
         f"The predictor mirrors {_names(harmful, record, prediction)}, under which the network was measured to lose "
         "Dice.",
-        seen=f"{in_words(measured, harmful, prediction)}; predictor uses axes {written(prediction.axes)}, "
-        f"from {prediction.axes_from}",
+        seen=in_words(measured, harmful, prediction),
         effect=_cost(measured, axes),
         remedy=_remedy(record, prediction, measured, axes),
         evidence=_data(measured, harmful, axes),
@@ -74,20 +73,13 @@ def left_open(
     record: Record | None, prediction: Prediction, measured: Measurement, axes: Axes, flips: list[Axes]
 ) -> Finding:
     """NNG108: measured, and not settled."""
-    why = (
-        f"{measured.cases} cases, where a verdict takes {FEWEST_CASES}"
-        if measured.cases < FEWEST_CASES
-        else "low agreement does not tell which of two answers is wrong"
-        if measured.plain_dice is None
-        else "its interval lies on both sides of what counts as harm"
-    )
+    why = why_open(measured.cases, measured.plain_dice is not None)
     return Finding(
         "NNG108",
         prediction.subject,
         f"Whether the network can read {_names(flips, record, prediction)} is not known: nnguard fliptest left it "
         f"open ({why}).",
-        seen=f"{in_words(measured, flips, prediction)}; predictor uses axes {written(prediction.axes)}, "
-        f"from {prediction.axes_from}",
+        seen=in_words(measured, flips, prediction),
         effect="nothing is known of these flips, which is not the same as nothing wrong.",
         remedy=(
             f"Until it is known, predict without mirroring:\n    {remedies.without_mirroring(prediction)}\n"
@@ -99,21 +91,30 @@ def left_open(
     )
 
 
+def why_open(cases: int, with_labels: bool) -> str:
+    """Why a fliptest that ran on so many cases may leave a flip unsettled."""
+    if cases < FEWEST_CASES:
+        return f"{cases} of the {FEWEST_CASES} cases that a verdict takes"
+    if not with_labels:
+        return "without labels, low agreement does not tell which of two answers is wrong"
+    return (
+        "its interval lies on both sides of what counts as harm: test more cases, though a network whose own Dice is "
+        "low has nothing to lose"
+    )
+
+
 def in_words(measured: Measurement, flips: list[Axes], prediction: Prediction) -> str:
-    """``measured with nnguard fliptest on 8 cases: plain Dice 0.94, axis 1 0.02``."""
+    """``measured with nnguard fliptest on 8 cases: plain Dice 0.94, axis 1 0.02``, and the axes in use."""
     cases = f"{measured.cases} case{'' if measured.cases == 1 else 's'}"
-    told = [one for one in measured.flips if one.axes in flips]
-    names = [flip_name(one.axes, prediction.spatial_dims, prediction.transpose_forward) for one in told]
-    if measured.plain_dice is not None:
-        parts = [f"plain Dice {measured.plain_dice:.2f}"]
-        parts += [f"{name} {one.dice:.2f}" for name, one in zip(names, told, strict=True) if one.dice is not None]
-    else:
-        parts = [
-            f"{name} agrees with the plain answer at {one.agreement:.2f}"
-            for name, one in zip(names, told, strict=True)
-            if one.agreement is not None
-        ]
-    return f"measured with nnguard fliptest on {cases}: {', '.join(parts) or 'no figures'}"
+    parts = [] if measured.plain_dice is None else [f"plain Dice {measured.plain_dice:.2f}"]
+    for one in measured.flips:
+        name = flip_name(one.axes, prediction.spatial_dims, prediction.transpose_forward)
+        if one.axes in flips and one.dice is not None:
+            parts.append(f"{name} {one.dice:.2f}")
+        elif one.axes in flips and one.agreement is not None and measured.plain_dice is None:
+            parts.append(f"{name} agrees with the plain answer at {one.agreement:.2f}")
+    used = f"predictor uses axes {written(prediction.axes)}, from {prediction.axes_from}"
+    return f"measured with nnguard fliptest on {cases}: {', '.join(parts) or 'no figures'}; {used}"
 
 
 def safe_by_both(record: Record | None, measured: Measurement, axes: Axes) -> Axes:
@@ -136,10 +137,9 @@ def _names(flips: list[Axes], record: Record | None, prediction: Prediction) -> 
 
 
 def _cost(measured: Measurement, axes: Axes) -> str:
-    if measured.plain_dice is not None and measured.tta_dice is not None and measured.tta_axes == axes:
-        cost = measured.plain_dice - measured.tta_dice
-        if cost > 0:
-            return f"on the cases that were tested, this mirroring costs {cost:.2f} Dice."
+    plain, tta = measured.plain_dice, measured.tta_dice
+    if plain is not None and tta is not None and measured.tta_axes == axes and plain > tta:
+        return f"on the cases that were tested, this mirroring costs {plain - tta:.2f} Dice."
     return "views that the network cannot read are averaged in: segmentations get worse without any error."
 
 
@@ -147,9 +147,9 @@ def _remedy(record: Record | None, prediction: Prediction, measured: Measurement
     safe = safe_by_both(record, measured, axes)
     repaired = repaired_axes(record, axes) if record is not None and prediction.measured_file is None else None
     text = remedies.for_prediction(prediction, safe, repaired=repaired)
-    mending = f"nnguard repair {remedies.quote(prediction.subject)}"
     if prediction.measured_file is None:
         return text
+    mending = f"nnguard repair {remedies.quote(prediction.subject)}"
     return text.replace(mending, f"{mending} --from-fliptest {remedies.quote(prediction.measured_file)}")
 
 

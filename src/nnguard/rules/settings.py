@@ -215,12 +215,14 @@ def intensity_is_read(schemes: object, key: str) -> bool:
 
 
 def label_list(labels: object) -> list[tuple[Any, Any]]:
-    """Names with values, in nnU-Net's order of output channels: of plain labels by value, of regions as written."""
+    """Names with values: plain labels in one order, however they were written; regions as written, as channels are."""
     if not isinstance(labels, Mapping):
         return []
     entries = [(name, _without_order(plain(value))) for name, value in labels.items()]
     channels = [entry for entry in entries if has_regions(labels) and not _has_no_channel(entry)]
-    return channels + sorted((entry for entry in entries if entry not in channels), key=_by_value)
+    return channels + sorted(
+        (entry for entry in entries if entry not in channels), key=lambda entry: (str(entry[1]), str(entry[0]))
+    )
 
 
 def _without_order(value: Any) -> Any:
@@ -233,12 +235,6 @@ def _has_no_channel(entry: tuple[Any, Any]) -> bool:
     """Background and ignored voxels have no region's channel, wherever they are written."""
     name, value = entry
     return name == "ignore" or value in (0, [0])
-
-
-def _by_value(entry: tuple[Any, Any]) -> tuple[bool, float, str, str]:
-    name, value = entry
-    number = isinstance(value, (int, float))
-    return not number, float(value) if number else 0.0, str(value), str(name)
 
 
 def only_renamed(first: list[Any], second: list[Any]) -> bool:

@@ -52,12 +52,10 @@ def flip_names(flips: Iterable[Axes], record: Record) -> str:
 def training_showed(record: Record, flips: Iterable[Axes]) -> str:
     """What training showed of these flips, with rates and draws, and how it is known."""
     mirroring = record.mirroring
-    if mirroring.state == "declared":
+    if mirroring.state in ("declared", "measured") and not mirroring.draws:
         axes = ", ".join(str(axis) for axis in mirroring.safe_axes or ()) or "none"
-        return f"trained with: mirrored axes {axes} ({GRADES['declared']})"
-    if mirroring.state == "measured" and not mirroring.draws:
-        axes = ", ".join(str(axis) for axis in mirroring.safe_axes or ()) or "none"
-        return f"trained with: the network keeps its answer when mirrored along axes {axes} ({GRADES['measured']})"
+        kept = "" if mirroring.state == "declared" else "the network keeps its answer under "
+        return f"trained with: {kept}mirrored axes {axes} ({GRADES[mirroring.state]})"
     draws = f"in {mirroring.clean} clean draws ({GRADES[mirroring.state]})"
     return f"trained with: {draws} {rates(record, flips)}"
 
