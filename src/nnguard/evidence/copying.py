@@ -202,11 +202,8 @@ def one_thread() -> Iterator[None]:
     probe ten times slower. threadpoolctl comes with batchgenerators; ``torch.set_num_threads`` would leave
     MKL's settings changed.
     """
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        yield
-        return
+    from threadpoolctl import threadpool_limits
+
     with threadpool_limits(limits=1):
         yield
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from .. import __version__
-from ..axes import normalise, problem_with
+from ..axes import normalise, plain_axes, problem_with
 from ..flips import flips_of, verdict_of
 from ..nnunet import name_of_trainer
 from ..record import AxesHistory, Environment, Mirroring, Record, Segment, TrainerIdentity, timestamp
@@ -157,7 +157,8 @@ def _record(trainer: Any, trees: list[dict[str, Any]], mirroring: Mirroring, dec
     plans = getattr(trainer, "plans_manager", None)
     patch = getattr(getattr(trainer, "configuration_manager", None), "patch_size", None)
     transpose = getattr(plans, "transpose_forward", None)
-    axes = _verbatim(declared)
+    axes = plain_axes(declared)
+    axes = list(axes) if isinstance(axes, tuple) else axes
     return Record(
         nnguard=__version__,
         written_at=timestamp(),
@@ -181,16 +182,6 @@ def _record(trainer: Any, trees: list[dict[str, Any]], mirroring: Mirroring, dec
         ],
         environment=Environment.here(),
     )
-
-
-def _verbatim(axes: Any) -> Any:
-    """Declared axes as plain data: sequences as lists of what they hold, the rest by ``repr`` where it is not plain."""
-    if axes is None or isinstance(axes, (int, str)):
-        return axes
-    entries: list[Any] | Failed = attempt(list, axes)
-    if isinstance(entries, Failed):
-        return repr(axes)
-    return [int(entry) if hasattr(entry, "__index__") else repr(entry) for entry in entries]
 
 
 def _identity(kind: type) -> TrainerIdentity:

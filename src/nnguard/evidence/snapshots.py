@@ -17,31 +17,23 @@ from .located import Pipeline, Stage, locate
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Copies of the stages, and their description, from before the workers started.
+    """Copies of the stages, and their description, from before the workers started."""
 
-    ``stages`` is ``None``, with ``failed`` saying why, where the pipeline cannot be copied.
-    """
-
-    stages: list[Stage] | None
+    stages: list[Stage]
     trees: list[dict[str, Any]]
-    failed: str | None = None
 
 
 def snapshot(augmenter: Any) -> Snapshot | None:
     """Copies the pipeline that ``augmenter``'s workers are about to copy. Called before they start.
 
     Returns:
-        ``None`` where there is no pipeline below the augmenter.
+        ``None`` where the pipeline cannot be copied.
     """
     pipeline = locate(augmenter)
-    if not pipeline.stages:
-        return Snapshot(stages=[], trees=[])
     trees = describe(pipeline.stages)
     with untouched_randomness(*(stage.transform for stage in pipeline.stages)):
         stages = attempt(_copies, pipeline.stages)
-    if isinstance(stages, Failed):
-        return Snapshot(stages=None, trees=trees, failed=str(stages))
-    return Snapshot(stages=stages, trees=trees)
+    return None if isinstance(stages, Failed) else Snapshot(stages=stages, trees=trees)
 
 
 def _copies(stages: list[Stage]) -> list[Stage]:
@@ -62,7 +54,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 def held_by_workers(pipeline: Pipeline, kept: Snapshot | None) -> Held:
     """The workers' stages where there is a snapshot of them, else the live ones."""
-    if kept is None or kept.stages is None:
+    if kept is None:
         return Held(stages=pipeline.stages)
     live = describe(pipeline.stages)
     if fingerprint(live) == fingerprint(kept.trees):

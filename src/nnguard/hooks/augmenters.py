@@ -29,14 +29,9 @@ def snapshot_of(dataloader: Any) -> Any:
 
     nnU-Net up to 2.4 wraps the augmenter once more, so what ``dataloader`` is made of is searched too.
     """
-    kept = _snapshots.get(dataloader)
-    if kept is None and hasattr(dataloader, "__dict__"):
-        kept = next((found for inner in vars(dataloader).values() if (found := _get(inner)) is not None), None)
-    return kept
-
-
-def _get(thing: Any) -> Any:
-    return _snapshots.get(thing)
+    wrapped = getattr(dataloader, "__dict__", {}).values()
+    found = (_snapshots.get(thing) for thing in (dataloader, *wrapped))
+    return next((kept for kept in found if kept is not None), None)
 
 
 def _before_start(augmenter: Any, args: tuple, kwargs: dict) -> None:

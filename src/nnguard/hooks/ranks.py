@@ -18,29 +18,23 @@ PATIENCE = 60.0
 PAUSE = 0.05
 
 
-class Told(msgspec.Struct, frozen=True):
-    """What the first rank says: its axes, as plain data."""
-
-    axes: Any
-
-
 def tell(place: str, axes: Any) -> None:
     """Puts the axes into the store, and waits for nobody; nothing outside of a distributed training."""
     store = _store()
     if store is not None:
-        store.set(f"nnguard/{place}", msgspec.json.encode(Told(axes)))
+        store.set(f"nnguard/{place}", msgspec.json.encode(axes))
 
 
-def told(place: str) -> Told | None:
-    """What the first rank has put there; ``None`` where it has not within ``PATIENCE``."""
+def told(place: str) -> Any:
+    """The axes that the first rank has put there, as plain data; ``UNSET`` where it has not within ``PATIENCE``."""
     store, end = _store(), time.monotonic() + PATIENCE
     while store is not None:
         if store.check([f"nnguard/{place}"]):
-            return msgspec.json.decode(store.get(f"nnguard/{place}"), type=Told)
+            return msgspec.json.decode(store.get(f"nnguard/{place}"))
         if time.monotonic() > end:
             break
         time.sleep(PAUSE)
-    return None
+    return msgspec.UNSET
 
 
 def _store() -> Any:

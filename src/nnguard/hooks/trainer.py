@@ -591,10 +591,10 @@ def _share_axes(trainer: Any, training: TrainingInHand) -> None:
         ranks.tell(place, plain(trainer.inference_allowed_mirroring_axes))
     elif training.observed:  # not where weights are only validated: each rank judges what it has loaded
         told = ranks.told(place)
-        if told is None:
+        if told is msgspec.UNSET:
             say(f"rank {trainer.local_rank} was not told which axes rank 0 mirrors along, and goes on with its own")
-        elif not _same(told.axes, trainer.inference_allowed_mirroring_axes):
-            trainer.inference_allowed_mirroring_axes = plain(told.axes)
+        elif not _same(told, trainer.inference_allowed_mirroring_axes):
+            trainer.inference_allowed_mirroring_axes = plain(told)
 
 
 def _decides(trainer: Any) -> bool:
