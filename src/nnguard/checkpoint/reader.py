@@ -50,17 +50,17 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     path: str
-    size: int | None
-    keys: tuple[str, ...]
-    trainer_name: str | None
-    epoch: int | None
-    best_ema: float | None
-    has_declared_axes: bool
-    declared_axes: Any
-    init_args: dict[Any, Any]
-    logging: dict[Any, Any]
-    record_text: str | None
-    has_record: bool
+    size: int | None = None
+    keys: tuple[str, ...] = ()
+    trainer_name: str | None = None
+    epoch: int | None = None
+    best_ema: float | None = None
+    has_declared_axes: bool = False
+    declared_axes: Any = None
+    init_args: dict[Any, Any] = {}
+    logging: dict[Any, Any] = {}
+    record_text: str | None = None
+    has_record: bool = False
     weights_fingerprint: str | None = None
 
     def record(self) -> Record | None:
