@@ -79,7 +79,7 @@ def splice(
         plan = _plan(source, changes)
         kept = None
         if plan.after:
-            replacing.refuse_unwritable(target, plan.size)
+            replacing.refuse_unwritable(target)
             if not dry_run:
                 kept = _carry_out(plan, source, target, state, backup)
         return SpliceResult(
