@@ -126,9 +126,9 @@ def _before_initialising(predictor: Any, args: tuple, kwargs: dict) -> None:
 
 
 def _after_folder(predictor: Any, result: Any, args: tuple, kwargs: dict) -> None:
-    files = contained("naming the checkpoints", _files, *_folder_arguments(*args, **kwargs)) or ()
+    files = contained("naming the checkpoints", lambda: _files(*args, **kwargs)) or ()
     axes = plain_axes(predictor.allowed_mirroring_axes)
-    _initialised.put(predictor, Initialisation(axes_from=FROM_CHECKPOINT, axes=axes, files=tuple(files)))
+    _initialised.put(predictor, Initialisation(axes_from=FROM_CHECKPOINT, axes=axes, files=files))
     check(predictor)
 
 
@@ -425,24 +425,22 @@ def _loaded_by_hand(predictor: Any, as_it_is: bool) -> tuple | None:
     return mark
 
 
-def _folder_arguments(
+def _files(
     model_training_output_dir: str,
     use_folds: Any = None,
     checkpoint_name: str = "checkpoint_final.pth",
     *_more: Any,
     **_keywords: Any,
-) -> tuple[str, Any, str]:
-    return model_training_output_dir, use_folds, checkpoint_name
-
-
-def _files(folder: str, folds: Any, checkpoint_name: str) -> list[str]:
-    if folds is None:
+) -> tuple[str, ...]:
+    """The checkpoints that ``initialize_from_trained_model_folder`` reads when it is called so."""
+    folder = Path(model_training_output_dir)
+    if use_folds is None:
         from ..models.folder import detect_folds
 
-        folds = detect_folds(Path(folder), checkpoint_name)
-    elif isinstance(folds, (str, int)):
-        folds = [folds]
-    return [str(Path(folder) / f"fold_{fold}" / checkpoint_name) for fold in folds]
+        use_folds = detect_folds(folder, checkpoint_name)
+    elif isinstance(use_folds, (str, int)):
+        use_folds = [use_folds]
+    return tuple(str(folder / f"fold_{fold}" / checkpoint_name) for fold in use_folds)
 
 
 def _command() -> str | None:
