@@ -223,8 +223,6 @@ def pickle_bytes(source: sources.Source, directory: Directory, root: str) -> byt
     info = directory.members.get(root + "data.pkl")
     if info is None:
         raise CheckpointError("it has no data.pkl, so it is not a checkpoint of torch.save")
-    if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-        raise CheckpointError("its data.pkl is compressed, which PyTorch does not do")
     if info.file_size > MAX_PICKLE:
         raise CheckpointError(f"its data.pkl is {info.file_size} bytes long, more than the {MAX_PICKLE} that are read")
     data = source.read(data_offset(source, info, directory.start), info.file_size)

@@ -119,7 +119,8 @@ def origin_from(checkpoint: Mapping[str, Any], path: str | None) -> Origin:
         except CheckpointError as error:
             no_record = str(error)
     elif path is not None:
-        record = _kept_beside(Path(path))
+        kept = record_kept_for(Path(path))
+        record = Record.from_json(kept.text) if kept is not None and kept.text is not None else None
     seen = Checkpoint(
         path=path or "",
         trainer_name=checkpoint.get("trainer_name"),
@@ -131,12 +132,6 @@ def origin_from(checkpoint: Mapping[str, Any], path: str | None) -> Origin:
     )
     copied = record is not None and not seen.has_record
     return Origin(record=record, no_record=no_record if record is None else None, checkpoint=seen, copied=copied)
-
-
-def _kept_beside(path: Path) -> Record | None:
-    """The record that ``nnguard.json`` kept for a checkpoint that has none."""
-    kept = record_kept_for(path)
-    return Record.from_json(kept.text) if kept is not None and kept.text is not None else None
 
 
 def origin_in_file(path: str) -> Origin:
