@@ -8,7 +8,6 @@ import os
 import pickle
 import random
 import resource
-import shutil
 import struct
 import subprocess
 import sys
@@ -300,13 +299,6 @@ def test_the_backups_own_link_is_no_obstacle(tmp_path):
     path = saved(tmp_path, trained())
     os.link(path, replacing.backup_of(path))
     assert splice(path, CHANGES).changed
-
-
-def test_a_full_disk_is_found_before(tmp_path, monkeypatch):
-    path = saved(tmp_path, trained())
-    full = shutil.disk_usage(tmp_path)._replace(free=path.stat().st_size)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
-    refused(path, "no room")
 
 
 def test_a_disk_that_fills_up_on_the_way_leaves_the_old_file(tmp_path):

@@ -216,6 +216,10 @@ def refuse_foreign(infos: list[zipfile.ZipInfo]) -> None:
             raise CheckpointError(f"its member {info.filename!r} has an extra field that PyTorch does not write")
         if info.volume or info.comment or (FULL_4 in numbers and not info.extra):
             raise CheckpointError(f"the directory entry of its member {info.filename!r} is garbled")
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+            raise CheckpointError(
+                f"its member {info.filename!r} is compressed, which PyTorch does not do: load and save it with PyTorch"
+            )
         if not info.filename.isascii() and not info.flag_bits & UTF8:
             raise CheckpointError("a member's name is no UTF-8")
 

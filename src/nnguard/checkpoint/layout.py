@@ -11,9 +11,8 @@ import struct
 from collections.abc import Callable, Iterable
 from zipfile import ZIP_STORED, ZipInfo
 
-from .archive import FULL_4, LOCAL, LOCAL_SIGNATURE, UTF8, end_records
+from .archive import ENTRY, FULL_4, LOCAL, LOCAL_SIGNATURE, UTF8, end_records
 
-CENTRAL = struct.Struct("<4s6H3I5H2I")
 DESCRIPTOR = 0x8
 #: "FB" and a length open the extra field whose "Z"s push the data to its alignment.
 _PADDING = b"FB"
@@ -81,7 +80,7 @@ def _central(item: Placed) -> bytes:
     name = item.info.filename.encode()
     extra = _wide_fields(item.info, item.offset)
     size = min(item.info.file_size, FULL_4)
-    fixed = CENTRAL.pack(
+    fixed = ENTRY.pack(
         _CENTRAL_SIGNATURE, 0, 0, _flags(item.info), ZIP_STORED, 0, 0, item.info.CRC, size, size, len(name),
         len(extra), 0, 0, 0, 0, min(item.offset, FULL_4),
     )  # fmt: skip

@@ -36,8 +36,6 @@ def describe(head: bytes, name: str = "") -> str:
         return "it is a 7z archive: unpack it first, nnguard reads the .pth file inside"
     if head.startswith(b"\x1f\x8b"):
         return "it is a gzip file: unpack it first, nnguard reads the .pth file inside"
-    if head.startswith((b"\x89HDF\r\n\x1a\n", b"\x89HDF")):
-        return "it is an HDF5 file, not a checkpoint of PyTorch"
     if head.lstrip()[:1] in (b"<", b"{"):
         return "it is text (a web page or JSON), perhaps of a failed download"
     if not head.strip(b"\0"):

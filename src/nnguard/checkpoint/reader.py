@@ -50,17 +50,17 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     path: str
-    size: int | None
-    keys: tuple[str, ...]
-    trainer_name: str | None
-    epoch: int | None
-    best_ema: float | None
-    has_declared_axes: bool
-    declared_axes: Any
-    init_args: dict[Any, Any]
-    logging: dict[Any, Any]
-    record_text: str | None
-    has_record: bool
+    size: int | None = None
+    keys: tuple[str, ...] = ()
+    trainer_name: str | None = None
+    epoch: int | None = None
+    best_ema: float | None = None
+    has_declared_axes: bool = False
+    declared_axes: Any = None
+    init_args: dict[Any, Any] = {}
+    logging: dict[Any, Any] = {}
+    record_text: str | None = None
+    has_record: bool = False
     weights_fingerprint: str | None = None
 
     def record(self) -> Record | None:
@@ -223,8 +223,6 @@ def pickle_bytes(source: sources.Source, directory: Directory, root: str) -> byt
     info = directory.members.get(root + "data.pkl")
     if info is None:
         raise CheckpointError("it has no data.pkl, so it is not a checkpoint of torch.save")
-    if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-        raise CheckpointError("its data.pkl is compressed, which PyTorch does not do")
     if info.file_size > MAX_PICKLE:
         raise CheckpointError(f"its data.pkl is {info.file_size} bytes long, more than the {MAX_PICKLE} that are read")
     data = source.read(data_offset(source, info, directory.start), info.file_size)

@@ -14,8 +14,6 @@ from ..errors import CheckpointError
 
 BACKUP_SUFFIX = ".before-nnguard"
 PART_SUFFIX = ".nnguard-part"
-#: Left free beside what is written, for the directory's own growth.
-MARGIN = 1 << 20
 
 
 def backup_of(target: Path) -> Path:
@@ -23,11 +21,11 @@ def backup_of(target: Path) -> Path:
     return target.with_name(target.name + BACKUP_SUFFIX)
 
 
-def refuse_unwritable(target: Path, size: int) -> None:
-    """Raises before anything is written, where replacing ``target`` by ``size`` bytes could not end well.
+def refuse_unwritable(target: Path) -> None:
+    """Raises before anything is written, where replacing ``target`` could not end well.
 
     Raises:
-        CheckpointError: hard links, write protection, a read-only folder, an owner who could not be kept, no room.
+        CheckpointError: hard links, write protection, a read-only folder, an owner who could not be kept.
     """
     there = target.stat()
     names = there.st_nlink - (1 if _is(there, backup_of(target)) else 0)
@@ -42,11 +40,6 @@ def refuse_unwritable(target: Path, size: int) -> None:
         raise CheckpointError(f"its folder {target.parent} is write-protected for you")
     if hasattr(os, "geteuid") and os.geteuid() not in (0, there.st_uid):
         raise CheckpointError("it belongs to another user, who would lose it to you: let its owner do it")
-    import shutil  # late: it costs a reader 4 ms
-
-    free = shutil.disk_usage(target.parent).free
-    if free < size + MARGIN:
-        raise CheckpointError(f"there is no room beside it: {size + MARGIN} bytes are needed, and {free} are free")
 
 
 def _may(path: Path, mode: int) -> bool:

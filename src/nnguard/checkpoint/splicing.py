@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
-from zipfile import ZIP_STORED, ZipInfo
+from zipfile import ZipInfo
 
 import msgspec
 
@@ -79,7 +79,7 @@ def splice(
         plan = _plan(source, changes)
         kept = None
         if plan.after:
-            replacing.refuse_unwritable(target, plan.size)
+            replacing.refuse_unwritable(target)
             if not dry_run:
                 kept = _carry_out(plan, source, target, state, backup)
         return SpliceResult(
@@ -102,7 +102,7 @@ def _plan(source: sources.Source, changes: Mapping[str, object]) -> _Plan:
     data = _spliced(data, pickle, after, budget)
     if len(data) > MAX_PICKLE:
         raise CheckpointError("its data.pkl would become larger than nnguard reads")
-    origins = _origins(source, directory)
+    origins = {name: data_offset(source, info, directory.start) for name, info in directory.members.items()}
     infos = [_resized(info, data) if name == root + "data.pkl" else info for name, info in directory.members.items()]
     placed = layout.place(infos, _alignment(source, directory, root, origins))
     return _Plan(before, after, data, root, origins, placed, placed[-1].end + len(layout.directory(placed)))
@@ -146,16 +146,6 @@ def _resized(info: ZipInfo, data: bytes) -> ZipInfo:
     info = copy.copy(info)
     info.CRC, info.file_size, info.compress_size = zlib.crc32(data), len(data), len(data)
     return info
-
-
-def _origins(source: sources.Source, directory: Directory) -> dict[str, int]:
-    """Where the data of each member begins."""
-    for name, info in directory.members.items():
-        if info.compress_type != ZIP_STORED or info.compress_size != info.file_size:
-            raise CheckpointError(
-                f"its member {name!r} is compressed, which PyTorch does not do: load and save it with PyTorch"
-            )
-    return {name: data_offset(source, info, directory.start) for name, info in directory.members.items()}
 
 
 def _alignment(source: sources.Source, directory: Directory, root: str, origins: dict[str, int]) -> int:

@@ -14,7 +14,6 @@ _ROOMS = (checkpoints, augmenters, trainer, predictor, pretraining)
 _NEEDED = (trainer, predictor)
 
 _taken = False
-_registered: set[str] = set()
 _coverage: dict[str, patching.Coverage] = {}
 _failures: dict[str, str] = {}
 
@@ -26,13 +25,7 @@ def take_over() -> None:
     log.look()
     for room in _ROOMS:
         for module in room.MODULES:
-            if module in _coverage:
-                continue
-            if module in _registered:
-                # wrapt fires a hook once; a module that came meanwhile was patched, and has been let go since.
-                patching.when_already_imported(module, _hook(room, module))
-            else:
-                _registered.add(module)
+            if module not in _coverage:
                 patching.when_imported(module, _hook(room, module))
 
 

@@ -22,7 +22,8 @@ import msgspec
 from ..axes import plain_axes
 from ..checkpoint import Checkpoint
 from ..errors import CheckpointError
-from ..models.folder import FLIPTEST_FILE, Fold, fingerprint_in
+from ..models.belonging import record_kept_for
+from ..models.folder import FLIPTEST_FILE, Fold, fingerprint_in, open_fold
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from .beside import Beside
 from .patching import Coverage, Guard, patch_all_or_nothing
@@ -47,23 +48,20 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         record: ``None`` where there is none, or where it is broken.
         no_record: why there is none, in words.
-        path: the file, where it was one.
-        axes: the checkpoint's mirroring axes, as plain data; ``UNSET`` where it has none.
-        trainer_name: the trainer's class.
-        init_args: what the trainer was made with (plans, dataset, configuration, fold); kept no longer than the
-            weights are, empty where it is not known.
-        epoch: ``current_epoch``.
+        checkpoint: what else their checkpoint says, as far as it was seen; its ``path`` is empty where there was no
+            file. Its ``init_args`` are kept no longer than the weights are.
         copied: whether the checkpoint has lost its record, and this is the copy beside it.
     """
 
     record: Record | None
     no_record: str | None
-    path: str | None = None
-    axes: Any = msgspec.UNSET
-    trainer_name: str | None = None
-    init_args: Mapping[str, Any] = {}
-    epoch: int | None = None
+    checkpoint: Checkpoint = Checkpoint(path="")
     copied: bool = False
+
+    @property
+    def axes(self) -> Any:
+        """The checkpoint's mirroring axes, as plain data; ``UNSET`` where it has none."""
+        return self.checkpoint.declared_axes if self.checkpoint.has_declared_axes else msgspec.UNSET
 
 
 def patch(torch: ModuleType) -> Coverage:
@@ -105,7 +103,8 @@ def remember(checkpoint: Mapping[str, Any], path: str | None) -> None:
     mark = fingerprint(weights)
     if mark is not None:
         # Plans are a hundred kilobytes, and what is found by content outlives the weights.
-        _by_content[mark] = msgspec.structs.replace(origin, init_args={})
+        lasting = msgspec.structs.replace(origin.checkpoint, init_args={})
+        _by_content[mark] = msgspec.structs.replace(origin, checkpoint=lasting)
         _by_content.move_to_end(mark)
         while len(_by_content) > REMEMBERED:
             _by_content.popitem(last=False)
@@ -113,37 +112,37 @@ def remember(checkpoint: Mapping[str, Any], path: str | None) -> None:
 
 def origin_from(checkpoint: Mapping[str, Any], path: str | None) -> Origin:
     """What a checkpoint's dict says besides its weights. A broken record is never "no record"."""
-    record, no_record, copied = None, None, False
+    record, no_record = None, NO_RECORD
     if CHECKPOINT_KEY in checkpoint:
         try:
             record = Record.from_value(checkpoint[CHECKPOINT_KEY])
         except CheckpointError as error:
             no_record = str(error)
-    else:
-        record, no_record = _kept_beside(path)
-        copied = record is not None
-    return Origin(
-        record=record,
-        no_record=no_record,
-        copied=copied,
-        path=path,
-        axes=plain_axes(checkpoint[AXES_KEY]) if AXES_KEY in checkpoint else msgspec.UNSET,
+    elif path is not None:
+        kept = record_kept_for(Path(path))
+        record = Record.from_json(kept.text) if kept is not None and kept.text is not None else None
+    seen = Checkpoint(
+        path=path or "",
         trainer_name=checkpoint.get("trainer_name"),
-        init_args=plans_and_dataset(checkpoint.get("init_args")),
         epoch=checkpoint.get("current_epoch"),
+        has_declared_axes=AXES_KEY in checkpoint,
+        declared_axes=plain_axes(checkpoint.get(AXES_KEY)),
+        init_args=plans_and_dataset(checkpoint.get("init_args")),
+        has_record=CHECKPOINT_KEY in checkpoint,
     )
+    copied = record is not None and not seen.has_record
+    return Origin(record=record, no_record=no_record if record is None else None, checkpoint=seen, copied=copied)
 
 
-def _kept_beside(path: str | None, fingerprint: Any = msgspec.UNSET) -> tuple[Record | None, str | None]:
-    """The record that ``nnguard.json`` kept for a checkpoint that has none; why there is none, in words."""
-    if path is None or not (Path(path).parent / FILE_NAME).is_file():
-        return None, NO_RECORD
-    from ..models.belonging import record_kept_for
-
-    kept = record_kept_for(Path(path), fingerprint)
-    if kept is None or kept.text is None:
-        return None, NO_RECORD
-    return Record.from_json(kept.text), None
+def origin_in_file(path: str) -> Origin:
+    """What a checkpoint file says, by the safe reader: for where ``torch.load`` was not seen."""
+    fold = open_fold(Path(path))
+    return Origin(
+        record=fold.record,
+        no_record=None if fold.record is not None else fold.error or fold.record_error or NO_RECORD,
+        checkpoint=fold.checkpoint or Checkpoint(path=path),
+        copied=fold.copied,
+    )
 
 
 def fold_behind(origin: Origin, file: str | None = None) -> Fold | None:
@@ -153,34 +152,19 @@ def fold_behind(origin: Origin, file: str | None = None) -> Fold | None:
         origin: what came with the weights.
         file: the file that the predictor read them from; left out, the one that they were seen to be loaded from.
     """
-    file = file or origin.path
-    if file is None:
+    file = file or origin.checkpoint.path
+    if not file:
         return None
     path = Path(file)
-    has_axes = origin.axes is not msgspec.UNSET
     # Only these two are held against the weights.
     compared = (path.parent / FILE_NAME).exists() or (path.parent.parent / FLIPTEST_FILE).exists()
-    checkpoint = Checkpoint(
-        path=file,
-        size=None,
-        keys=(),
-        trainer_name=origin.trainer_name,
-        epoch=origin.epoch,
-        best_ema=None,
-        has_declared_axes=has_axes,
-        declared_axes=origin.axes if has_axes else None,
-        init_args=dict(origin.init_args),
-        logging={},
-        record_text=None,
-        has_record=not origin.copied and origin.no_record != NO_RECORD,
-        weights_fingerprint=fingerprint_in(path) if compared else None,
-    )
+    mark = fingerprint_in(path) if compared else None
     return Fold(
         fold=path.parent.name.removeprefix("fold_"),
         path=path,
-        checkpoint=checkpoint,
+        checkpoint=msgspec.structs.replace(origin.checkpoint, path=file, weights_fingerprint=mark),
         record=origin.record,
-        record_error=origin.no_record if checkpoint.has_record and origin.record is None else None,
+        record_error=None if origin.no_record == NO_RECORD else origin.no_record,
         copied=origin.copied,
     )
 
@@ -190,31 +174,6 @@ def plans_and_dataset(init_args: Any) -> dict[str, Any]:
     if not isinstance(init_args, Mapping):
         return {}
     return {name: init_args[name] for name in ("plans", "dataset_json", "configuration", "fold") if name in init_args}
-
-
-def origin_in_file(path: str) -> Origin:
-    """What a checkpoint file says, by the safe reader: for where ``torch.load`` was not seen."""
-    from ..checkpoint import read_checkpoint
-
-    try:
-        read = read_checkpoint(path)
-        record = read.record()
-    except CheckpointError as error:
-        return Origin(record=None, no_record=str(error), path=path)
-    no_record, copied = None, False
-    if record is None:
-        record, no_record = _kept_beside(path, read.weights_fingerprint)
-        copied = record is not None
-    return Origin(
-        record=record,
-        no_record=no_record,
-        copied=copied,
-        path=path,
-        axes=read.declared_axes if read.has_declared_axes else msgspec.UNSET,
-        trainer_name=read.trainer_name,
-        init_args=plans_and_dataset(read.init_args),
-        epoch=read.epoch,
-    )
 
 
 def fingerprint(weights: Mapping[str, Any]) -> tuple | None:

@@ -133,9 +133,6 @@ class _BoundGuardedFunction(wrapt.BoundFunctionWrapper):
     """A guarded method bound to its object; pickled and copied as Python does with a plain bound method."""
 
     def __reduce_ex__(self, protocol):
-        return self.__reduce__()
-
-    def __reduce__(self):
         if self._self_instance is None:
             return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
         return getattr, (self._self_instance, self.__name__)
@@ -156,9 +153,6 @@ class GuardedFunction(wrapt.FunctionWrapper):
     _self_patch: Patch
 
     def __reduce_ex__(self, protocol):
-        return self.__reduce__()
-
-    def __reduce__(self):
         return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
 
     def __copy__(self):
@@ -171,7 +165,7 @@ class GuardedFunction(wrapt.FunctionWrapper):
 class GuardedAttribute(GuardedFunction):
     """A guarded callable that an object holds; a copy of the object takes it along unguarded."""
 
-    def __reduce__(self):
+    def __reduce_ex__(self, protocol):
         return _as_it_was, (self.__wrapped__,)
 
     def __copy__(self):
@@ -214,16 +208,14 @@ def patch_all_or_nothing(
 
     A method is patched on the class that defines it, which in a fork may be a parent of ``owner``.
     """
-    coverage = Coverage(owner.__name__)
-    homes = {name: home for name in {**required, **(optional or {})} if (home := _home(owner, name)) is not None}
-    coverage.missing = sorted({*required, *(optional or {})} - set(homes))
+    guards = {**(optional or {}), **required}
+    homes = {name: home for name in guards if (home := _home(owner, name)) is not None}
+    coverage = Coverage(owner.__name__, missing=sorted(set(guards) - set(homes)))
     lacking = [name for name in required if name not in homes]
     if lacking:
-        coverage.inactive = f"{owner.__module__ if isinstance(owner, type) else owner.__name__} " + (
-            f"has a {owner.__name__} without {', '.join(lacking)}" if isinstance(owner, type) else f"lacks {lacking}"
-        )
+        coverage.inactive = f"{owner.__module__} has a {owner.__name__} without {', '.join(lacking)}"
         return coverage
-    for name, guard in {**(optional or {}), **required}.items():
+    for name, guard in guards.items():
         if name in homes:
             patch(homes[name], name, guard)
             coverage.patched.append(name)
@@ -345,17 +337,7 @@ def _log(place: str, kind: str, text: str) -> None:
 
 def when_imported(module: str, hook: Callable[[ModuleType], None]) -> None:
     """Calls ``hook`` with the module once it is imported, at once where it is already. Never fails the import."""
-    if not when_already_imported(module, hook):
-        wrapt.register_post_import_hook(lambda loaded: _call_contained(module, hook, loaded), module)
-
-
-def when_already_imported(module: str, hook: Callable[[ModuleType], None]) -> bool:
-    """Calls ``hook`` where the module has been imported, and says whether it has."""
-    loaded = sys.modules.get(module)
-    if loaded is None:
-        return False
-    _call_contained(module, hook, loaded)
-    return True
+    wrapt.register_post_import_hook(lambda loaded: _call_contained(module, hook, loaded), module)
 
 
 def _call_contained(module: str, hook: Callable[[ModuleType], None], loaded: ModuleType) -> None:

@@ -15,12 +15,11 @@ import msgspec
 from .. import arming
 from ..axes import plain_axes, same_axes, written
 from ..findings import Finding
-from ..models.folder import Fold
 from ..models.predicting import Known, judge_by, known_of
 from ..models.together import judge_together, member_of
-from ..record import Environment, Record
+from ..record import Environment
 from ..rules.measured import narrowed_by_both
-from ..rules.subjects import Member, Prediction
+from ..rules.subjects import Prediction
 from . import checkpoints, trainer, verdicts
 from .beside import Beside
 from .patching import (
@@ -49,8 +48,9 @@ CORRECTABLE = ("NNG101", "NNG105", "NNG106", "NNG116", "NNG301")
 FROM_CHECKPOINT = "the checkpoint"
 FROM_CALLER = "the call of manual_initialization"
 FROM_TRAINER = "the trainer's inference_allowed_mirroring_axes"
-SET_BY_HAND = "an assignment to the predictor"
-SET_LATER = "an assignment to the predictor after it was initialised"
+SET_BY_HAND = "an assignment to the predictor (after it was initialised, or without that)"
+
+NOT_SEEN = "nnguard did not see these weights being loaded, so it knows no checkpoint of them"
 
 
 class Initialisation(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,30 +67,21 @@ class Initialisation(msgspec.Struct, frozen=True, kw_only=True):
 class Weights(msgspec.Struct, frozen=True, kw_only=True):
     """One set of weights that will predict, and what is known of its training."""
 
-    record: Record | None
-    no_record: str | None
+    origin: checkpoints.Origin
     subject: str
     validation: bool = False
-    origin: checkpoints.Origin | None = None
-
-    @property
-    def checkpoint_axes(self) -> Any:
-        """As plain data; ``UNSET`` where no checkpoint has told any."""
-        return self.origin.axes if self.origin is not None else msgspec.UNSET
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
     """A predictor when it was last judged.
 
     Args:
-        look: what a verdict depends on, see ``_look``.
-        held: which weights it held.
+        look: what a verdict depends on; the first three are compared at every patch.
         axes: the object that held its axes, where that object cannot change; ``entries`` those of a list, which can.
         entries: ``None`` where the object need not be opened.
     """
 
     look: tuple
-    held: tuple
     axes: Any
     entries: list[Any] | None
 
@@ -135,9 +126,9 @@ def _before_initialising(predictor: Any, args: tuple, kwargs: dict) -> None:
 
 
 def _after_folder(predictor: Any, result: Any, args: tuple, kwargs: dict) -> None:
-    files = contained("naming the checkpoints", _files, *_folder_arguments(*args, **kwargs)) or ()
+    files = contained("naming the checkpoints", lambda: _files(*args, **kwargs)) or ()
     axes = plain_axes(predictor.allowed_mirroring_axes)
-    _initialised.put(predictor, Initialisation(axes_from=FROM_CHECKPOINT, axes=axes, files=tuple(files)))
+    _initialised.put(predictor, Initialisation(axes_from=FROM_CHECKPOINT, axes=axes, files=files))
     check(predictor)
 
 
@@ -194,7 +185,7 @@ def _looks_as_judged(predictor: Any, judged: Judged) -> bool:
     return (
         axes is judged.axes
         and (judged.entries is None or (len(axes) == len(judged.entries) and all(map(is_, axes, judged.entries))))
-        and (predictor.use_mirroring, id(predictor.list_of_parameters), id(predictor.network)) == judged.look[1:]
+        and (predictor.use_mirroring, id(predictor.list_of_parameters), id(predictor.network)) == judged.look[:3]
     )
 
 
@@ -236,7 +227,7 @@ def check(predictor: Any, as_it_is: bool = False) -> None:
     now, known = _as_it_is(predictor, by_hand), _judged.get(predictor)
     # Before judging: a fault of ours must not come again at each of a thousand patches.
     _judged.put(predictor, now)
-    if known is not None and (known.look, known.held) == (now.look, now.held):
+    if known is not None and known.look == now.look:
         return
     try:
         judge(predictor, stray=by_hand is not None)
@@ -266,7 +257,7 @@ def judge(predictor: Any, stray: bool = False) -> None:
     for one in weights:
         known = _known(one, _prediction(predictor, one))
         predictions.append(known.prediction)
-        findings += judge_by(one.record, known)
+        findings += judge_by(one.origin.record, known)
     findings += contained("comparing folds and folder", _together, predictor, weights) or []
     findings = told_once(findings)
     put_right = None
@@ -314,32 +305,21 @@ def _loaded(predictor: Any, state: Any, path: str | None) -> Weights:
     if origin is None and path is not None:
         origin = checkpoints.origin_in_file(path)
     if origin is None:
-        return Weights(
-            record=None,
-            no_record="nnguard did not see these weights being loaded, so it knows no checkpoint of them",
-            subject=f"weights of {predictor.trainer_name or 'an unnamed trainer'}",
-        )
-    return Weights(
-        record=origin.record,
-        no_record=origin.no_record,
-        subject=origin.path or f"weights of {origin.trainer_name or predictor.trainer_name or 'an unnamed trainer'}",
-        origin=origin,
-    )
+        origin = checkpoints.Origin(record=None, no_record=NOT_SEEN)
+    name = origin.checkpoint.trainer_name or predictor.trainer_name or "an unnamed trainer"
+    return Weights(origin=origin, subject=origin.checkpoint.path or f"weights of {name}")
 
 
 def _being_validated(behind: Any) -> Weights:
     record = trainer.record_of(behind)
-    return Weights(
-        record=record,
-        no_record=None if record is not None else "the running trainer was not observed",
-        subject=trainer.subject_of(behind),
-        validation=True,
-    )
+    no_record = None if record is not None else "the running trainer was not observed"
+    origin = checkpoints.Origin(record=record, no_record=no_record)
+    return Weights(origin=origin, subject=trainer.subject_of(behind), validation=True)
 
 
 def _known(weights: Weights, prediction: Prediction) -> Known:
     """Everything known of the weights' training; what was loaded with them alone, where reading the rest fails."""
-    fold = checkpoints.fold_behind(weights.origin) if weights.origin is not None else None
+    fold = checkpoints.fold_behind(weights.origin)
     known = contained("reading what lies beside a checkpoint", known_of, fold, prediction) if fold is not None else None
     return known or Known(prediction=prediction)
 
@@ -353,10 +333,10 @@ def _prediction(predictor: Any, weights: Weights) -> Prediction:
         use_mirroring=bool(predictor.use_mirroring),
         axes=plain_axes(predictor.allowed_mirroring_axes),
         axes_from=_axes_from(predictor, weights),
-        checkpoint_axes=weights.checkpoint_axes,
+        checkpoint_axes=weights.origin.axes,
         spatial_dims=len(patch_size) if patch_size is not None else None,
         transpose_forward=[int(axis) for axis in transpose] if transpose is not None else None,
-        no_record=weights.no_record,
+        no_record=weights.origin.no_record,
         validation=weights.validation,
         predict_command=_command(),
     )
@@ -370,11 +350,12 @@ def _together(predictor: Any, weights: Sequence[Weights]) -> list[Finding]:
     if not files or len(files) != len(weights) or not isinstance(plans, Mapping):
         return []
     first = Path(files[0])
+    folds = [checkpoints.fold_behind(one.origin, file) for file, one in zip(files, weights, strict=True)]
     return judge_together(
         str(first.parents[1]),
         plans,
         getattr(predictor, "dataset_json", None),
-        [_member(file, one) for file, one in zip(files, weights, strict=True)],
+        [member_of(fold) for fold in folds if fold is not None],
         use_mirroring=bool(predictor.use_mirroring),
         axes=plain_axes(predictor.allowed_mirroring_axes),
         checkpoint_name=first.name,
@@ -382,30 +363,20 @@ def _together(predictor: Any, weights: Sequence[Weights]) -> list[Finding]:
     )
 
 
-def _member(file: str, weights: Weights) -> Member:
-    fold = checkpoints.fold_behind(weights.origin, file) if weights.origin is not None else None
-    return member_of(fold or Fold(fold=Path(file).parent.name.removeprefix("fold_"), path=Path(file)))
-
-
 def _axes_from(predictor: Any, weights: Weights) -> str:
-    axes = predictor.allowed_mirroring_axes
-    if weights.validation:
-        behind = trainer.trainer_of(predictor.network) or trainer.trainer_validating(predictor.trainer_name)
-        if behind is not None and same_axes(axes, behind.inference_allowed_mirroring_axes):
-            return FROM_TRAINER
-    if weights.checkpoint_axes is not msgspec.UNSET and same_axes(axes, weights.checkpoint_axes):
+    axes, initialisation = predictor.allowed_mirroring_axes, _initialised.get(predictor)
+    if weights.origin.axes is not msgspec.UNSET and same_axes(axes, weights.origin.axes):
         return FROM_CHECKPOINT
-    initialisation = _initialised.get(predictor)
-    if initialisation is None:
+    if initialisation is None or not same_axes(axes, initialisation.axes):
         return SET_BY_HAND
-    return initialisation.axes_from if same_axes(axes, initialisation.axes) else SET_LATER
+    return FROM_TRAINER if weights.validation else initialisation.axes_from
 
 
 def _narrow(predictor: Any, weights: Sequence[Weights], predictions: Sequence[Prediction]) -> str | None:
     before = predictor.allowed_mirroring_axes
     narrowed = before
     for one, prediction in zip(weights, predictions, strict=True):
-        narrowed = narrowed_by_both(one.record, prediction, narrowed)
+        narrowed = narrowed_by_both(one.origin.record, prediction, narrowed)
     if narrowed is before:
         return None
     predictor.allowed_mirroring_axes = narrowed
@@ -426,12 +397,10 @@ def _as_it_is(predictor: Any, by_hand: tuple | None) -> Judged:
     """
     axes, parameters = predictor.allowed_mirroring_axes, predictor.list_of_parameters
     held = tuple(map(id, parameters)) if isinstance(parameters, Sequence) else ()
-    plain = plain_axes(axes)
     # Of any other object a look at every patch has to tell whether it still holds the same axes.
     lasting = axes is None or (type(axes) in (tuple, list) and all(type(axis) is int for axis in axes))
     return Judged(
-        look=(plain, predictor.use_mirroring, id(parameters), id(predictor.network)),
-        held=(held, by_hand),
+        look=(predictor.use_mirroring, id(parameters), id(predictor.network), plain_axes(axes), held, by_hand),
         axes=axes if lasting else _CHANGING,
         entries=list(axes) if lasting and type(axes) is list else None,
     )
@@ -456,24 +425,22 @@ def _loaded_by_hand(predictor: Any, as_it_is: bool) -> tuple | None:
     return mark
 
 
-def _folder_arguments(
+def _files(
     model_training_output_dir: str,
     use_folds: Any = None,
     checkpoint_name: str = "checkpoint_final.pth",
     *_more: Any,
     **_keywords: Any,
-) -> tuple[str, Any, str]:
-    return model_training_output_dir, use_folds, checkpoint_name
-
-
-def _files(folder: str, folds: Any, checkpoint_name: str) -> list[str]:
-    if folds is None:
+) -> tuple[str, ...]:
+    """The checkpoints that ``initialize_from_trained_model_folder`` reads when it is called so."""
+    folder = Path(model_training_output_dir)
+    if use_folds is None:
         from ..models.folder import detect_folds
 
-        folds = detect_folds(Path(folder), checkpoint_name)
-    elif isinstance(folds, (str, int)):
-        folds = [folds]
-    return [str(Path(folder) / f"fold_{fold}" / checkpoint_name) for fold in folds]
+        use_folds = detect_folds(folder, checkpoint_name)
+    elif isinstance(use_folds, (str, int)):
+        use_folds = [use_folds]
+    return tuple(str(folder / f"fold_{fold}" / checkpoint_name) for fold in use_folds)
 
 
 def _command() -> str | None:

@@ -33,10 +33,10 @@ def parent_of(network: Any) -> dict[str, Any] | None:
 
 def described(origin: checkpoints.Origin) -> dict[str, Any]:
     """A parent as the record keeps it: enough to judge it by, without its own history."""
-    parent: dict[str, Any] = {"file": os.path.basename(origin.path) if origin.path else None}  # noqa: PTH119
+    parent: dict[str, Any] = {"file": os.path.basename(origin.checkpoint.path) or None}  # noqa: PTH119
     record = origin.record
     if record is None:
-        return parent | {"trainer": origin.trainer_name, "no_record": origin.no_record}
+        return parent | {"trainer": origin.checkpoint.trainer_name, "no_record": origin.no_record}
     kept = ("dataset", "plans", "configuration", "fold", "written_at", "mirroring")
     return parent | {
         "trainer": record.trainer.class_,

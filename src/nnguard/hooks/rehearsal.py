@@ -70,15 +70,7 @@ def _constructed(dataset: str, configuration: str, fold: int | str, trainer_name
         from nnunetv2.run.run_training import get_trainer_from_args
     except ImportError as error:
         raise NNGuardError(f"nnU-Net cannot be imported here: {error}") from None
-    arguments = {
-        "dataset_name_or_id": dataset,
-        "configuration": configuration,
-        "fold": fold,
-        "trainer_name": trainer_name,
-        "plans_identifier": plans,
-        "device": torch.device(device),
-    }
-    return get_trainer_from_args(**arguments)
+    return get_trainer_from_args(dataset, configuration, fold, trainer_name, plans, device=torch.device(device))
 
 
 def _find_previous_stage(made: Any, folder: str, real_results: str | None) -> None:
