@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..axes import name_axis, normalise, problem_with, written
+from ..axes import ARRAY_AXES, name_axis, normalise, problem_with, written
 from ..errors import CheckpointError, NNGuardError
 from ..models.folder import FLIPTEST_FILE, Model, open_model
 from ..models.repairing import replace_text
@@ -39,7 +39,7 @@ from .streams import prints_to_stderr
 @checkpoint_option
 @click.option("-device", "device", type=click.Choice(["cuda", "cpu", "mps"]), default="cuda", show_default=True)
 @click.option("-o", "target", type=FILE_TO_WRITE, help=f"Write the JSON here too; in a folder as {FLIPTEST_FILE}.")
-@click.option("--picture", type=FILE_TO_WRITE, help="Write a PNG here: a bar a flip, and one case with every answer.")
+@click.option("--picture", type=FILE_TO_WRITE, help="Write a PNG here: one case with every answer.")
 @format_option()
 def command(
     folder: str,
@@ -230,25 +230,22 @@ def _set(axes: Sequence[int]) -> str:
 
 
 def _draw(target: Path, document: dict[str, Any], shown: Any) -> None:
-    from ..pictures.flip_bars import Bar, write_flip_picture
-    from ..rules.wording import flip_name
+    """The plain answer to one case, the reference if there is one, and every flip's answer, turned back."""
+    import numpy as np
 
-    dims, forward, tta = document["spatial_dims"], document["transpose_forward"], document["tta"]
-    base = document["plain"]["dice"]
-    measure, called = ("agreement", "the plain answer") if base is None else ("dice", "the reference")
+    from ..pictures.contact_sheet import Shown, write_contact_sheet
 
-    def bar(name: str, one: dict[str, Any]) -> Bar:
-        value, low, high = one[measure], one[f"{measure}_low"], one[f"{measure}_high"]
-        return Bar(name=name, value=value, low=low, high=high, verdict=one["verdict"])
-
-    bars = [bar(flip_name(tuple(flip["axes"]), dims, forward), flip) for flip in document["flips"]]
-    panels = {} if shown.reference is None else {"reference": shown.reference}
-    panels["plain"] = shown.plain
-    panels |= {f"flip {_set(flip)}, turned back": seen for flip, seen in shown.flipped.items()}
-    if tta["axes"]:
-        name = f"TTA as declared, {written(tuple(tta['axes']))}"
-        bars += [] if base is None else [bar(name, tta)]
-        panels[name] = shown.tta
-    heading = f"{document['model']['folder']}: {document['cases']} cases; below, {shown.name}"
-    names = {int(label): name for label, name in document["label_names"].items()}
-    write_flip_picture(target, heading, f"Dice with {called}", bars, shown.image, panels, base, names)
+    flat = shown.image.shape[0] == 1
+    answers = {"plain": shown.plain} | ({} if shown.reference is None else {"reference": shown.reference})
+    for flip in document["flips"]:
+        answers[f"flip {_set(flip['axes'])}: {flip['verdict']}"] = shown.flipped[tuple(flip["axes"])]
+    if document["tta"]["axes"]:
+        answers[f"mirroring {document['tta']['declared']}"] = shown.tta
+    pictures = [
+        Shown(title=title, image=shown.image[0] if flat else shown.image, labels=labels[0] if flat else labels)
+        for title, labels in answers.items()
+    ]
+    heading = f"{document['model']['folder']}, {shown.name}: every answer, flips turned back"
+    there = {int(label) for labels in answers.values() for label in np.unique(labels) if label > 0}
+    names = {label: document["label_names"].get(str(label), f"label {label}") for label in sorted(there)}
+    write_contact_sheet(target, heading, pictures, ARRAY_AXES[1:] if flat else ARRAY_AXES, names)
