@@ -84,7 +84,7 @@ def command(
         print_json(document)
     else:
         click.echo("\n".join(as_text(document, folder, str(evidence_file) if target is not None else None)))
-    return FOUND if _harms(document) else CLEAN
+    return FOUND if finds_harm(document) else CLEAN
 
 
 @contextlib.contextmanager
@@ -132,10 +132,11 @@ def _demand(device: str) -> None:
         raise NNGuardError(f"there is no {device} device here; try -device cpu")
 
 
-def _harms(document: dict[str, Any]) -> bool:
-    from ..models.fliptested import harmful_when_used
-
-    return bool(harmful_when_used(document)) or document["tta"]["verdict"] == "harmful"
+def finds_harm(document: dict[str, Any]) -> bool:
+    """Whether a flip that the declared axes make the predictor use is harmful, or all of them together are."""
+    used = set(document["tta"]["axes"] or ())
+    harmful = [set(flip["axes"]) for flip in document["flips"] if flip["verdict"] == "harmful"]
+    return document["tta"]["verdict"] == "harmful" or any(flip <= used for flip in harmful)
 
 
 # ---------------------------------------------------------------- text
@@ -208,7 +209,7 @@ def _safe_lines(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _what_to_do(document: dict[str, Any], folder: str, evidence_file: str | None) -> Iterator[str]:
-    if not _harms(document):
+    if not finds_harm(document):
         return
     yield ""
     yield "Predict with --disable_tta until it is repaired:"

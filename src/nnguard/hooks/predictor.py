@@ -19,8 +19,8 @@ from ..models.folder import Fold
 from ..models.predicting import Known, judge_by, known_of
 from ..models.together import judge_together, member_of
 from ..record import Environment, Record
-from ..rules.measured import narrowed_by_both
 from ..rules.subjects import Member, Prediction
+from ..rules.verdicts import narrowed_axes
 from . import checkpoints, trainer, verdicts
 from .beside import Beside
 from .patching import (
@@ -405,7 +405,7 @@ def _narrow(predictor: Any, weights: Sequence[Weights], predictions: Sequence[Pr
     before = predictor.allowed_mirroring_axes
     narrowed = before
     for one, prediction in zip(weights, predictions, strict=True):
-        narrowed = narrowed_by_both(one.record, prediction, narrowed)
+        narrowed = narrowed_axes(one.record, narrowed, prediction.measured, prediction.spatial_dims)
     if narrowed is before:
         return None
     predictor.allowed_mirroring_axes = narrowed
