@@ -26,7 +26,6 @@ def cases(agreement, flipped=None, plain=None, tta=None):
 
     return [
         CaseScores(
-            name=str(position),
             agreement={(0,): {1: agreed}},
             flipped={} if flipped is None else {(0,): {1: flipped[position]}},
             plain=scores(plain, position),
@@ -77,7 +76,7 @@ def test_the_reference_outweighs_agreement():
 def of_many_labels(agreement, plain=None, flipped=None):
     """Six cases, each with these scores for label -> Dice."""
     case = {"agreement": {(0,): agreement}, "plain": plain or {}, "flipped": {(0,): flipped or {}}}
-    return [CaseScores(name=str(number), **case) for number in range(6)]
+    return [CaseScores(**case) for _ in range(6)]
 
 
 def test_two_labels_of_forty_that_are_exchanged_do_not_hide_in_the_mean():

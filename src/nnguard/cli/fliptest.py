@@ -103,19 +103,21 @@ def unguarded() -> Iterator[None]:
 
 def measure(model: Model, images: Path, labels: Path | None, number: int, device: str) -> tuple[dict[str, Any], Any]:
     """Runs the cases; the document of ``docs/output.schema.json``, and the first case's answers."""
-    from ..evidence.flipped import FlipTrial, cases_in, run_cases
+    from ..evidence.flipped import FlipTrial, cases_in
+    from ..evidence.foreign import Failed
     from ..models.fliptested import document_of
 
     cases = cases_in(images, labels, str((model.dataset or {}).get("file_ending", ".nii.gz")), number)
     _demand(device)
-    checkpoint_name = model.folds[0].path.name
-    trial = FlipTrial(model.folder, [fold.fold for fold in model.folds], checkpoint_name, device)
+    trial = FlipTrial(model.folder, [fold.fold for fold in model.folds], model.folds[0].path.name, device)
     declared = trial.declared_axes
     used = None if problem_with(declared, trial.dims) else normalise(declared)
     skipped = [f"{case.name}: has no labels in {labels}" for case in cases if labels is not None and not case.labels]
     shown, scores = None, []
-    for outcome in run_cases(trial, cases, used, lambda line: click.echo(line, err=True)):
-        if isinstance(outcome, str):
+    for place, case in enumerate(cases, 1):
+        click.echo(f"case {place} of {len(cases)}: {case.name}", err=True)
+        outcome = trial.tried(case, used)
+        if isinstance(outcome, Failed):
             click.echo(f"skipped: {escaped(outcome)}", err=True)
             skipped.append(outcome)
             continue

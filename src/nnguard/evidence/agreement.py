@@ -32,7 +32,6 @@ Scores = dict[int, float | None]
 class CaseScores(msgspec.Struct, frozen=True, kw_only=True):
     """One case. ``agreement`` is of each flip with the plain answer; the rest is against the reference, if given."""
 
-    name: str
     agreement: dict[Axes, Scores]
     flipped: dict[Axes, Scores] = {}
     plain: Scores = {}
