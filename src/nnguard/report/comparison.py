@@ -143,7 +143,7 @@ def comparison_csv(document: Mapping[str, Any]) -> str:
         figures = [row["epochs"], *(row[dice]["mean"] for dice in DICE), row["gap"]]
         figures += [row[dice]["labels"].get(label) for dice in DICE for label in labels]
         writer.writerow(map(_cell, [*(row[name] for name in told), row_words(row), *figures, row["evidence"], None]))
-    for error in [*document["errors"], *document["skipped"]]:
+    for error in document["errors"]:
         writer.writerow(map(_cell, [None] * (len(head) + 1) + [error]))
     return text.getvalue()
 
