@@ -29,7 +29,7 @@ def document(
         flips = {flip: 0.97 if set(flip) <= set(read) else 0.03 for flip in flips_of(range(dims))}
         by_label = {flip: {1: dice, 2: dice - 0.001 * case} for flip, dice in flips.items()}
         references = {"flipped": by_label, "plain": {1: 0.97, 2: 0.97}, "tta": {1: 0.5, 2: 0.5}} if labels else {}
-        scores.append(CaseScores(name=f"case_{case}", agreement=by_label, **references))
+        scores.append(CaseScores(agreement=by_label, **references))
     made = document_of(open_model(model, folds, checkpoint_name), dims, (0, 1), (0, 1), scores, [])
     return {**json.loads(json.dumps(made)), **changes}
 

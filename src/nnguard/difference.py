@@ -54,16 +54,6 @@ def _pipeline_differences(key: str, before: list[Any], after: list[Any], depth: 
             yield from ((f"{key}[{_name_of(right)}]", ABSENT, right) for right in after[b:b_end])
 
 
-def unchanged(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Every leaf that is the same on both sides."""
-    before, after = _keyed(before), _keyed(after)
-    if isinstance(before, dict) and isinstance(after, dict) and depth < DEEPEST:
-        for name in before:
-            yield from unchanged(_below(key, name), before[name], after.get(name, ABSENT), depth + 1)
-    elif before is not ABSENT and _same(before, after):
-        yield key, before
-
-
 def _keyed(value: Any) -> Any:
     """A record's flips by their axes, other lists of entries by their places; a pipeline stays a list."""
     if not isinstance(value, list) or is_pipeline(value) or not all(isinstance(entry, dict) for entry in value):

@@ -7,10 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
+import numpy as np
 import pytest
 
+from nnguard.cli import fliptest
 from nnguard.cli.fliptest import gain_words
 from nnguard.models.folder import FLIPTEST_FILE
 from small_models import raw, small_model
@@ -130,6 +133,28 @@ def command(folder, *arguments):
 def never_mirrored(tmp_path_factory):
     """Issue 2552: left and right halves, trained without mirroring, (0, 1) declared."""
     return small_model("2d", tmp_path_factory.mktemp("trap"), steps=200, mirrors=None)
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((1, 64, 64), "yx"), ((16, 32, 40), "zyx")])
+def test_a_picture_shows_the_plain_answer_first_and_outlines_labels_without_a_name(tmp_path, monkeypatch, shape, axes):
+    from nnguard.pictures import contact_sheet
+
+    drawn = []
+    monkeypatch.setattr(contact_sheet, "write_contact_sheet", lambda *arguments: drawn.append(arguments))
+    plain, flipped = np.zeros(shape, int), np.full(shape, 2)
+    answers = SimpleNamespace(
+        name="a", image=np.zeros(shape), plain=plain, reference=None, flipped={(1,): flipped}, tta=plain
+    )
+    document = {
+        "model": {"folder": "model"},
+        "flips": [{"axes": [1], "verdict": "harmful"}],
+        "tta": {"axes": [1], "declared": "(1,)"},
+        "label_names": {"1": "left"},
+    }
+    fliptest._draw(tmp_path / "flips.png", document, answers)
+    ((_, _, pictures, axis_names, names),) = drawn
+    assert [one.title for one in pictures] == ["plain", "flip {1}: harmful", "mirroring (1,)"]
+    assert (pictures[0].image.ndim, "".join(axis_names), names) == (len(axes), axes, {2: "label 2"})
 
 
 @pytest.mark.slow

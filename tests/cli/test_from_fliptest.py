@@ -124,6 +124,14 @@ def test_a_statement_of_the_owner_gives_way_to_a_measurement(nnguard, bare, tmp_
     assert declared(bare) is None
 
 
+@pytest.mark.parametrize("claimed", [[0, 1], [7]])
+def test_what_is_safe_follows_from_the_flips_whatever_the_file_claims(nnguard, bare, tmp_path, claimed):
+    file = written(tmp_path / "flips.json", document(bare, (0,), safe_axes=claimed))
+    assert nnguard("repair", bare, "--from-fliptest", file).status == 0
+    assert declared(bare) == (0,)
+    assert read_checkpoint(bare / FINAL).record().measured["fliptest"]["safe_axes"] == [0]
+
+
 def test_flips_that_stay_open_are_not_safe(nnguard, bare, tmp_path):
     file = written(tmp_path / "flips.json", document(bare, labels=False))
     assert nnguard("repair", bare, "--from-fliptest", file).status == 0
@@ -166,8 +174,6 @@ def flawed(model, name):
         "newer": {"schema_version": 2, "flips": "another shape"},
         "another trainer": {"model": {**sound["model"], "trainer": "nnUNetTrainerX"}},
         "another configuration": {"model": {**sound["model"], "configuration": "3d_fullres"}},
-        "claims more": {"safe_axes": [0, 1]},
-        "an axis that is none": {"safe_axes": [7]},
         "flips missing": {"flips": sound["flips"][:1]},
         "an unknown verdict": {"flips": [{**flip, "verdict": "fine"} for flip in sound["flips"]]},
         "3D": {"spatial_dims": 3},
@@ -185,8 +191,6 @@ def flawed(model, name):
         ("newer", "has schema_version 2, and this nnguard reads 1: upgrade nnguard"),
         ("another trainer", "the tested trainer is nnUNetTrainerX"),
         ("another configuration", "the tested configuration is 3d_fullres"),
-        ("claims more", "which it does not call safe"),
-        ("an axis that is none", "are no axes of 2D data"),
         ("flips missing", "its flips are not the 3 of 2D data"),
         ("an unknown verdict", "a flip's verdict is none of"),
         ("3D", "its flips are not the 7 of 3D data"),

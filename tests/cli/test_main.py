@@ -95,7 +95,7 @@ def test_the_version_is_the_packages(nnguard):
 
 
 GONE = [
-    (["diff", "a b.pth", "c", "--all"], "nnguard compare 'a b.pth' c --all"),
+    (["diff", "a b.pth", "c", "-o", "x"], "nnguard compare 'a b.pth' c -o x"),
     (["diff", "--help"], "nnguard compare --help"),
     (["preview", "2", "2d", "0", "-tr", "Mine", "-o", "x.png"], "nnguard preflight 2 2d 0 -tr Mine --picture x.png"),
     (["preview", "2", "2d", "0"], "nnguard preflight 2 2d 0 --picture nnguard_preview.png"),

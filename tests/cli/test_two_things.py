@@ -38,13 +38,6 @@ def test_only_changed_keys_are_shown(nnguard, sound):
     assert keys(done) == ["init_args.fold"]
 
 
-def test_all_shows_the_rest_too(nnguard, sound):
-    files = [sound / f"fold_{fold}/checkpoint_final.pth" for fold in (0, 1)]
-    data = json.loads(nnguard("compare", *files, "--all", "--format", "json").out)
-    assert data["same"]["trainer"] == "nnUNetTrainer"
-    assert "init_args.fold" not in data["same"]
-
-
 def test_a_transform_taken_out_shifts_no_other(nnguard, tmp_path):
     first = write(tmp_path / "a.json", pipeline(NOISE, BLUR, MIRROR))
     second = write(tmp_path / "b.json", pipeline(BLUR, MIRROR))
@@ -142,8 +135,3 @@ def test_two_models_are_runs_where_a_table_is_asked_for(nnguard, sound, trapped,
     done = nnguard("compare", sound, trapped, *(part.format(sound=sound) for part in more))
     assert done.status == 0
     assert "mirrored in training: " in done.out
-
-
-def test_what_is_the_same_is_not_shown_of_runs(nnguard, sound, trapped):
-    assert nnguard("compare", sound.parent, "--all").status == 2
-    assert nnguard("compare", sound, trapped, sound, "--all").status == 2

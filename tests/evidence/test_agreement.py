@@ -15,7 +15,6 @@ from nnguard.evidence.agreement import (
     gain_of_tta,
     judge_flip,
     judge_tta,
-    safe_axes_by,
     worst_label,
 )
 from nnguard.rules.measured import FEWEST_CASES
@@ -27,7 +26,6 @@ def cases(agreement, flipped=None, plain=None, tta=None):
 
     return [
         CaseScores(
-            name=str(position),
             agreement={(0,): {1: agreed}},
             flipped={} if flipped is None else {(0,): {1: flipped[position]}},
             plain=scores(plain, position),
@@ -78,7 +76,7 @@ def test_the_reference_outweighs_agreement():
 def of_many_labels(agreement, plain=None, flipped=None):
     """Six cases, each with these scores for label -> Dice."""
     case = {"agreement": {(0,): agreement}, "plain": plain or {}, "flipped": {(0,): flipped or {}}}
-    return [CaseScores(name=str(number), **case) for number in range(6)]
+    return [CaseScores(**case) for _ in range(6)]
 
 
 def test_two_labels_of_forty_that_are_exchanged_do_not_hide_in_the_mean():
@@ -127,7 +125,7 @@ def test_its_twin_that_loses_by_as_little_agreement_is_condemned_by_its_labels_a
 
 
 def test_what_agrees_at_a_loses_no_more_than_one_minus_a_against_references_of_its_size():
-    """The bound that ``SAFE_AGREEMENT`` rests on, over random answers and references."""
+    """The bound by which agreement stands for a loss of ``HARM``, over random answers and references."""
     generator = np.random.default_rng(1)
     for _ in range(3000):
         # Voxels by where they lie: in the plain answer, in the flipped one, in the reference.
@@ -163,10 +161,3 @@ def test_an_interval_repeats_and_holds_its_mean_and_one_case_has_none():
 
 def test_what_mirroring_costs_is_a_negative_gain():
     assert gain_of_tta(cases([1.0] * 2, plain=[0.9, 0.9], tta=[0.4, 0.4])).mean == pytest.approx(-0.5)
-
-
-def test_safe_axes_need_every_flip_of_theirs():
-    agreement = {(0,): 0.9, (1,): 0.95, (0, 1): 0.9}
-    assert safe_axes_by({(0,): "safe", (1,): "safe", (0, 1): "safe"}, 2, agreement) == (0, 1)
-    assert safe_axes_by({(0,): "safe", (1,): "safe", (0, 1): "unsettled"}, 2, agreement) == (1,)
-    assert safe_axes_by({(0,): "harmful", (1,): "harmful", (0, 1): "safe"}, 2, agreement) == ()

@@ -6,14 +6,19 @@ from hypothesis import strategies as st
 
 from nnguard.findings import ADVISORY, HARMFUL
 from nnguard.flips import flips_of
-from nnguard.rules.measured import FEWEST_CASES, check_measured, measurement_of, narrowed_by_both, safe_by_both
+from nnguard.rules.measured import FEWEST_CASES, check_measured, measurement_of, safe_by_both
 from nnguard.rules.prediction import check_prediction
 from nnguard.rules.subjects import MeasuredFlip, Measurement, Prediction
+from nnguard.rules.verdicts import narrowed_axes
 from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, EVERY_FLIP, NO_FLIP, record_of, stated_record
 
 PATH = "/models/fold_0/checkpoint_final.pth"
 FILE = "/models/nnguard-fliptest.json"
 VERDICTS = ("safe", "harmful", "unsettled")
+
+
+def narrowed(record, prediction, axes):
+    return narrowed_axes(record, axes, prediction.measured, prediction.spatial_dims)
 
 
 def measurement(verdicts, dims=2, *, cases=8, labels=True, **changes):
@@ -168,17 +173,17 @@ def test_without_a_measurement_there_is_nothing_to_say():
 
 def test_axes_are_narrowed_to_what_both_allow():
     beside = Prediction(subject=PATH, spatial_dims=2, measured=measurement(AXIS_0))
-    assert narrowed_by_both(None, beside, (0, 1)) == (0,)
-    assert narrowed_by_both(record_of(EVERY_FLIP), beside, (0, 1)) == (0,)
-    assert narrowed_by_both(record_of(NO_FLIP), beside, (0, 1)) is None
-    assert narrowed_by_both(None, beside, (1,)) is None
-    assert narrowed_by_both(None, beside, (1, 7, -1)) is None
+    assert narrowed(None, beside, (0, 1)) == (0,)
+    assert narrowed(record_of(EVERY_FLIP), beside, (0, 1)) == (0,)
+    assert narrowed(record_of(NO_FLIP), beside, (0, 1)) is None
+    assert narrowed(None, beside, (1,)) is None
+    assert narrowed(None, beside, (1, 7, -1)) is None
 
 
 def test_without_a_measurement_narrowing_is_by_the_record_alone():
     nothing = Prediction(subject=PATH, spatial_dims=2)
-    assert narrowed_by_both(None, nothing, (0, 1)) == (0, 1)
-    assert narrowed_by_both(record_of(NO_FLIP), nothing, (0, 1)) is None
+    assert narrowed(None, nothing, (0, 1)) == (0, 1)
+    assert narrowed(record_of(NO_FLIP), nothing, (0, 1)) is None
 
 
 @st.composite
@@ -191,7 +196,7 @@ SHOWN = st.sampled_from([None, EVERY_FLIP, NO_FLIP, AXIS_0_AND_HALF_TURNS, AXIS_
 
 @given(measured(3), st.lists(st.integers(0, 2), unique=True).map(tuple))
 def test_narrowing_never_adds_an_axis_and_leaves_only_safe_flips(found, axes):
-    safe = safe_by_both(None, found, axes)
+    safe = safe_by_both(None, found.flips, axes)
     assert set(safe) <= set(axes)
     assert {found.verdict(flip) for flip in flips_of(safe)} <= {"safe"}
     for axis in set(axes) - set(safe):
@@ -203,17 +208,17 @@ def test_narrowing_never_adds_an_axis_and_leaves_only_safe_flips(found, axes):
 def test_what_narrowing_leaves_is_not_harmful(found, shown):
     record = None if shown is None else record_of(shown, clean=256)
     beside = Prediction(subject=PATH, spatial_dims=2, measured=found)
-    left = narrowed_by_both(record, beside, (0, 1))
+    left = narrowed(record, beside, (0, 1))
     findings = check_prediction(record, Prediction(subject=PATH, axes=left, spatial_dims=2, measured=found))
     assert HARMFUL not in {finding.severity for finding in findings}
 
 
 def test_a_flip_that_a_measurement_left_open_is_not_taken_away():
     beside = Prediction(subject=PATH, spatial_dims=2, measured=measurement({(0,): "safe", (1,): "harmful"}))
-    assert narrowed_by_both(None, beside, (0, 1)) == (0,)
+    assert narrowed(None, beside, (0, 1)) == (0,)
     beside = Prediction(subject=PATH, spatial_dims=2, measured=measurement({(0,): "safe"}))
-    assert narrowed_by_both(None, beside, (0, 1)) == (0, 1)
-    assert narrowed_by_both(record_of(NO_FLIP), beside, (0, 1)) is None
+    assert narrowed(None, beside, (0, 1)) == (0, 1)
+    assert narrowed(record_of(NO_FLIP), beside, (0, 1)) is None
 
 
 def test_of_a_flip_that_is_rare_by_estimate_a_measurement_decides():
@@ -222,7 +227,7 @@ def test_of_a_flip_that_is_rare_by_estimate_a_measurement_decides():
     assert (finding.code, finding.severity) == ("NNG116", HARMFUL)
     (finding,) = judged(estimate, SAFE)
     assert (finding.code, finding.severity) == ("NNG101", ADVISORY)
-    assert safe_by_both(estimate, measurement(SAFE), (0, 1)) == (0, 1)
+    assert safe_by_both(estimate, measurement(SAFE).flips, (0, 1)) == (0, 1)
 
 
 @given(measured(), SHOWN, st.sampled_from([None, (0,), (1,), (0, 1)]))
@@ -246,3 +251,19 @@ def test_a_thin_flip_that_was_measured_needs_no_advice():
     assert judged(thin, SAFE) == []
     assert codes(judged(thin, OPEN)) == ["NNG112"]
     assert codes(judged(thin, AXIS_0)) == ["NNG116"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "safe"),
+    [
+        (("safe", "safe", "safe"), (0, 1)),
+        (("safe", "safe", "unsettled"), (1,)),
+        (("harmful", "harmful", "safe"), ()),
+    ],
+)
+def test_safe_axes_need_every_flip_of_theirs_and_ties_go_to_what_agrees_best(verdicts, safe):
+    flips = [
+        MeasuredFlip(axes=axes, verdict=verdict, agreement=agreement)
+        for axes, verdict, agreement in zip([(0,), (1,), (0, 1)], verdicts, [0.9, 0.95, 0.9], strict=True)
+    ]
+    assert safe_by_both(None, flips, (0, 1)) == safe

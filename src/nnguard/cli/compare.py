@@ -23,7 +23,6 @@ from .paths import LOCAL_PATH
 
 @click.command(name="compare")
 @click.argument("paths", metavar="A B|RUNS...", type=LOCAL_PATH, nargs=-1, required=True)
-@click.option("--all", "everything", is_flag=True, help="Of A and B also show what is the same.")
 @click.option("--baseline", metavar="MODEL", type=LOCAL_PATH, help="Compare runs with this one. Default: see above.")
 @click.option("--sort", "order", type=click.Choice(ORDERS), help=f"What runs are sorted by.  [default: {ORDERS[0]}]")
 @checkpoint_option
@@ -31,7 +30,6 @@ from .paths import LOCAL_PATH
 @format_option("csv", "html")
 def command(
     paths: tuple[str, ...],
-    everything: bool,
     baseline: str | None,
     order: str | None,
     checkpoint_name: str,
@@ -52,13 +50,11 @@ def command(
     """
     of_runs = baseline is not None or order is not None or output_format in ("csv", "html")
     two_things = len(paths) == 2 and not of_runs and all(kind_of(path) != TREE for path in paths)
-    if everything and not two_things:
-        raise click.UsageError("--all belongs to two things that are compared with each other")
     with written_to(output):
         if two_things:
             from .two_things import show_differences
 
-            show_differences(paths[0], paths[1], checkpoint_name, everything, output_format)
+            show_differences(paths[0], paths[1], checkpoint_name, output_format)
             return CLEAN
         return _show_runs(paths, baseline, order or ORDERS[0], checkpoint_name, output_format)
 
@@ -67,7 +63,7 @@ def _show_runs(
     paths: tuple[str, ...], baseline: str | None, order: str, checkpoint_name: str, output_format: str
 ) -> int:
     document = compare(_models_in(paths), Path(baseline) if baseline else None, checkpoint_name, order)
-    for line in [*document["errors"], *document["skipped"]]:
+    for line in document["errors"]:
         tell(line)
     _print(document, output_format, " ".join(paths))
     if not document["runs"]:
@@ -116,6 +112,6 @@ def _print(document: Mapping[str, Any], output_format: str, title: str) -> None:
 
 def _closing(document: Mapping[str, Any]) -> Iterator[str]:
     models = len({row["model"] for row in document["runs"]})
-    failed = [*document["errors"], *document["skipped"]]
+    failed = document["errors"]
     yield f"{models} model{'' if models == 1 else 's'}" + (f"; not read: {len(failed)}, see below" if failed else "")
     yield from (f"not read: {escaped(line)}" for line in failed)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..axes import name_axis, normalise, problem_with, written
+from ..axes import ARRAY_AXES, name_axis, normalise, problem_with, written
 from ..errors import CheckpointError, NNGuardError
 from ..models.folder import FLIPTEST_FILE, Model, open_model
 from ..models.repairing import replace_text
@@ -39,7 +39,7 @@ from .streams import prints_to_stderr
 @checkpoint_option
 @click.option("-device", "device", type=click.Choice(["cuda", "cpu", "mps"]), default="cuda", show_default=True)
 @click.option("-o", "target", type=FILE_TO_WRITE, help=f"Write the JSON here too; in a folder as {FLIPTEST_FILE}.")
-@click.option("--picture", type=FILE_TO_WRITE, help="Write a PNG here: a bar a flip, and one case with every answer.")
+@click.option("--picture", type=FILE_TO_WRITE, help="Write a PNG here: one case with every answer.")
 @format_option()
 def command(
     folder: str,
@@ -84,7 +84,7 @@ def command(
         print_json(document)
     else:
         click.echo("\n".join(as_text(document, folder, str(evidence_file) if target is not None else None)))
-    return FOUND if _harms(document) else CLEAN
+    return FOUND if finds_harm(document) else CLEAN
 
 
 @contextlib.contextmanager
@@ -103,19 +103,21 @@ def unguarded() -> Iterator[None]:
 
 def measure(model: Model, images: Path, labels: Path | None, number: int, device: str) -> tuple[dict[str, Any], Any]:
     """Runs the cases; the document of ``docs/output.schema.json``, and the first case's answers."""
-    from ..evidence.flipped import FlipTrial, cases_in, run_cases
+    from ..evidence.flipped import FlipTrial, cases_in
+    from ..evidence.foreign import Failed
     from ..models.fliptested import document_of
 
     cases = cases_in(images, labels, str((model.dataset or {}).get("file_ending", ".nii.gz")), number)
     _demand(device)
-    checkpoint_name = model.folds[0].path.name
-    trial = FlipTrial(model.folder, [fold.fold for fold in model.folds], checkpoint_name, device)
+    trial = FlipTrial(model.folder, [fold.fold for fold in model.folds], model.folds[0].path.name, device)
     declared = trial.declared_axes
     used = None if problem_with(declared, trial.dims) else normalise(declared)
     skipped = [f"{case.name}: has no labels in {labels}" for case in cases if labels is not None and not case.labels]
     shown, scores = None, []
-    for outcome in run_cases(trial, cases, used, lambda line: click.echo(line, err=True)):
-        if isinstance(outcome, str):
+    for place, case in enumerate(cases, 1):
+        click.echo(f"case {place} of {len(cases)}: {case.name}", err=True)
+        outcome = trial.tried(case, used)
+        if isinstance(outcome, Failed):
             click.echo(f"skipped: {escaped(outcome)}", err=True)
             skipped.append(outcome)
             continue
@@ -132,10 +134,11 @@ def _demand(device: str) -> None:
         raise NNGuardError(f"there is no {device} device here; try -device cpu")
 
 
-def _harms(document: dict[str, Any]) -> bool:
-    from ..models.fliptested import harmful_when_used
-
-    return bool(harmful_when_used(document)) or document["tta"]["verdict"] == "harmful"
+def finds_harm(document: dict[str, Any]) -> bool:
+    """Whether a flip that the declared axes make the predictor use is harmful, or all of them together are."""
+    used = set(document["tta"]["axes"] or ())
+    harmful = [set(flip["axes"]) for flip in document["flips"] if flip["verdict"] == "harmful"]
+    return document["tta"]["verdict"] == "harmful" or any(flip <= used for flip in harmful)
 
 
 # ---------------------------------------------------------------- text
@@ -208,7 +211,7 @@ def _safe_lines(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _what_to_do(document: dict[str, Any], folder: str, evidence_file: str | None) -> Iterator[str]:
-    if not _harms(document):
+    if not finds_harm(document):
         return
     yield ""
     yield "Predict with --disable_tta until it is repaired:"
@@ -230,25 +233,22 @@ def _set(axes: Sequence[int]) -> str:
 
 
 def _draw(target: Path, document: dict[str, Any], shown: Any) -> None:
-    from ..pictures.flip_bars import Bar, write_flip_picture
-    from ..rules.wording import flip_name
+    """The plain answer to one case, the reference if there is one, and every flip's answer, turned back."""
+    import numpy as np
 
-    dims, forward, tta = document["spatial_dims"], document["transpose_forward"], document["tta"]
-    base = document["plain"]["dice"]
-    measure, called = ("agreement", "the plain answer") if base is None else ("dice", "the reference")
+    from ..pictures.contact_sheet import Shown, write_contact_sheet
 
-    def bar(name: str, one: dict[str, Any]) -> Bar:
-        value, low, high = one[measure], one[f"{measure}_low"], one[f"{measure}_high"]
-        return Bar(name=name, value=value, low=low, high=high, verdict=one["verdict"])
-
-    bars = [bar(flip_name(tuple(flip["axes"]), dims, forward), flip) for flip in document["flips"]]
-    panels = {} if shown.reference is None else {"reference": shown.reference}
-    panels["plain"] = shown.plain
-    panels |= {f"flip {_set(flip)}, turned back": seen for flip, seen in shown.flipped.items()}
-    if tta["axes"]:
-        name = f"TTA as declared, {written(tuple(tta['axes']))}"
-        bars += [] if base is None else [bar(name, tta)]
-        panels[name] = shown.tta
-    heading = f"{document['model']['folder']}: {document['cases']} cases; below, {shown.name}"
-    names = {int(label): name for label, name in document["label_names"].items()}
-    write_flip_picture(target, heading, f"Dice with {called}", bars, shown.image, panels, base, names)
+    flat = shown.image.shape[0] == 1
+    answers = {"plain": shown.plain} | ({} if shown.reference is None else {"reference": shown.reference})
+    for flip in document["flips"]:
+        answers[f"flip {_set(flip['axes'])}: {flip['verdict']}"] = shown.flipped[tuple(flip["axes"])]
+    if document["tta"]["axes"]:
+        answers[f"mirroring {document['tta']['declared']}"] = shown.tta
+    pictures = [
+        Shown(title=title, image=shown.image[0] if flat else shown.image, labels=labels[0] if flat else labels)
+        for title, labels in answers.items()
+    ]
+    heading = f"{document['model']['folder']}, {shown.name}: every answer, flips turned back"
+    there = {int(label) for labels in answers.values() for label in np.unique(labels) if label > 0}
+    names = {label: document["label_names"].get(str(label), f"label {label}") for label in sorted(there)}
+    write_contact_sheet(target, heading, pictures, ARRAY_AXES[1:] if flat else ARRAY_AXES, names)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from ..difference import ABSENT, Change, differences, unchanged
+from ..difference import ABSENT, Change, differences
 from ..errors import CheckpointError
 from ..models.checking import open_models
 from ..models.folder import Fold, open_fold, read_record_file
@@ -22,8 +22,8 @@ LONGEST_VALUE = 120
 PLANS, DATASET = "plans.json", "dataset.json"
 
 
-def show_differences(first: str, second: str, checkpoint_name: str, everything: bool, output_format: str) -> None:
-    """Prints every leaf that differs; ``everything`` also those that are the same.
+def show_differences(first: str, second: str, checkpoint_name: str, output_format: str) -> None:
+    """Prints every leaf that differs.
 
     Raises:
         CheckpointError: one cannot be read, or the two have nothing in common.
@@ -31,14 +31,12 @@ def show_differences(first: str, second: str, checkpoint_name: str, everything: 
     before, after = comparable(first, second, checkpoint_name)
     try:
         changes = list(differences("", before, after))
-        same = list(unchanged("", before, after)) if everything else []
     except RecursionError:
         raise CheckpointError(f"{first}, {second}: values are nested too deeply to be compared") from None
     if output_format == "json":
-        data = {"a": first, "b": second, "changes": [_as_data(change) for change in changes]}
-        print_json({**data, "same": dict(same)} if everything else data)
+        print_json({"a": first, "b": second, "changes": [_as_data(change) for change in changes]})
     else:
-        click.echo("\n".join(_as_text(changes, same)))
+        click.echo("\n".join(_as_text(changes)))
 
 
 def comparable(first: str, second: str, checkpoint_name: str) -> list[dict[str, Any]]:
@@ -109,14 +107,11 @@ def _as_data(change: Change) -> dict[str, Any]:
     return {"key": key, **{side: value for side, value in sides.items() if value is not ABSENT}}
 
 
-def _as_text(changes: list[Change], same: list[tuple[str, Any]]) -> Iterator[str]:
+def _as_text(changes: list[Change]) -> Iterator[str]:
     for key, before, after in changes:
         yield escaped(key)
         yield f"  - {_shown(before)}"
         yield f"  + {_shown(after)}"
-    if same:
-        yield from ("", "the same on both sides:")
-        yield from (f"  {escaped(key)}: {_shown(value)}" for key, value in same)
     if not changes:
         yield "nothing differs"
 

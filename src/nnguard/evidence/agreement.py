@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
-from ..flips import safe_axes
 from ..record import Axes
 from ..rules.measured import FEWEST_CASES
 
 #: A flip that costs more Dice than this against the plain answer is harmful. docs/fliptest.md has what was measured:
 #: flips that a network reads lost 0.03 at most on average, those that it does not read 0.19 (hardly trained) to 0.97.
+#:
+#: Without reference labels, 1 - a is taken for the loss of an answer that agrees with the plain one at a: it loses at
+#: most that against any reference of the plain answer's size, and less than twice that against every other. Nothing
+#: says which of two answers that differ is wrong, so low agreement is no verdict: it may be the plain answer, or a
+#: network unsure of both.
 HARM = 0.05
 #: A network whose plain answer has less Dice than this has too little to lose for a loss of ``HARM`` to stand out.
 LEAST_DICE = 4 * HARM
-#: Without reference labels: an answer that agrees with the plain one at a loses at most 1 - a against any reference
-#: of the plain answer's size, and less than 2 (1 - a) against every other. Nothing says which of two answers that
-#: differ is wrong, so low agreement is no verdict: it may be the plain answer, or a network unsure of both.
-SAFE_AGREEMENT = 1 - HARM
 #: Percentile bootstrap over cases (Efron, 1979), 95 %; seeded, so that a verdict repeats.
 RESAMPLES, SEED = 2000, 2552
 
@@ -33,7 +32,6 @@ Scores = dict[int, float | None]
 class CaseScores(msgspec.Struct, frozen=True, kw_only=True):
     """One case. ``agreement`` is of each flip with the plain answer; the rest is against the reference, if given."""
 
-    name: str
     agreement: dict[Axes, Scores]
     flipped: dict[Axes, Scores] = {}
     plain: Scores = {}
@@ -107,14 +105,16 @@ def judge_flip(flip: Axes, cases: Sequence[CaseScores]) -> Judgement:
     """
     losses = _losses(flip, cases)
     if any(losses):
-        return _by_loss(losses, [mean_of(case.plain) for case in cases])
-    return _by_agreement([case.agreement[flip] for case in cases])
+        return _by_loss(losses, cases)
+    missing = [
+        {label: 1 - score for label, score in case.agreement[flip].items() if score is not None} for case in cases
+    ]
+    return "safe" if _loses_little(missing) else "unsettled"
 
 
 def judge_tta(cases: Sequence[CaseScores]) -> Judgement:
     """The same of the configured test-time mirroring as a whole; ``unsettled`` without references."""
-    losses = [losses_by_label(case.plain, case.tta) for case in cases]
-    return _by_loss(losses, [mean_of(case.plain) for case in cases]) if any(losses) else "unsettled"
+    return _by_loss([losses_by_label(case.plain, case.tta) for case in cases], cases)
 
 
 def losses_by_label(plain: Scores, other: Scores) -> dict[int, float]:
@@ -134,49 +134,26 @@ def worst_label(flip: Axes, cases: Sequence[CaseScores]) -> tuple[int, float] | 
     return max(means.items(), key=lambda item: (item[1], -item[0])) if means else None
 
 
-def _by_loss(losses: Sequence[dict[int, float]], plain: Sequence[float | None]) -> Judgement:
-    overall = _overall(losses)
-    labels = _of_labels(losses)
-    if any(one.cases >= FEWEST_CASES and (one.low or 0.0) > HARM for one in (overall, *labels.values())):
+def _by_loss(losses: Sequence[dict[int, float]], cases: Sequence[CaseScores]) -> Judgement:
+    estimates = (_overall(losses), *_of_labels(losses).values())
+    if any(one.cases >= FEWEST_CASES and (one.low or 0.0) > HARM for one in estimates):
         return "harmful"
-    readable = estimate([score for score, loss in zip(plain, losses, strict=True) if loss])
-    if overall.cases < FEWEST_CASES or (readable.low or 0.0) < LEAST_DICE:
-        return "unsettled"
-    kept = all(one.mean is not None and one.mean <= HARM for one in labels.values())
-    return "safe" if kept and overall.high is not None and overall.high <= HARM else "unsettled"
+    readable = estimate([mean_of(case.plain) for case, loss in zip(cases, losses, strict=True) if loss])
+    return "safe" if _loses_little(losses) and (readable.low or 0.0) >= LEAST_DICE else "unsettled"
+
+
+def _loses_little(losses: Sequence[dict[int, float]]) -> bool:
+    """Whether the loss is beyond chance no harm, and that of no label is one on average."""
+    overall = _overall(losses)
+    kept = all(one.mean is not None and one.mean <= HARM for one in _of_labels(losses).values())
+    return kept and overall.cases >= FEWEST_CASES and overall.high is not None and overall.high <= HARM
 
 
 def _overall(losses: Sequence[dict[int, float]]) -> Estimate:
     return estimate([sum(loss.values()) / len(loss) if loss else None for loss in losses])
 
 
-def _by_agreement(agreements: Sequence[Scores]) -> Judgement:
-    overall = estimate([mean_of(scores) for scores in agreements])
-    if overall.cases < FEWEST_CASES:
-        return "unsettled"
-    known = [{label: score for label, score in scores.items() if score is not None} for scores in agreements]
-    kept = all(one.mean is not None and one.mean >= SAFE_AGREEMENT for one in _of_labels(known).values())
-    return "safe" if kept and overall.low is not None and overall.low >= SAFE_AGREEMENT else "unsettled"
-
-
 def _of_labels(by_case: Sequence[Mapping[int, float]]) -> dict[int, Estimate]:
     """Label -> its estimate over the cases that have it; wider intervals, for one of many may stray by chance."""
     labels = sorted({label for one in by_case for label in one})
     return {label: estimate([one.get(label) for one in by_case], 0.05 / len(labels)) for label in labels}
-
-
-def safe_axes_by(judgements: Mapping[Axes, Judgement], dims: int, agreement: Mapping[Axes, float | None]) -> Axes:
-    """The largest set of axes all of whose flips are safe; ties go to the set whose worst flip agrees best."""
-    evidence = {
-        flip: SimpleNamespace(
-            verdict="trained" if judgement == "safe" else "rare", labels="kept", rate=agreement[flip] or 0.0
-        )
-        for flip, judgement in judgements.items()
-    }
-    return safe_axes(evidence, range(dims))
-
-
-def by_label(scores: Sequence[Scores]) -> Scores:
-    """Each label's mean over the cases that have it."""
-    labels = sorted({label for one in scores for label in one})
-    return {label: estimate([one.get(label) for one in scores]).mean for label in labels}

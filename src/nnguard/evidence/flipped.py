@@ -5,7 +5,7 @@ nnU-Net's test-time mirroring is the mean of these answers, so each case runs on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +108,20 @@ class FlipTrial:
         labels = {int(label) for label in self.predictor.label_manager.all_labels}
         return sorted(label for label in labels if label > 0 and label != ignored)
 
-    def answers(self, case: ImageCase, tta_axes: Axes | None) -> Answers | Failed:
-        """The case's label maps; in words where nnU-Net fails on it, out of memory included."""
-        problem = self._problem_with(case)
-        return Failed(problem) if problem is not None else attempt(self._answers, case, tta_axes)
+    def tried(self, case: ImageCase, tta_axes: Axes | None) -> tuple[Answers, CaseScores] | Failed:
+        """The case's answers and scores; in words where there are none, out of memory included."""
+        import torch
+
+        tried = attempt(lambda: self._scored(self._answers(case, tta_axes)))
+        if isinstance(tried, Failed):
+            torch.cuda.empty_cache()  # What ran out of memory must not take the next case with it.
+            return Failed(f"{case.name}: {tried}")
+        return tried
 
     def _answers(self, case: ImageCase, tta_axes: Axes | None) -> Answers:
         import torch
 
+        self._demand_channels(case)
         predictor = self.predictor
         preprocessor = predictor.configuration_manager.preprocessor_class(verbose=False)
         managers = (predictor.plans_manager, predictor.configuration_manager, predictor.dataset_json)
@@ -140,14 +146,14 @@ class FlipTrial:
             reference=None if case.labels is None else np.asarray(reader.read_seg(str(case.labels))[0])[0],
         )
 
-    def _problem_with(self, case: ImageCase) -> str | None:
-        """nnU-Net would normalise the channels that there are and fail at the first convolution."""
-        wanted = len(self.predictor.dataset_json["channel_names"])
-        there = {int(path.name.removesuffix(self.predictor.dataset_json["file_ending"])[-4:]) for path in case.channels}
-        missing = sorted(set(range(wanted)) - there)
-        if missing:
-            return f"it lacks channel {', '.join(f'{channel:04d}' for channel in missing)} of {wanted}"
-        return f"it has {len(there)} channels, and the model was trained on {wanted}" if len(there) > wanted else None
+    def _demand_channels(self, case: ImageCase) -> None:
+        """nnU-Net would normalise the channels that there are and fail at the first convolution, or take one for
+        another."""
+        wanted = list(range(len(self.predictor.dataset_json["channel_names"])))
+        ending = self.predictor.dataset_json["file_ending"]
+        there = [int(path.name.removesuffix(ending)[-4:]) for path in case.channels]
+        if there != wanted:
+            raise NNGuardError(f"it has channels {there}, and the model was trained on {wanted}")
 
     def _logits(self, data: Any, flip: Axes) -> Any:
         self.predictor.flip = flip
@@ -160,46 +166,22 @@ class FlipTrial:
         managers = (predictor.plans_manager, predictor.configuration_manager, predictor.label_manager)
         return np.asarray(convert_predicted_logits_to_segmentation_with_correct_shape(logits, *managers, properties))
 
-    def let_go_of_memory(self) -> None:
-        """After a failed case: what ran out of memory must not take the next one with it."""
-        import torch
-
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-    def scores(self, answers: Answers) -> CaseScores | Failed:
-        """Dice of each answer with the plain one, and of all with the reference where there is one; in words where
-        that does not fit the image."""
+    def _scored(self, answers: Answers) -> tuple[Answers, CaseScores]:
+        """With Dice of each answer with the plain one, and of all with the reference where there is one."""
         labels, reference = self.foreground, answers.reference
-        if reference is not None and reference.shape != answers.plain.shape:
-            return Failed(f"they have shape {reference.shape}, the image {answers.plain.shape}")
         agreement = {flip: dice_by_label(seen, answers.plain, labels) for flip, seen in answers.flipped.items()}
         if reference is None:
-            return CaseScores(name=answers.name, agreement=agreement)
+            return answers, CaseScores(agreement=agreement)
+        if reference.shape != answers.plain.shape:
+            raise NNGuardError(f"its labels have shape {reference.shape}, the image {answers.plain.shape}")
         ignored = self.predictor.label_manager.ignore_label
         counted = reference != (-1 if ignored is None else ignored)
-        return CaseScores(
-            name=answers.name,
+        return answers, CaseScores(
             agreement=agreement,
             flipped={flip: dice_by_label(seen, reference, labels, counted) for flip, seen in answers.flipped.items()},
             plain=dice_by_label(answers.plain, reference, labels, counted),
             tta=dice_by_label(answers.tta, reference, labels, counted),
         )
-
-
-def run_cases(
-    trial: FlipTrial, cases: Sequence[ImageCase], tta_axes: Axes | None, told: Callable[[str], None]
-) -> Iterator[tuple[Answers, CaseScores] | str]:
-    """Each case's answers and scores, or one line why there are none; ``told`` hears of progress."""
-    for number, case in enumerate(cases, 1):
-        told(f"case {number} of {len(cases)}: {case.name}")
-        answers = trial.answers(case, tta_axes)
-        if isinstance(answers, Failed):
-            trial.let_go_of_memory()
-            yield f"{case.name}: {answers}"
-            continue
-        scores = trial.scores(answers)
-        yield f"{case.name}: its labels do not fit: {scores}" if isinstance(scores, Failed) else (answers, scores)
 
 
 def _load(folder: str, folds: tuple[int | str, ...], checkpoint_name: str, device: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ..errors import NNGuardError
 from .places import place_of
 
 Result = TypeVar("Result")
@@ -31,6 +32,8 @@ def attempt(call: Callable[..., Result], *arguments: Any) -> Result | Failed:
     """
     try:
         return call(*arguments)
+    except NNGuardError as error:
+        return Failed(str(error))
     except Exception as error:  # noqa: BLE001 - foreign code, and its failure is the answer
         text = " ".join(str(error).split())
         failed = Failed(f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__)

@@ -18,8 +18,8 @@ from ..findings import Finding
 from ..models.predicting import Known, judge_by, known_of
 from ..models.together import judge_together, member_of
 from ..record import Environment
-from ..rules.measured import narrowed_by_both
 from ..rules.subjects import Prediction
+from ..rules.verdicts import narrowed_axes
 from . import checkpoints, trainer, verdicts
 from .beside import Beside
 from .patching import (
@@ -376,7 +376,7 @@ def _narrow(predictor: Any, weights: Sequence[Weights], predictions: Sequence[Pr
     before = predictor.allowed_mirroring_axes
     narrowed = before
     for one, prediction in zip(weights, predictions, strict=True):
-        narrowed = narrowed_by_both(one.origin.record, prediction, narrowed)
+        narrowed = narrowed_axes(one.origin.record, narrowed, prediction.measured, prediction.spatial_dims)
     if narrowed is before:
         return None
     predictor.allowed_mirroring_axes = narrowed

@@ -62,21 +62,19 @@ def compare(
     if baseline is not None and all(one.resolve() != baseline.resolve() for one in folders):
         folders.append(baseline)
     errors: list[str] = []
-    skipped: list[str] = []
-    runs = [run for folder in folders for run in _runs_in(folder, checkpoint_name, errors, skipped)]
-    chosen = _chosen(runs, baseline, errors + skipped)
+    runs = [run for folder in folders for run in _runs_in(folder, checkpoint_name, errors)]
+    chosen = _chosen(runs, baseline, errors)
     for run in runs:
         run.row.update(_against(run, _baseline_of(run, runs, chosen)))
     return {
         "baselines": list(chosen.values()),
         "runs": _ordered(_with_means(runs), order),
         "errors": errors,
-        "skipped": skipped,
     }
 
 
-def _runs_in(folder: Path, checkpoint_name: str, errors: list[str], skipped: list[str]) -> list[Run]:
-    """The folds that can be read; why others cannot goes into ``errors``, why there is none into ``skipped``."""
+def _runs_in(folder: Path, checkpoint_name: str, errors: list[str]) -> list[Run]:
+    """The folds that can be read; why others cannot, or why there is none, goes into ``errors``."""
     try:
         folds: list[int | str] = detect_folds(folder, checkpoint_name)
     except OSError as error:
@@ -85,7 +83,7 @@ def _runs_in(folder: Path, checkpoint_name: str, errors: list[str], skipped: lis
     if (folder / "fold_all" / checkpoint_name).exists():
         folds.append("all")
     if not folds:
-        skipped.append(f"{folder}: no fold_X with a {checkpoint_name}")
+        errors.append(f"{folder}: no fold_X with a {checkpoint_name}")
     opened = [open_fold(folder / f"fold_{number}" / checkpoint_name, number) for number in folds]
     for fold in opened:
         if fold.checkpoint is None:

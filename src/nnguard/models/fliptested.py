@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from ..axes import written
 from ..evidence.agreement import (
     CaseScores,
     Estimate,
-    by_label,
     estimate,
     gain_of_tta,
     judge_flip,
     judge_tta,
     loss_of,
     mean_of,
-    safe_axes_by,
     worst_label,
 )
 from ..flips import flips_of
 from ..record import Axes, timestamp
+from ..rules.measured import safe_by_both
+from ..rules.subjects import MeasuredFlip
 from .folder import Model
 from .predicting import configuration_of, transpose_forward_of
 
@@ -39,31 +41,28 @@ def document_of(
         skipped: a line for each that did not, or that lacks its labels.
     """
     names = label_names(model)
-    flips = {flip: _flip(flip, scores, names) for flip in flips_of(range(dims))}
-    verdicts = {flip: one["verdict"] for flip, one in flips.items()}
-    told = any(verdict != "unsettled" for verdict in verdicts.values())
-    agreement = {flip: one["agreement"] for flip, one in flips.items()}
-    plain, tta = estimate([mean_of(case.plain) for case in scores]), estimate([mean_of(case.tta) for case in scores])
+    flips = [_flip(flip, scores, names) for flip in flips_of(range(dims))]
+    judged = msgspec.convert(flips, list[MeasuredFlip])
+    told = any(flip.verdict != "unsettled" for flip in judged)
+    mirrored = scores if used else []
     return {
         "schema_version": 1,
         "written_at": timestamp(),
         "model": identity_of(model),
         "cases": len(scores),
-        "case_names": [case.name for case in scores],
         "spatial_dims": dims,
         "transpose_forward": transpose_forward_of(model, model.folds[0]),
         "label_names": {str(label): name for label, name in names.items()},
-        "flips": list(flips.values()),
-        "plain": {**_spread("dice", plain), "labels": by_label([case.plain for case in scores])},
+        "flips": flips,
+        "plain": _spread("dice", estimate([mean_of(case.plain) for case in scores])),
         "tta": {
             "axes": list(used) if used else None,
             "declared": written(declared),
-            "verdict": judge_tta(scores) if used else "unsettled",
-            **(_spread("dice", tta) if used else _spread("dice", Estimate())),
-            **(_spread("gain", gain_of_tta(scores)) if used else _spread("gain", Estimate())),
-            "labels": by_label([case.tta for case in scores]) if used else {},
+            "verdict": judge_tta(mirrored),
+            **_spread("dice", estimate([mean_of(case.tta) for case in mirrored])),
+            **_spread("gain", gain_of_tta(mirrored)),
         },
-        "safe_axes": list(safe_axes_by(verdicts, dims, agreement)) if told else None,
+        "safe_axes": list(safe_by_both(None, judged, range(dims))) if told else None,
         "skipped": list(skipped),
     }
 
@@ -77,7 +76,6 @@ def _flip(flip: Axes, scores: Sequence[CaseScores], names: dict[int, str]) -> di
         **_spread("dice", estimate([mean_of(case.flipped.get(flip, {})) for case in scores])),
         **_spread("loss", loss_of(flip, scores)),
         "worst": {"label": worst[0], "name": names.get(worst[0]), "loss": worst[1]} if worst else None,
-        "labels": by_label([case.flipped.get(flip, {}) for case in scores]),
     }
 
 
@@ -110,9 +108,3 @@ def label_names(model: Model) -> dict[int, str]:
     if not isinstance(labels, dict):
         return {}
     return {label: name for name, label in labels.items() if isinstance(label, int) and not isinstance(label, bool)}
-
-
-def harmful_when_used(document: dict[str, Any]) -> list[list[int]]:
-    """The harmful flips among those that the declared axes make the predictor use."""
-    used = set(document["tta"]["axes"] or ())
-    return [flip["axes"] for flip in document["flips"] if flip["verdict"] == "harmful" and set(flip["axes"]) <= used]

@@ -10,7 +10,7 @@ import msgspec
 from ..errors import CheckpointError
 from ..findings import ADVISORY, NOTE, UNVERIFIED, Finding
 from ..flips import flips_of
-from ..rules.measured import FEWEST_CASES
+from ..rules.measured import FEWEST_CASES, safe_by_both
 from ..rules.subjects import MeasuredFlip, Measurement
 from .folder import FLIPTEST_FILE, Fold, read_bounded
 from .predicting import configuration_of, has_fliptest, spatial_dims_of
@@ -53,7 +53,6 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     cases: int
     spatial_dims: int
-    safe_axes: tuple[int, ...] | None
     flips: list[MeasuredFlip]
     model: TestedModel
     plain: _Scored
@@ -66,7 +65,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         return Measurement(
             cases=self.cases,
             flips=self.flips,
-            safe_axes=tuple(sorted(self.safe_axes or ())),
+            safe_axes=safe_by_both(None, self.flips, range(self.spatial_dims)),
             plain_dice=self.plain.dice,
             tta_axes=self.tta.axes,
             tta_dice=self.tta.dice,
@@ -111,7 +110,7 @@ def read_measured(path: Path) -> Measured:
 
 
 def _problem_in(document: Measured) -> str | None:
-    """Why it is no evidence; a document edited by hand must not claim what its own flips speak against."""
+    """Why it is no evidence. Its ``safe_axes`` are not read: what is safe follows from its flips, whoever edited it."""
     if document.spatial_dims not in (2, 3):
         return f"spatial_dims is {document.spatial_dims}, and nnU-Net's data has 2 or 3"
     every = flips_of(range(document.spatial_dims))
@@ -119,18 +118,11 @@ def _problem_in(document: Measured) -> str | None:
         return f"its flips are not the {len(every)} of {document.spatial_dims}D data"
     if not {flip.verdict for flip in document.flips} <= set(VERDICTS):
         return f"a flip's verdict is none of {', '.join(VERDICTS)}"
-    if document.safe_axes is None or all(flip.verdict == "unsettled" for flip in document.flips):
+    if all(flip.verdict == "unsettled" for flip in document.flips):
         few = f"; a verdict takes {FEWEST_CASES} cases" if document.cases < FEWEST_CASES else ""
         return f"holds no verdict: its {document.cases} cases settled no flip{few}. Test more images, with labels (-l)"
     if document.cases < FEWEST_CASES:
         return f"has a verdict on {document.cases} cases, and one takes {FEWEST_CASES}: edited, or of another nnguard"
-    safe = {flip.axes for flip in document.flips if flip.verdict == "safe"}
-    claimed = set(document.safe_axes) - set(range(document.spatial_dims))
-    if claimed or len(set(document.safe_axes)) < len(document.safe_axes):
-        return f"its safe_axes {document.safe_axes} are no axes of {document.spatial_dims}D data"
-    for flip in flips_of(document.safe_axes):
-        if flip not in safe:
-            return f"its safe_axes contain the flip {flip}, which it does not call safe"
     return None
 
 

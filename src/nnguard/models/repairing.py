@@ -155,7 +155,7 @@ def _repair(fold: Fold, ensemble: list[Fold], measured: Measured | None) -> Chan
     safe = axes_named_by(before, record.spatial_dims if measured is None else measured.spatial_dims)
     for other in ensemble:
         if measured is not None:
-            safe = safe_by_both(other.record, measured.measurement, safe)
+            safe = safe_by_both(other.record, measured.flips, safe)
         else:
             safe = repaired_axes(_verdict_of(other), safe)
     after = before if same_axes(before, safe or None) else (safe or None)

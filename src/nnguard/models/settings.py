@@ -60,15 +60,14 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         told: what its files tell: ``PLANS``, what it was trained with of configuration, data set and plans;
             ``ATTRIBUTES`` of the trainer, from ``debug.json``; single values from wherever they are known best, such
             as mirroring, learning rate and versions. What they do not tell is not there.
-        tree: the described pipeline of its record; ``printed``: the one of ``debug.json``, in the same shape.
-        fingerprint: of the recorded pipeline with all its parameters.
+        tree: the described pipeline of its record, if that has parameters; ``printed``: the one of ``debug.json``, in
+            the same shape.
         grade: what most of it rests on: ``record``, ``debug.json`` or ``checkpoint``.
     """
 
     told: dict[str, Any]
     tree: Any = None
     printed: Any = None
-    fingerprint: str | None = None
     grade: str
 
 
@@ -84,9 +83,8 @@ def settings_of(fold: Fold) -> RunSettings:
             **_learning_rate(fold, debug),
             **_versions(fold, debug),
         },
-        tree=record.transforms if record is not None else None,
+        tree=record.transforms if record is not None and _has_parameters(record.transforms) else None,
         printed=described_tree(printed) if printed is not None else None,
-        fingerprint=record.segments[-1].fingerprint if record is not None and record.segments else None,
         grade="record" if record is not None else "debug.json" if debug else "checkpoint",
     )
 
@@ -215,31 +213,19 @@ def differing_settings(baseline: RunSettings, run: RunSettings) -> tuple[list[Ch
 
 def _augmentation(baseline: RunSettings, run: RunSettings) -> list[Change] | None:
     """By the best evidence that both have; ``None`` if there is none that both have."""
-    trees = baseline.tree, run.tree
-    if all(map(_has_parameters, trees)):
-        return _named(*trees)
-    if baseline.printed is not None and run.printed is not None:
-        return _named(baseline.printed, run.printed)
-    if None in trees:
-        return None
-    found = _named(*trees, without=frozenset({"where", "parameters", "code"}))
-    if not found and None not in (baseline.fingerprint, run.fingerprint) and baseline.fingerprint != run.fingerprint:
-        found.append(("augmentation parameters", "not recorded which", "others"))
-    return found
+    for before, after in ((baseline.tree, run.tree), (baseline.printed, run.printed)):
+        if before is not None and after is not None:
+            return [
+                (transform_setting(key), was, now)
+                for key, was, now in differences("", before, after)
+                if "where" not in _KEYS.findall(key)
+            ]
+    return None
 
 
 def _has_parameters(tree: Any) -> bool:
     """A pipeline that would make the checkpoint noticeably larger is recorded without any."""
     return b'"parameters"' in msgspec.json.encode(tree)
-
-
-def _named(before: Any, after: Any, without: frozenset[str] = frozenset({"where"})) -> list[Change]:
-    """Every changed entry by its transform's name; none that lies under a key ``without``."""
-    return [
-        (transform_setting(key), was, now)
-        for key, was, now in differences("", before, after)
-        if without.isdisjoint(_KEYS.findall(key))
-    ]
 
 
 def _mirror_alike(run: RunSettings) -> bool:

@@ -1,4 +1,4 @@
-"""A contact sheet: one training patch and what augmentation made of it, each draw with its flip and turn."""
+"""A contact sheet: one image and its labels, and beside it what augmentation or a trained network made of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_contact_sheet(
     Args:
         target: the file.
         heading: above everything.
-        pictures: the un-augmented patch first; patches of 2 or 3 dimensions. Of three, two slices are shown:
+        pictures: what the others are compared with first; of 2 or 3 dimensions. Of three, two slices are shown:
             across axis 0 (left) and across axis 1 (right), so that a flip of any axis is seen; those with most
             labels, for a slice of background shows no flip.
         axis_names: a name for each axis, for people.
@@ -51,7 +51,8 @@ def write_contact_sheet(
     figure.suptitle(heading, fontsize=FONT + 2)
     grid = figure.subplots(rows, columns * (dims - 1), squeeze=False)
     for axes in grid.flat:
-        axes.set_axis_off()
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
     shades = _shades([picture.image for picture in pictures])
     for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
@@ -62,7 +63,7 @@ def write_contact_sheet(
                 axes.set_title(picture.title, fontsize=FONT, loc="left", fontweight="bold" if number == 0 else "normal")
             if number == 0:
                 _name_axes(axes, part, dims, axis_names)
-    add_legend(figure, label_names, "outside lower center")
+    _add_legend(figure, label_names)
     figure.savefig(target, format="png", metadata={"Software": "nnguard"})
 
 
@@ -92,31 +93,22 @@ def _shades(images: Sequence[Any]) -> tuple[float, float]:
 
 
 def _name_axes(axes: Any, part: int, dims: int, axis_names: Sequence[str]) -> None:
-    """Arrows along both axes of the first picture, with what people call them."""
+    """What people call the axes of the first picture, along its edges."""
     first, second = (axis_names[axis] for axis in ((0, 1) if dims == 2 else ((1, 2), (0, 2))[part]))
-    arrow = {"arrowstyle": "<-", "color": "#D55E00", "linewidth": 1.2}
-    for name, text_at, place, turned, horizontal, vertical in (
-        (first, (0.02, 0.02), (0.05, 0.5), 90, "left", "center"),
-        (second, (0.98, 0.98), (0.5, 0.93), 0, "center", "top"),
-    ):
-        axes.annotate("", xy=(0.02, 0.98), xytext=text_at, xycoords="axes fraction", arrowprops=arrow)
-        axes.text(
-            *place, name, transform=axes.transAxes, rotation=turned, ha=horizontal, va=vertical, fontsize=FONT,
-            bbox={"facecolor": "white", "pad": 1.5, "linewidth": 0},
-        )  # fmt: skip
+    axes.set_ylabel(first, fontsize=FONT)
+    axes.set_xlabel(second, fontsize=FONT)
 
 
 def colour_of(label: int) -> str:
     return COLOURS[(label - 1) % len(COLOURS)]
 
 
-def add_legend(figure: Any, label_names: Mapping[int, str | None], place: str) -> None:
-    """The labels' colours and names; one without a name is called by its number."""
+def _add_legend(figure: Any, label_names: Mapping[int, str]) -> None:
     from matplotlib.patches import Patch
 
     handles = [
-        Patch(facecolor=colour_of(label), label=f"label {label}" if name is None else f"{label}: {name}")
+        Patch(facecolor=colour_of(label), label=f"{label}: {name}")
         for label, name in list(label_names.items())[:MOST_NAMED]
     ]
     if handles:
-        figure.legend(handles=handles, loc=place, ncols=min(6, len(handles)), fontsize=FONT, frameon=False)
+        figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=FONT, frameon=False)

@@ -13,8 +13,6 @@ from .escape import escaped
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: More labels than this make a table that nobody can read; CSV, JSON and the page have all of them.
-FEW_LABELS = 4
 #: A changed value that is longer is cut for people; JSON has all of it.
 LONGEST_VALUE = 60
 #: Below this width, a run is a few lines instead of a row.
@@ -69,36 +67,33 @@ def labels_in(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def print_comparison(console: Console, document: Mapping[str, Any]) -> None:
-    """A table for each data set and configuration; on a narrow terminal a few lines for each run."""
-    from rich.text import Text
+    """A table for each data set and configuration; on a narrow terminal a few lines for each run.
 
+    CSV, JSON and the page have each label's Dice, too.
+    """
     for number, (baseline, rows) in enumerate(groups(document)):
         if number:
             console.print()
         print_indented(console, heading(baseline), "")
         console.print()
-        labels = labels_in(rows)
         if console.width >= TABLE_WIDTH:
-            console.print(_table(rows, labels if len(labels) <= FEW_LABELS else []))
+            console.print(_table(rows))
         else:
             _print_lines(console, rows)
-        if len(labels) > FEW_LABELS:
-            console.print(Text(f"\n{len(labels)} labels: --format csv, json or html show each"))
 
 
-def _table(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Any:
+def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
     from rich.text import Text
 
     table = plain_table()
     for title in ("run", "differs by"):
         table.add_column(title, overflow="fold")
-    for title in ("epochs", "pseudo", "validation", "gap", *(escaped(label, 20) for label in labels)):
+    for title in ("epochs", "pseudo", "validation", "gap"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("evidence", no_wrap=True)
     for row in rows:
-        validated = [row["validation_dice"]["labels"].get(label) for label in labels]
-        figures = [*(row[dice]["mean"] for dice in DICE), row["gap"], *validated]
-        cells = [run_name(row), row_words(row), figure(row["epochs"]), *map(figure, figures), row["evidence"]]
+        figures = [row["epochs"], *(row[dice]["mean"] for dice in DICE), row["gap"]]
+        cells = [run_name(row), row_words(row), *map(figure, figures), row["evidence"]]
         table.add_row(*map(Text, cells), style="bold" if row["is_baseline"] else None)
     return table
 
@@ -143,7 +138,7 @@ def comparison_csv(document: Mapping[str, Any]) -> str:
         figures = [row["epochs"], *(row[dice]["mean"] for dice in DICE), row["gap"]]
         figures += [row[dice]["labels"].get(label) for dice in DICE for label in labels]
         writer.writerow(map(_cell, [*(row[name] for name in told), row_words(row), *figures, row["evidence"], None]))
-    for error in [*document["errors"], *document["skipped"]]:
+    for error in document["errors"]:
         writer.writerow(map(_cell, [None] * (len(head) + 1) + [error]))
     return text.getvalue()
 

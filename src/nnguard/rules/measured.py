@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -11,8 +11,8 @@ from ..findings import Finding
 from ..flips import flips_of
 from ..record import Axes, Record
 from . import remedies
-from .subjects import Measurement, Prediction
-from .verdicts import largest_part, measurement_in, narrowed_axes, repaired_axes, settled_against
+from .subjects import MeasuredFlip, Measurement, Prediction
+from .verdicts import largest_part, measurement_in, repaired_axes, settled_against
 from .wording import flip_name, flip_names, joined
 
 #: A flip that harms every other case goes unseen in four cases with (1/2)^4 = 6 %, in five with 3 %: fewer are no
@@ -117,17 +117,17 @@ def in_words(measured: Measurement, flips: list[Axes], prediction: Prediction) -
     return f"measured with nnguard fliptest on {cases}: {', '.join(parts) or 'no figures'}; {used}"
 
 
-def safe_by_both(record: Record | None, measured: Measurement, axes: Axes) -> Axes:
-    """The largest subset of ``axes`` that was measured to be safe and, where training was observed, that it showed."""
-    against = [flip for flip in flips_of(axes) if measured.verdict(flip) != "safe"]
+def safe_by_both(record: Record | None, flips: Sequence[MeasuredFlip], axes: Iterable[int]) -> Axes:
+    """The largest subset of ``axes`` that was measured to be safe and, where training was observed, that it showed.
+
+    Ties go to the subset whose worst flip agrees best.
+    """
+    agreement = {one.axes: one.agreement or 0.0 for one in flips if one.verdict == "safe"}
+    axes = tuple(axes)
+    against = [flip for flip in flips_of(axes) if flip not in agreement]
     if record is not None and record.mirroring.state == "observed":
         against += settled_against(record, axes)
-    return largest_part(axes, against, {one.axes: one.agreement or 0.0 for one in measured.flips})
-
-
-def narrowed_by_both(record: Record | None, prediction: Prediction, axes: Any) -> Any:
-    """``narrowed_axes``, by what lies beside the checkpoint, too: a measurement is as settled as an observation."""
-    return narrowed_axes(record, axes, prediction.measured, prediction.spatial_dims)
+    return largest_part(axes, against, agreement)
 
 
 def _names(flips: list[Axes], record: Record | None, prediction: Prediction) -> str:
@@ -144,7 +144,7 @@ def _cost(measured: Measurement, axes: Axes) -> str:
 
 
 def _remedy(record: Record | None, prediction: Prediction, measured: Measurement, axes: Axes) -> str:
-    safe = safe_by_both(record, measured, axes)
+    safe = safe_by_both(record, measured.flips, axes)
     repaired = repaired_axes(record, axes) if record is not None and prediction.measured_file is None else None
     text = remedies.for_prediction(prediction, safe, repaired=repaired)
     if prediction.measured_file is None:
