@@ -118,14 +118,11 @@ def _printed_axes(text: object) -> Any:
 
 def in_words(mirroring: DescribedMirroring) -> str:
     """``lists a mirror transform on axes (0, 1)``, with what makes it doubtful."""
-    if mirroring.axes:
-        sentence = f"lists a mirror transform on axes {written(mirroring.axes)}"
-    elif mirroring.rarely:
-        sentence = f"lists a mirror transform on axes {written(mirroring.rarely)} that is rarely applied"
-    else:
-        sentence = "lists no mirror transform"
-    if mirroring.axes and mirroring.rarely:
-        sentence += f", and one on axes {written(mirroring.rarely)} that is rarely applied"
+    mirrors = [f"a mirror transform on axes {written(mirroring.axes)}"] if mirroring.axes else []
+    mirrors += (
+        [f"a mirror transform on axes {written(mirroring.rarely)} that is rarely applied"] if mirroring.rarely else []
+    )
+    sentence = f"lists {' and '.join(mirrors) or 'no mirror transform'}"
     doubtful = [*mirroring.turning, *mirroring.unknown]
     if doubtful:
         sentence += f", beside {', '.join(doubtful)}, which may flip too"
