@@ -140,10 +140,8 @@ def _kept_beside(path: str | None, fingerprint: Any = msgspec.UNSET) -> tuple[Re
         return None, NO_RECORD
     from ..models.belonging import record_kept_for
 
-    kept = record_kept_for(Path(path), fingerprint)
-    if kept is None or kept.text is None:
-        return None, NO_RECORD
-    return Record.from_json(kept.text), None
+    text, _ = record_kept_for(Path(path), fingerprint)
+    return (Record.from_json(text), None) if text is not None else (None, NO_RECORD)
 
 
 def fold_behind(origin: Origin, file: str | None = None) -> Fold | None:
