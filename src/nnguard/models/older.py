@@ -118,10 +118,8 @@ def _printed_axes(text: object) -> Any:
 
 def in_words(mirroring: DescribedMirroring) -> str:
     """``lists a mirror transform on axes (0, 1)``, with what makes it doubtful."""
-    mirrors = [f"a mirror transform on axes {written(mirroring.axes)}"] if mirroring.axes else []
-    mirrors += (
-        [f"a mirror transform on axes {written(mirroring.rarely)} that is rarely applied"] if mirroring.rarely else []
-    )
+    told = ((mirroring.axes, ""), (mirroring.rarely, " that is rarely applied"))
+    mirrors = [f"a mirror transform on axes {written(axes)}{how}" for axes, how in told if axes]
     sentence = f"lists {' and '.join(mirrors) or 'no mirror transform'}"
     doubtful = [*mirroring.turning, *mirroring.unknown]
     if doubtful:

@@ -192,9 +192,8 @@ def gravity(name: str, key: str, before: Any, after: Any, trained: Mapping[str, 
         return NOTE, "none: without a previous stage no segmentation is resampled"
     if name == "dataset.json: labels" and only_renamed(before, after):
         return ADVISORY, "the numbers stay; only their names differ"
-    if name == "dataset.json: channel_names":
-        if len(before) == len(after) and sorted(before) != sorted(after):
-            return ADVISORY, "none while the same images come in the same order: only the names differ"
+    if name == "dataset.json: channel_names" and len(before) == len(after) and sorted(before) != sorted(after):
+        return ADVISORY, "none while the same images come in the same order: only the names differ"
     return FIELDS[name]
 
 
