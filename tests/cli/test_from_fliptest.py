@@ -316,24 +316,3 @@ def test_inspect_shows_what_was_measured(nnguard, bare, tmp_path, kept):
     assert "flip (1,)" in shown
     data = json.loads(nnguard("inspect", bare / FINAL, "--format", "json").out)
     assert [flip["verdict"] for flip in data["fliptest"]["flips"]] == ["safe", "harmful", "harmful"]
-
-
-# ---------------------------------------------------------------- NNG401
-
-
-@pytest.mark.parametrize(("labels", "advised"), [(True, False), (False, True)])
-@pytest.mark.parametrize("kept", ["beside", "in the record"])
-def test_a_gap_refers_to_the_fliptest_that_was_run(nnguard, tmp_path, labels, advised, kept):
-    model = model_of(tmp_path, make_record())
-    summary = model / "fold_0/validation/summary.json"
-    summary.parent.mkdir()
-    summary.write_text(json.dumps({"foreground_mean": {"Dice": 0.45}, "mean": {}}))
-    if labels or kept == "beside":
-        file = written(model if kept == "beside" else tmp_path / "flips.json", document(model, (0,), labels=labels))
-        if kept != "beside":
-            nnguard("repair", model / FINAL, "--from-fliptest", file)
-    findings = json.loads(nnguard("check", model, "--format", "json").out)["findings"]
-    (gap,) = [finding for finding in findings if finding["code"] == "NNG401"]
-    assert ("-i IMAGES -l LABELS" in gap["remedy"]) is advised
-    told = "nnguard fliptest on 8 cases: plain Dice 0.97, mirrored along (0, 1) 0.50"
-    assert (told in gap["evidence"]["seen"]) is not advised

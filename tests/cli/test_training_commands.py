@@ -126,11 +126,18 @@ def test_what_only_training_can_settle_is_unverified_and_no_pass(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_unknown_trainer_is_one_clear_line(tmp_path):
-    done = nnguard(tmp_path, "preflight", 552, "2d", 0, "-tr", "nnUNetTrainerTypo")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("2d", 0, "-tr", "nnUNetTrainerTypo"), "there is no trainer class nnUNetTrainerTypo"),
+        (("3d_lowres", 0), "configuration 3d_lowres"),
+    ],
+)
+def test_an_unknown_trainer_or_configuration_is_one_clear_line(tmp_path, arguments, said):
+    done = nnguard(tmp_path, "preflight", 552, *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "there is no trainer class nnUNetTrainerTypo" in done.stderr.splitlines()[-1]
+    assert said in done.stderr.splitlines()[-1]
     assert left_behind(tmp_path) == []
 
 
@@ -138,7 +145,6 @@ def test_an_unknown_trainer_is_one_clear_line(tmp_path):
     ("arguments", "said"),
     [
         (("999", "2d", "0"), "no data set 999"),
-        (("552", "3d_lowres", "0"), "has no configuration '3d_lowres', only 2d"),
         (("552", "2d", "first"), "FOLD is a number or 'all'"),
         (("552", "2d", "0", "-p", "nnUNetOtherPlans"), "nnUNetOtherPlans.json does not exist"),
         (("Discs", "2d", "0"), "DATASET is a number or DatasetXXX_NAME"),

@@ -69,11 +69,3 @@ WORST = [
 def test_a_pipelines_text_is_read_in_linear_time(text):
     described_mirroring(text)
     described_tree(text)
-
-
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("piece", ["Pseudo dice [", "Pseudo dice ", "Mean Validation Dice: ", "1", "np.a(", "1.", "e-"])
-def test_a_training_log_is_read_in_linear_time(tmp_path, piece):
-    for end in ("", "]\nMean Validation Dice: 1"):
-        (tmp_path / "training_log_1.txt").write_text(f"Pseudo dice [{piece * (LONG // len(piece))}{end}")
-        weaker_evidence(tmp_path)

@@ -8,13 +8,6 @@ import pytest
 from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, make_record, write_debug
 from nnguard.models.older import weaker_evidence
 
-LOG = """2025-01-01 10:00:00.000000: Epoch 3
-2025-01-01 10:00:10.000000: train_loss -0.8871
-2025-01-01 10:00:10.000000: Pseudo dice [np.float32(0.9412), np.float32(0.9388)]
-2025-01-01 10:01:00.000000: Validation complete
-2025-01-01 10:01:00.000000: Mean Validation Dice:  0.467
-"""
-
 
 def test_an_empty_folder_says_nothing(tmp_path):
     assert weaker_evidence(tmp_path) is None
@@ -67,25 +60,6 @@ def test_axes_that_cannot_be_read_back_are_unset(tmp_path, printed):
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"a": 1}', "\x00\x01", "[" * 100_000])
 def test_a_broken_debug_json_is_no_evidence(tmp_path, text):
     (tmp_path / "debug.json").write_text(text)
-    assert weaker_evidence(tmp_path) is None
-
-
-def test_the_log_is_asked_last(tmp_path):
-    (tmp_path / "training_log_2025_1_1_10_00_00.txt").write_text(LOG)
-    evidence = weaker_evidence(tmp_path)
-    assert evidence.grade == "training log"
-    assert "a mean validation Dice of 0.467 after a pseudo Dice of 0.940" in evidence.sentence
-    assert evidence.mirroring is None
-
-
-def test_debug_json_beats_the_log(tmp_path):
-    (tmp_path / "training_log_2025_1_1_10_00_00.txt").write_text(LOG)
-    write_debug(tmp_path, DEBUG_PLAIN)
-    assert weaker_evidence(tmp_path).grade == "debug.json"
-
-
-def test_a_log_that_ends_before_the_validation_says_nothing(tmp_path):
-    (tmp_path / "training_log_2025_1_1_10_00_00.txt").write_text(LOG.split("Validation complete")[0])
     assert weaker_evidence(tmp_path) is None
 
 

@@ -86,9 +86,3 @@ def test_results_that_other_axes_made_are_stale():
 def test_results_that_the_same_axes_made_are_not_and_where_there_are_none_nothing_is():
     assert check_stale("model", (0, 1), [1, 0], ["fold_0/validation"], "x") == []
     assert check_stale("model", (0, 1), None, [], "") == []
-
-
-def test_what_a_fliptest_has_told_is_not_measured_again():
-    (finding,) = check_gap("fold_0", Scores(pseudo=0.94, validation=0.467), measured="plain Dice 0.96")
-    assert "what mirroring costs has been measured already: plain Dice 0.96" in finding.seen
-    assert "nnguard fliptest" not in finding.remedy

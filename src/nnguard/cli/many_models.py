@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from .output import Answer, Asked, not_ignored, print_findings
 FACTS = ("axes", "folds")
 #: Starting processes costs more than reading a few small files.
 WORTH_PROCESSES = 16
-#: Models a process takes at once: few enough for progress to move, enough for little talk.
+#: Models a process takes at once: enough for little talk between processes.
 AT_ONCE = 8
 
 
@@ -86,42 +85,19 @@ def _listed(listing: str) -> list[Path | str]:
 def _all_audited(folders: Sequence[Path | str], audit: Any, jobs: int | None) -> list[list[ModelReport]]:
     """In the order of the folders, whichever process read them."""
     jobs = jobs or _processors()
-    audited: list[list[ModelReport]] = []
-    with _progress(len(folders)) as advance:
-        if jobs == 1 or len(folders) < WORTH_PROCESSES:
-            answers: Any = map(audit, folders)
-            pool = None
-        else:
-            from concurrent.futures import ProcessPoolExecutor
+    if jobs == 1 or len(folders) < WORTH_PROCESSES:
+        return list(map(audit, folders))
+    from concurrent.futures import ProcessPoolExecutor
 
-            pool = ProcessPoolExecutor(jobs)
-            answers = pool.map(audit, folders, chunksize=AT_ONCE)
-        try:
-            for ensembles in answers:
-                audited.append(ensembles)
-                advance()
-        finally:
-            if pool is not None:
-                pool.shutdown(cancel_futures=True)
-    return audited
+    pool = ProcessPoolExecutor(jobs)
+    try:
+        return list(pool.map(audit, folders, chunksize=AT_ONCE))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """A bar on stderr where a person looks; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("reading models", total=total)
-        yield lambda: progress.advance(task)
 
 
 # ---------------------------------------------------------------- for people

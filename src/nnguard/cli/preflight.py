@@ -122,7 +122,7 @@ def training_started(
     from ..evidence.foreign import Failed, attempt
     from ..hooks.rehearsal import rehearsed
 
-    _look_at_arguments(dataset, configuration, fold, plans)
+    _look_at_arguments(dataset, fold, plans)
     with prints_to_stderr(), contextlib.ExitStack() as stack:
         number = int(fold) if fold != "all" else fold
         rehearsal = rehearsed(dataset, configuration, number, trainer_name, plans, device)
@@ -132,7 +132,7 @@ def training_started(
         yield made
 
 
-def _look_at_arguments(dataset: str, configuration: str, fold: str, plans: str) -> None:
+def _look_at_arguments(dataset: str, fold: str, plans: str) -> None:
     """What can be said in plain words before nnU-Net is imported."""
     if not fold.isdecimal() and fold != "all":
         raise click.UsageError(f"FOLD is a number or 'all', not {fold!r}")
@@ -142,15 +142,6 @@ def _look_at_arguments(dataset: str, configuration: str, fold: str, plans: str) 
     plans_file = _dataset_folder(Path(preprocessed), dataset) / f"{plans}.json"
     if not plans_file.is_file():
         raise NNGuardError(f"{plans_file} does not exist: run nnUNetv2_plan_and_preprocess, or name the plans (-p)")
-    import msgspec
-
-    try:
-        configurations = msgspec.json.decode(plans_file.read_bytes()).get("configurations", {})
-    except (msgspec.MsgspecError, UnicodeError, AttributeError) as error:
-        raise NNGuardError(f"{plans_file} cannot be read: {error}") from None
-    if configuration not in configurations:
-        there = ", ".join(configurations)
-        raise NNGuardError(f"{plans_file.name} has no configuration {configuration!r}, only {there}")
 
 
 def _dataset_folder(preprocessed: Path, dataset: str) -> Path:

@@ -162,11 +162,10 @@ def written_one_by_one(
     """What was done, and the checkpoints that could not be written: those are as they were.
 
     Raises:
-        KeyboardInterrupt: after it was said which checkpoints were changed before.
+        KeyboardInterrupt: after it was said which checkpoints were done before.
     """
     done: list[tuple[Change, SpliceResult | None]] = []
     refused: list[Refusal] = []
-    before = {change.path: _as_it_lies(change.path) for change in changes}
     try:
         for change in changes:
             try:
@@ -174,25 +173,11 @@ def written_one_by_one(
             except CheckpointError as error:
                 refused.append(Refusal(path=change.path, reason=str(error)))
     except KeyboardInterrupt:
-        _tell_interrupted(changes, {path for path, file in before.items() if _as_it_lies(path) != file})
+        for change in (change for change, _ in done if change.is_needed and not dry_run):
+            tell(f"changed: {change.path}: mirroring axes {in_words(change)}")
+        tell("every checkpoint is whole; the same command again does the rest")
         raise
     return done, refused
-
-
-def _as_it_lies(path: Path) -> tuple[int, int]:
-    """Changes when a file is replaced, as a checkpoint is in one step, whatever was interrupted."""
-    try:
-        found = path.stat()
-    except OSError:
-        return (0, 0)
-    return (found.st_ino, found.st_mtime_ns)
-
-
-def _tell_interrupted(changes: list[Change], changed: set[Path]) -> None:
-    for change in changes:
-        here = change.path in changed
-        tell(f"changed: {change.path}: mirroring axes {in_words(change)}" if here else f"not changed: {change.path}")
-    tell("each is whole; the same command again does the rest")
 
 
 def only_tested(opened: list[list[Fold]], measured: Measured) -> tuple[list[list[Fold]], list[Path]]:

@@ -119,8 +119,8 @@ def origin_from(checkpoint: Mapping[str, Any], path: str | None) -> Origin:
         except CheckpointError as error:
             no_record = str(error)
     elif path is not None:
-        kept = record_kept_for(Path(path))
-        record = Record.from_json(kept.text) if kept is not None and kept.text is not None else None
+        text, _ = record_kept_for(Path(path))
+        record = Record.from_json(text) if text is not None else None
     seen = Checkpoint(
         path=path or "",
         trainer_name=checkpoint.get("trainer_name"),

@@ -17,7 +17,6 @@ from .predicting import configuration_of, has_fliptest, judge_alone
 #: Weakest first; a model's grade is that of its worst known fold.
 GRADES = (
     "nothing",
-    "training log",
     "debug.json",
     "nnguard.json",
     "record (unknown)",

@@ -15,19 +15,7 @@ from ..rules.remedies import model_folder_of
 from .folder import Fold, fingerprint_in, read_bounded
 
 
-class KeptRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``nnguard.json`` is worth to a checkpoint beside it that has no record.
-
-    Args:
-        text: the record, which is this checkpoint's own; ``None`` where that is not proven.
-        problem: why not, in words.
-    """
-
-    text: str | None = None
-    problem: str | None = None
-
-
-def record_kept_for(path: Path, fingerprint: Any = msgspec.UNSET) -> KeptRecord | None:
+def record_kept_for(path: Path, fingerprint: Any = msgspec.UNSET) -> tuple[str | None, str | None]:
     """Holds the copy of a record against a checkpoint that lost its own: only the weights can tell that it is theirs.
 
     Args:
@@ -35,19 +23,20 @@ def record_kept_for(path: Path, fingerprint: Any = msgspec.UNSET) -> KeptRecord 
         fingerprint: of its weights; left out, it is read from the file, where there is a copy at all.
 
     Returns:
-        ``None`` where no copy lies beside it, or none that can be read.
+        The text of the record, ``None`` where none is proven to be this checkpoint's; and in words why the copy is
+        not, ``None`` where it is, where no copy lies beside it, or none that can be read.
     """
     beside = _copy_in(path.parent)
     if beside is None:
-        return None
+        return None, None
     text, copy = beside
     if fingerprint is msgspec.UNSET:
         fingerprint = fingerprint_in(path)
     saved = copy.weights.get(path.name)
     problem = _problem_between(copy, saved, path.name, fingerprint)
     if problem is not None or saved is None:
-        return KeptRecord(problem=problem)
-    return KeptRecord(text=_as_saved_with(saved, copy, text))
+        return None, problem
+    return _as_saved_with(saved, copy, text), None
 
 
 def _copy_in(folder: Path) -> tuple[bytes, RecordCopy] | None:
@@ -88,25 +77,24 @@ def _as_saved_with(saved: SavedWeights, copy: RecordCopy, text: bytes) -> str:
     return msgspec.json.encode(fields).decode()
 
 
-def kept_beside(fold: Fold) -> KeptRecord | None:
-    """``record_kept_for`` a fold; ``None`` also where it lies in an exported zip, which loses the copy."""
+def kept_beside(fold: Fold) -> tuple[str | None, str | None]:
+    """``record_kept_for`` a fold; nothing where it lies in an exported zip, which loses the copy."""
     if fold.checkpoint is None or fold.archive is not None:
-        return None
+        return None, None
     return record_kept_for(fold.path, fold.checkpoint.weights_fingerprint)
 
 
 def with_kept_record(fold: Fold) -> Fold:
     """The same fold without a record of its own, with the one that ``nnguard.json`` proves to have kept for it."""
-    kept = kept_beside(fold)
-    if kept is None or kept.text is None:
+    text, _ = kept_beside(fold)
+    if text is None:
         return fold
-    return msgspec.structs.replace(fold, record=Record.from_json(kept.text), record_text=kept.text, copied=True)
+    return msgspec.structs.replace(fold, record=Record.from_json(text), record_text=text, copied=True)
 
 
 def why_the_copy_is_not_used(fold: Fold) -> str | None:
     """In words, where a copy lies beside a checkpoint without a record; ``None`` where there is none, or it is used."""
-    kept = kept_beside(fold)
-    return kept.problem if kept is not None else None
+    return kept_beside(fold)[1]
 
 
 def _copy_beside(fold: Fold) -> tuple[bytes, RecordCopy] | None:

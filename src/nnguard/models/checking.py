@@ -9,13 +9,12 @@ from typing import Any
 
 import msgspec
 
-from ..axes import written
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
 from ..record import Environment
 from ..rules.metrics import check_gap
 from .folder import CHECKPOINT_NAME, Fold, Model, open_model
-from .predicting import FROM_CHECKPOINT, judge_mirroring, measurement_of, prediction_of
+from .predicting import FROM_CHECKPOINT, judge_mirroring, prediction_of
 from .scores import scores_of
 from .staleness import judge_validation
 from .together import judge_together, member_of
@@ -102,18 +101,5 @@ def judge_results(fold: Fold, others: list[Finding]) -> list[Finding]:
         scores_of(fold),
         [*(finding for finding in others if finding.subject == fold.subject), *stale],
         model=quote(str(fold.folder.parent)),
-        measured=_fliptest_words(fold),
     )
     return [*gap, *stale]
-
-
-def _fliptest_words(fold: Fold) -> str:
-    """What a fliptest of these weights has told of their Dice; ``""`` where there is none, or it had no labels."""
-    measurement = measurement_of(fold)
-    if measurement is None or measurement.plain_dice is None:
-        return ""
-    cases = f"{measurement.cases} case{'' if measurement.cases == 1 else 's'}"
-    words = f"nnguard fliptest on {cases}: plain Dice {measurement.plain_dice:.2f}"
-    if measurement.tta_axes is None or measurement.tta_dice is None:
-        return words
-    return f"{words}, mirrored along {written(measurement.tta_axes)} {measurement.tta_dice:.2f}"

@@ -15,6 +15,8 @@ import msgspec
 from ..flips import TRAINED_RATIO
 
 MIRROR = "MirrorTransform"
+#: Between these two a transform's axis 0 is the data's axis 1.
+FOLDING = {"Convert3DTo2DTransform": 1, "Convert2DTo3DTransform": 0}
 #: Together or alone these can amount to a mirror (a quarter turn after a transposition is one).
 TURNING = frozenset({"Rot90Transform", "TransposeAxesTransform"})
 CONTAINERS = frozenset(
@@ -28,39 +30,26 @@ CONTAINERS = frozenset(
         "TimedComposeTransforms",
     }
 )
-#: Library classes that leave the orientation alone, and the value classes printed inside them. A
+#: What nnU-Net's own trainers use of the libraries and leaves the orientation alone; any other class is unknown. A
 #: ``SpatialTransform`` may turn by half a turn, which is a rare flip at best.
 KEEPS_ORIENTATION = frozenset(
     {
         "ApplyRandomBinaryOperatorTransform",
-        "ApplyRandomBinaryOperatorTransformNpy",
-        "BGContrast",
         "BlankRectangleTransform",
-        "BlankSquareNoiseTransform",
-        "BrightnessAdditiveTransform",
         "BrightnessGradientAdditiveTransform",
         "BrightnessMultiplicativeTransform",
         "BrightnessTransform",
-        "CenterCropTransform",
-        "ClipValueRange",
-        "ColorFunctionExtractor",
         "ContrastAugmentationTransform",
         "ContrastTransform",
         "Convert2DTo3DTransform",
         "Convert3DTo2DTransform",
         "ConvertSegmentationToRegionsTransform",
-        "CutOffOutliersTransform",
-        "DataChannelSelectionTransform",
         "DownsampleSegForDSTransform",
         "DownsampleSegForDSTransform2",
         "GammaTransform",
         "GaussianBlurTransform",
         "GaussianNoiseTransform",
-        "InvertImageTransform",
-        "ListToTensor",
-        "LocalContrastTransform",
         "LocalGammaTransform",
-        "LocalSmoothingTransform",
         "MaskImageTransform",
         "MaskTransform",
         "MedianFilterTransform",
@@ -68,18 +57,12 @@ KEEPS_ORIENTATION = frozenset(
         "MoveSegAsOneHotToDataTransform",
         "MultiplicativeBrightnessTransform",
         "NumpyToTensor",
-        "PadTransform",
-        "RandomCropTransform",
         "RemoveLabelTransform",
         "RemoveRandomConnectedComponentFromOneHotEncodingTransform",
         "RenameTransform",
-        "ResampleTransform",
-        "RicianNoiseTransform",
-        "SegChannelSelectionTransform",
         "SharpeningTransform",
         "SimulateLowResolutionTransform",
         "SpatialTransform",
-        "SpatialTransform_2",
     }
 )
 
@@ -164,9 +147,12 @@ def described_mirroring(text: str) -> DescribedMirroring | None:
     nodes = list(_walk(root))
     trained: set[int] = set()
     rarely: set[int] = set()
+    folded = 0  # between the folding of the first axis into the channels and its unfolding
     for node in nodes:
-        if node.name == MIRROR:
-            axes = _axes_of(node)
+        if node.name in FOLDING:
+            folded = FOLDING[node.name]
+        elif node.name == MIRROR:
+            axes = [axis + folded for axis in _axes_of(node)]
             (trained if _often_enough(node.probability(), len(axes)) else rarely).update(axes)
     unknown = {node.name for node in nodes if _is_unknown(node)}
     unknown.update(
@@ -275,22 +261,7 @@ def _axes_of(mirror: _Node) -> list[int]:
     found = _AXES.search(_NUMPY_SCALAR.sub(r"\1", mirror.text))
     if found is None:
         return []
-    axes = [int(number) for number in re.findall(r"-?\d{1,9}", found.group("many") or found.group("one") or "")]
-    shift = 1 if _works_on_slices(mirror) else 0
-    return [axis + shift for axis in axes]
-
-
-def _works_on_slices(node: _Node) -> bool:
-    """Whether it lies between the folding of the first axis into the channels and its unfolding."""
-    if node.parent is None:
-        return False
-    folded = False
-    for sibling in node.parent.children:
-        if sibling is node:
-            break
-        if sibling.name in ("Convert3DTo2DTransform", "Convert2DTo3DTransform"):
-            folded = sibling.name == "Convert3DTo2DTransform"
-    return folded or _works_on_slices(node.parent)
+    return [int(number) for number in re.findall(r"-?\d{1,9}", found.group("many") or found.group("one") or "")]
 
 
 def _often_enough(probability: float, number_of_axes: int) -> bool:

@@ -1,12 +1,11 @@
 """Weaker evidence than a record: what nnU-Net itself left in a fold folder.
 
 In falling order of worth: the copy of the record beside the checkpoint, the pipeline's text in
-``debug.json``, the training log. Each carries its grade, and none is ever more than advice.
+``debug.json``. Each carries its grade, and none is ever more than advice.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,18 +17,9 @@ from ..record import FILE_NAME, Record
 from .described import DescribedMirroring, described_mirroring
 from .folder import Fold, read_bounded, read_json
 
-Grade = Literal["nnguard.json", "debug.json", "training log"]
-
-#: A log of 1000 epochs is half a megabyte; its end has the validation.
-LOG_TAIL = 1 << 20
-#: A resumed training has a log for each start.
-NEWEST_LOGS = 4
+Grade = Literal["nnguard.json", "debug.json"]
 
 _PIPELINE_KEYS = ("dataloader_train.generator.transforms", "dataloader_train.transform")
-#: Text here is foreign. Each pattern bounds what it repeats, so that the time stays linear in the length of the text.
-_PSEUDO_DICE = re.compile(r"Pseudo dice\s{0,4}\[(?P<values>[^\[\]\n]*)\]")
-_VALIDATION_DICE = re.compile(r"Mean Validation Dice:\s*(?P<value>[0-9.eE+-]+|nan)")
-_DECIMAL = re.compile(r"\d{1,20}\.\d{1,40}(?:e-?\d{1,4})?|nan")
 #: ``(0, 1, 2)`` has nine characters.
 LONGEST_AXES = 100
 
@@ -63,11 +53,11 @@ def weaker_evidence(fold_folder: str | Path, unproven: str | None = None) -> Evi
     """
     folder = Path(fold_folder)
     debug = folder / "debug.json"
-    return _from_copy(folder, unproven) or _from_debug(read_bounded(debug), str(debug)) or _from_log(folder)
+    return _from_copy(folder, unproven) or _from_debug(read_bounded(debug), str(debug))
 
 
 def weaker_evidence_inside(fold: Fold) -> Evidence | None:
-    """The same for a fold inside an exported zip, which keeps ``debug.json`` and loses copy and log."""
+    """The same for a fold inside an exported zip, which keeps ``debug.json`` and loses the copy."""
     return _from_debug(fold.beside("debug.json"), f"{fold.archive}!{(fold.folder / 'debug.json').as_posix()}")
 
 
@@ -128,63 +118,10 @@ def _printed_axes(text: object) -> Any:
 
 def in_words(mirroring: DescribedMirroring) -> str:
     """``lists a mirror transform on axes (0, 1)``, with what makes it doubtful."""
-    if mirroring.axes:
-        sentence = f"lists a mirror transform on axes {written(mirroring.axes)}"
-    elif mirroring.rarely:
-        sentence = f"lists a mirror transform on axes {written(mirroring.rarely)} that is rarely applied"
-    else:
-        sentence = "lists no mirror transform"
-    if mirroring.axes and mirroring.rarely:
-        sentence += f", and one on axes {written(mirroring.rarely)} that is rarely applied"
+    told = ((mirroring.axes, ""), (mirroring.rarely, " that is rarely applied"))
+    mirrors = [f"a mirror transform on axes {written(axes)}{how}" for axes, how in told if axes]
+    sentence = f"lists {' and '.join(mirrors) or 'no mirror transform'}"
     doubtful = [*mirroring.turning, *mirroring.unknown]
     if doubtful:
         sentence += f", beside {', '.join(doubtful)}, which may flip too"
     return sentence
-
-
-def _from_log(folder: Path) -> Evidence | None:
-    """The dice that training and validation ended with: a gap is a hint, never a verdict."""
-    logs = sorted(folder.glob("training_log_*.txt"), key=lambda path: path.name, reverse=True)
-    pseudo = validation = None
-    path = None
-    for log in logs[:NEWEST_LOGS]:
-        text = _tail(log)
-        if text is None:
-            continue
-        if pseudo is None and (found := _last(_PSEUDO_DICE, text)):
-            pseudo, path = _mean(found.group("values")), path or log
-        if validation is None and (found := _last(_VALIDATION_DICE, text)):
-            validation, path = _mean(found.group("value")), path or log
-    if path is None or validation is None:
-        return None
-    before = f" after a pseudo Dice of {pseudo:.3f}" if pseudo is not None else ""
-    sentence = (
-        f"nnU-Net's training log reports a mean validation Dice of {validation:.3f}{before} "
-        "(grade: training log; it does not say what was mirrored)"
-    )
-    return Evidence(grade="training log", path=str(path), sentence=sentence)
-
-
-def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
-    found = None
-    for found in pattern.finditer(text):  # noqa: B007 (the last one is what is wanted)
-        pass
-    return found
-
-
-def _mean(values: str) -> float | None:
-    numbers = [float(number) for number in _DECIMAL.findall(values)]
-    numbers = [number for number in numbers if number == number]
-    return sum(numbers) / len(numbers) if numbers else None
-
-
-def _tail(path: Path) -> str | None:
-    try:
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - LOG_TAIL))
-            return file.read().decode("utf-8", "replace")
-    except OSError:
-        return None

@@ -64,7 +64,7 @@ def judge_mirroring(fold: Fold, prediction: Prediction) -> list[Finding]:
 
 def known_of(fold: Fold, prediction: Prediction) -> Known:
     """Gathers the evidence about a fold, in the one order that commands and live predictors share: the record (in the
-    checkpoint, or the copy beside it that its weights prove), a fliptest of these weights, ``debug.json``, the log."""
+    checkpoint, or the copy beside it that its weights prove), a fliptest of these weights, ``debug.json``."""
     beside: list[Finding] = []
     if fold.record_error is None and has_fliptest(fold):
         from .measured import measured_beside

@@ -24,7 +24,6 @@ def check_gap(
     others: Iterable[Finding] = (),
     *,
     model: str = "MODEL_FOLDER",
-    measured: str = "",
 ) -> list[Finding]:
     """NNG401.
 
@@ -33,7 +32,6 @@ def check_gap(
         scores: of this fold.
         others: this subject's other findings, some of which may explain the gap.
         model: its folder, as a shell takes it.
-        measured: in words, what running the network without mirroring has shown; ``""`` where nobody has.
     """
     gap = scores.gap
     if gap is None or not gap > METRIC_GAP:
@@ -46,10 +44,7 @@ def check_gap(
     elif any(one.code == UNVERIFIED for one in others):
         seen.append("what training mirrored is not known (NNG108): untrained mirroring would explain it")
     remedy = [f"See to {', '.join(explained)} first, then validate again."] if explained else []
-    if measured:
-        seen.append(f"what mirroring costs has been measured already: {measured}")
-    else:
-        remedy.append(f"Measure what mirroring costs:\n    nnguard fliptest {model} -i IMAGES -l LABELS")
+    remedy.append(f"Measure what mirroring costs:\n    nnguard fliptest {model} -i IMAGES -l LABELS")
     return [
         Finding(
             "NNG401",

@@ -16,8 +16,6 @@ from .shared import apart_in_training, grade_words, plain_view, seen_words, swap
 from .subjects import Measurement, Prediction
 from .verdicts import (
     JUDGED,
-    all_safe_axes,
-    axes_beyond,
     axes_named_by,
     correctable,
     dimensions,
@@ -81,20 +79,13 @@ def malformed_in_prediction(record: Record | None, prediction: Prediction, probl
     settled = record is not None and record.mirroring.state in JUDGED
     dims = dimensions(prediction.spatial_dims, record.spatial_dims if record else None)
     safe = safe_axes(evidence_of(record), axes_named_by(prediction.axes, dims)) if record and settled else ()
-    remedy = remedies.for_prediction(prediction, safe)
-    if record is not None and settled and (beyond := axes_beyond(prediction.axes, dims)):
-        shown = all_safe_axes(record)
-        # A file is only ever narrowed; whoever writes the axes by hand may write all that was shown.
-        if not remedies.axes_come_from_checkpoint(prediction):
-            remedy = remedies.for_prediction(prediction, shown)
-        remedy = f"{remedies.no_such_axis(beyond, dims, safe, shown)}\n{remedy}"
     return Finding(
         "NNG105",
         prediction.subject,
         f"The predictor has mirroring axes that nnU-Net cannot use: {problem}.",
         seen=f"predictor uses {written(prediction.axes)}, from {prediction.axes_from}",
         effect="the run ends at its first patch, or flips the channels and returns nonsense without a word.",
-        remedy=remedy,
+        remedy=remedies.for_prediction(prediction, safe),
         evidence={"axes": written(prediction.axes), "axes_from": prediction.axes_from, "spatial_dims": dims},
         setting=written(prediction.axes),
     )

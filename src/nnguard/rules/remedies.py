@@ -61,19 +61,6 @@ def for_training(
     return "\n".join([*lines, *([let_nnguard_narrow()] if correctable else [])])
 
 
-def no_such_axis(beyond: tuple[int, ...], dims: int, safe: tuple[int, ...], shown: tuple[int, ...]) -> str:
-    """Why the axes that are advised are not simply those that were named: some of these are none.
-
-    Args:
-        beyond: the axes named that data of ``dims`` dimensions do not have.
-        safe: of the others named, those that training shows; ``shown``: in all.
-    """
-    there = "axes 0 and 1" if dims == 2 else "axes 0, 1 and 2"
-    none = f"{dims}D data have {there}, and no axis {' or '.join(str(axis) for axis in beyond)}."
-    showing = f"Training shows {written(shown or None)}"
-    return f"{none} {showing}{'' if safe == shown else f', and of the axes named {written(safe or None)}'}."
-
-
 def for_prediction(
     prediction: Prediction,
     safe: tuple[int, ...],

@@ -16,11 +16,10 @@ from typing import Any, NamedTuple
 from ..difference import ABSENT, differences
 from ..findings import ADVISORY, HARMFUL, NOTE, SEVERITIES, Finding
 
-#: Schemes that look at nothing but the image itself. CTNormalization reads four of the seven intensity properties.
+#: Schemes that look at nothing but the image itself.
 SELF_SUFFICIENT_SCHEMES = frozenset(
     {"ZScoreNormalization", "NoNormalization", "RescaleTo01Normalization", "RGBTo01Normalization"}
 )
-CT_PROPERTIES = ("mean", "std", "percentile_00_5", "percentile_99_5")
 
 _INTENSITIES = "images reach the network with other intensities than it was trained on"
 _LABELS = "segmentations carry other labels than the network was taught"
@@ -114,7 +113,9 @@ def check_settings(
         return []
     folder = as_read(folder_plans, folder_dataset, configuration)
     if folder is None:
-        return [unusable(subject, configuration)]
+        stops = "nnU-Net stops when the predictor is initialised"
+        missing = "(no usable configuration of this name)"
+        return [finding(subject, [Difference(f"configurations.{configuration}", "(there)", missing, HARMFUL, stops)])]
     found = what_differs(trained, folder)
     return [finding(subject, found)] if found else []
 
@@ -191,26 +192,21 @@ def gravity(name: str, key: str, before: Any, after: Any, trained: Mapping[str, 
         return NOTE, "none: without a previous stage no segmentation is resampled"
     if name == "dataset.json: labels" and only_renamed(before, after):
         return ADVISORY, "the numbers stay; only their names differ"
-    if name == "dataset.json: channel_names":
-        if len(before) != len(after):
-            return HARMFUL, "the network has another number of input channels: nnU-Net stops, or reads wrong files"
-        if sorted(before) != sorted(after):
-            return ADVISORY, "none while the same images come in the same order: only the names differ"
+    if name == "dataset.json: channel_names" and len(before) == len(after) and sorted(before) != sorted(after):
+        return ADVISORY, "none while the same images come in the same order: only the names differ"
     return FIELDS[name]
 
 
 def intensity_is_read(schemes: object, key: str) -> bool:
-    """Whether the channel's scheme reads this property; of an unknown scheme it is assumed.
+    """Whether the channel's scheme reads such properties; of an unknown scheme it is assumed.
 
     ``key`` ends in ``.CHANNEL.PROPERTY``, or earlier where all of a channel, or of all channels, differs.
     """
-    _, channel, name = [*key.split("."), "", ""][:3]
+    channel = [*key.split("."), ""][1]
     try:
         scheme = schemes[int(channel)]  # type: ignore[index]
     except (TypeError, ValueError, LookupError):
         return True
-    if scheme == "CTNormalization":
-        return not name or name in CT_PROPERTIES
     return scheme not in SELF_SUFFICIENT_SCHEMES
 
 
@@ -218,23 +214,8 @@ def label_list(labels: object) -> list[tuple[Any, Any]]:
     """Names with values: plain labels in one order, however they were written; regions as written, as channels are."""
     if not isinstance(labels, Mapping):
         return []
-    entries = [(name, _without_order(plain(value))) for name, value in labels.items()]
-    channels = [entry for entry in entries if has_regions(labels) and not _has_no_channel(entry)]
-    return channels + sorted(
-        (entry for entry in entries if entry not in channels), key=lambda entry: (str(entry[1]), str(entry[0]))
-    )
-
-
-def _without_order(value: Any) -> Any:
-    """A region is a set of labels: nnU-Net takes [2, 1] for [1, 2]."""
-    numbers = isinstance(value, list) and all(isinstance(item, (int, float)) for item in value)
-    return sorted(value) if numbers else value
-
-
-def _has_no_channel(entry: tuple[Any, Any]) -> bool:
-    """Background and ignored voxels have no region's channel, wherever they are written."""
-    name, value = entry
-    return name == "ignore" or value in (0, [0])
+    entries = list(plain(labels).items())
+    return entries if has_regions(labels) else sorted(entries, key=lambda entry: (str(entry[1]), entry[0]))
 
 
 def only_renamed(first: list[Any], second: list[Any]) -> bool:
@@ -286,19 +267,6 @@ def finding(subject: str, found: list[Difference]) -> Finding:
         },
         severity=max((one.severity for one in found), key=SEVERITIES.index),
         setting=fields,
-    )
-
-
-def unusable(subject: str, configuration: str) -> Finding:
-    """The folder's plans lack the configuration that the checkpoint was trained with."""
-    return Finding(
-        "NNG201",
-        subject,
-        f"The folder's plans.json has no usable configuration {configuration!r}, which training used.",
-        seen=f"trained with: {configuration}; the folder's plans do not have it, or it inherits from itself",
-        effect="nnU-Net stops when the predictor is initialised.",
-        remedy="Put plans.json back as it was when the model was trained.",
-        evidence={"configuration": configuration},
     )
 
 

@@ -69,17 +69,13 @@ def malformed_in_training(record: Record, training: Training, axes: Any, problem
     named = verdicts.axes_named_by(axes, record.spatial_dims) if settled else ()
     meant = safe_axes(verdicts.evidence_of(record), named)
     shown = verdicts.all_safe_axes(record) if settled else ()
-    remedy = remedies.declare_in_trainer(meant or None, shown)
-    if settled and (beyond := verdicts.axes_beyond(axes, record.spatial_dims)):
-        why = remedies.no_such_axis(beyond, verdicts.dimensions(record.spatial_dims), meant, shown)
-        remedy = f"{why}\n{remedies.declare_in_trainer(shown or None)}"
     return Finding(
         "NNG105",
         training.subject,
         f"The trainer declares mirroring axes that nnU-Net cannot use: {problem}.",
         seen=f"inference_allowed_mirroring_axes = {written(axes)}",
         effect="nothing goes wrong while training; the validation after the last epoch, or every prediction, does.",
-        remedy=remedy,
+        remedy=remedies.declare_in_trainer(meant or None, shown),
         evidence={"axes": written(axes), "spatial_dims": record.spatial_dims},
         setting=written(axes),
     )

@@ -192,12 +192,6 @@ def axes_named_by(axes: Any, spatial_dims: int | None) -> Axes:
     return tuple(sorted(named))
 
 
-def axes_beyond(axes: Any, spatial_dims: int | None) -> Axes:
-    """The axes that a value names and the data do not have: what was meant by them cannot be told."""
-    named = axes_named_by(axes, None)
-    return tuple(axis for axis in named if axis >= dimensions(spatial_dims))
-
-
 def correctable(record: Record, flips: list[Axes]) -> bool:
     """Whether the verdict on any of ``flips`` is settled, so that it may be harmful and ``correct`` acts on it."""
     axes = tuple(sorted({axis for flip in flips for axis in flip}))
