@@ -118,9 +118,6 @@ def test_what_is_active_is_said_to_be_so(nnguard, monkeypatch):
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("NNGUARD_FLIPTEST", "4", "use: nnguard fliptest"),
-        ("NNGUARD_PREVIEW", "maybe", "is neither 1 nor 0"),
-        ("NNGUARD_PREVIEW", "no", "it is taken for 1"),
         ("NNGUARD_LOG", "/no/such/folder/x.log", "there is no folder /no/such/folder"),
         ("NNGUARD_LOG", "jsno", "expected one of off, console, json, or a path"),
     ],
@@ -137,7 +134,7 @@ def test_a_setting_that_cannot_be_used_has_its_line(nnguard, monkeypatch, variab
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("NNGUARD_FLIPTEST", "off"), ("NNGUARD_PREVIEW", "1"), ("NNGUARD_PREVIEW", "off"), ("NNGUARD_LOG", "json")],
+    [("NNGUARD_LOG", "off"), ("NNGUARD_LOG", "json")],
 )
 def test_a_setting_that_can_be_used_has_none(nnguard, monkeypatch, variable, value):
     monkeypatch.setattr(doctor, "ask", lambda how, environment: answer())

@@ -10,7 +10,7 @@ import pytest
 from nnguard.errors import NNGuardError
 from nnguard.evidence.previewed import previews
 from nnguard.hooks import previewing
-from nnguard.variables import PREVIEW
+from nnguard.hooks.trainer import PREVIEW
 from pipelines import composed
 from trainers import trainer_on
 

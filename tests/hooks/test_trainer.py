@@ -510,9 +510,8 @@ def test_a_trainer_class_is_pickled_as_unguarded(guard, base):
 
 @pytest.mark.parametrize(("value", "lines"), [("4", 1), ("off", 0)])
 def test_a_variable_that_went_is_told_of_once(guard, new_trainer, base, monkeypatch, capsys, value, lines):
-    guard("warn")
     monkeypatch.setenv("NNGUARD_FLIPTEST", value)
-    monkeypatch.setattr(trainer, "_told_of_fliptest", False)
+    guard("warn")
     for _ in range(2):
         new_trainer(base).on_train_start()
     assert capsys.readouterr().err.count("does nothing any more") == lines

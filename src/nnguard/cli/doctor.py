@@ -93,16 +93,11 @@ def diagnose(setting: str | None, quick: bool) -> dict[str, Any]:
 
 
 def settings_in_doubt() -> list[str]:
-    """What is wrong with the values of ``NNGUARD_LOG``, ``NNGUARD_FLIPTEST`` and ``NNGUARD_PREVIEW`` here."""
-    from .. import variables
+    """What is wrong with the value of ``NNGUARD_LOG`` here."""
     from ..report import log
 
-    problems = (
-        log.problem_with_setting(os.environ.get(log.ENVIRONMENT_VARIABLE, "")),
-        variables.problem_with_fliptest(os.environ.get(variables.FLIPTEST, "")),
-        variables.problem_with_preview(os.environ.get(variables.PREVIEW, "")),
-    )
-    return [problem for problem in problems if problem is not None]
+    problem = log.problem_with_setting(os.environ.get(log.ENVIRONMENT_VARIABLE, ""))
+    return [] if problem is None else [problem]
 
 
 def _reasons(setting: str | None, asked: dict[str, Any], found: list[str]) -> list[str]:

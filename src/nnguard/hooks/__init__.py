@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from multiprocessing import parent_process
 from typing import Any
+
+from _nnguard_start import say
 
 from ..report import log
 from . import augmenters, checkpoints, patching, predictor, pretraining, trainer
@@ -13,6 +17,9 @@ _ROOMS = (checkpoints, augmenters, trainer, predictor, pretraining)
 #: Without these the guard is not active.
 _NEEDED = (trainer, predictor)
 
+#: A setting of former versions.
+FLIPTEST = "NNGUARD_FLIPTEST"
+
 _taken = False
 _coverage: dict[str, patching.Coverage] = {}
 _failures: dict[str, str] = {}
@@ -21,6 +28,8 @@ _failures: dict[str, str] = {}
 def take_over() -> None:
     """Patches what is imported already and waits for the rest. Twice is as good as once."""
     global _taken
+    if not _taken and os.environ.get(FLIPTEST, "0") not in ("", "0", "off") and parent_process() is None:
+        say(f"{FLIPTEST} does nothing any more. To measure what mirroring costs, use: nnguard fliptest")
     _taken = True
     log.look()
     for room in _ROOMS:
@@ -68,8 +77,6 @@ def _hook(room: Any, module: str) -> Any:
         del _failures[module]
         _coverage[module] = coverage
         if coverage.inactive and room in _NEEDED:
-            from _nnguard_start import say
-
             say(f"inactive: {coverage.inactive}")
 
     return patch

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import CheckpointError
+from ..models.folder import fingerprint_in
 from ..record import FILE_NAME, Record, RecordCopy, SavedWeights
 
 
@@ -17,12 +18,7 @@ def saved_weights(path: Path, written_at: str) -> SavedWeights | None:
     ``None`` where there is nothing to compare later: PyTorch was told to compute no checksums, or the
     file has another format than a zip.
     """
-    from ..checkpoint import weights_fingerprint
-
-    try:
-        fingerprint = weights_fingerprint(path)
-    except CheckpointError:
-        return None
+    fingerprint = fingerprint_in(path)
     return SavedWeights(fingerprint=fingerprint, written_at=written_at) if fingerprint is not None else None
 
 

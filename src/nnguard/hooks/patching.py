@@ -201,6 +201,11 @@ def patches() -> list[Patch]:
     return list(_patches)
 
 
+def no_class(module: ModuleType, name: str) -> Coverage:
+    """Of a module of nnU-Net's that lacks the class which was to be patched; ``name`` may end in the reason."""
+    return Coverage(name.partition(":")[0], inactive=f"{module.__name__} has no class {name}")
+
+
 def patch_all_or_nothing(
     owner: Any, required: Mapping[str, Guard], optional: Mapping[str, Guard] | None = None
 ) -> Coverage:

@@ -28,6 +28,7 @@ from .patching import (
     Guard,
     calls_under_way,
     contained,
+    no_class,
     patch_all_or_nothing,
     patch_overrides,
     patchable,
@@ -99,14 +100,10 @@ _base: type | None = None
 def patch(module: ModuleType) -> Coverage:
     """Patches ``nnUNetPredictor``; nnU-Net 2.0 and 2.1 have none."""
     global _base
-    base = getattr(module, MODULES[MODULE], None)
-    if base is None:
-        return Coverage(
-            MODULES[MODULE],
-            inactive=f"{module.__name__} has no class {MODULES[MODULE]}: nnunetv2 2.2 or newer is needed",
-        )
-    _base = base
-    return patch_all_or_nothing(base, REQUIRED, _optional(base))
+    _base = getattr(module, MODULES[MODULE], None)
+    if _base is None:
+        return no_class(module, f"{MODULES[MODULE]}: nnunetv2 2.2 or newer is needed")
+    return patch_all_or_nothing(_base, REQUIRED, _optional(_base))
 
 
 # ---------------------------------------------------------------- what happens around nnU-Net's methods

@@ -24,13 +24,24 @@ from ..rules.resuming import check_resumed
 from ..rules.subjects import Training
 from ..rules.training import check_training
 from ..rules.verdicts import narrowed_axes
-from ..variables import FLIPTEST, OFF, PREVIEW, problem_with_fliptest
 from . import augmenters, checkpoints, copies, history, pretraining, ranks, verdicts
 from .beside import Beside
-from .patching import Coverage, Guard, contained, is_ours, patch_all_or_nothing, patch_on_object, patch_overrides
+from .patching import (
+    Coverage,
+    Guard,
+    contained,
+    is_ours,
+    no_class,
+    patch_all_or_nothing,
+    patch_on_object,
+    patch_overrides,
+)
 
 MODULE = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer"
 MODULES = {MODULE: "nnUNetTrainer"}
+
+#: Any other value than ``0`` or ``off`` asks for a contact sheet at training start.
+PREVIEW = "NNGUARD_PREVIEW"
 
 #: Findings that narrowing the declared axes puts right.
 CORRECTABLE = ("NNG103", "NNG105", "NNG106")
@@ -83,17 +94,13 @@ class TrainingInHand(msgspec.Struct, eq=False):
 _in_hand: Beside[TrainingInHand] = Beside()
 _base: type | None = None
 _validating: weakref.ref[Any] | None = None
-_told_of_fliptest = False
 
 
 def patch(module: ModuleType) -> Coverage:
     """Patches ``nnUNetTrainer``."""
     global _base
-    base = getattr(module, MODULES[MODULE], None)
-    if base is None:
-        return Coverage(MODULES[MODULE], inactive=f"{module.__name__} has no class {MODULES[MODULE]}")
-    _base = base
-    return patch_all_or_nothing(base, REQUIRED, OPTIONAL)
+    _base = getattr(module, MODULES[MODULE], None)
+    return no_class(module, MODULES[MODULE]) if _base is None else patch_all_or_nothing(_base, REQUIRED, OPTIONAL)
 
 
 def training_in_hand(trainer: Any) -> TrainingInHand:
@@ -112,7 +119,6 @@ def _before_init(trainer: Any, args: tuple, kwargs: dict) -> None:
 
 def _before_start(trainer: Any, args: tuple, kwargs: dict) -> None:
     _before_init(trainer, args, kwargs)
-    _tell_of_fliptest(trainer)
     # A trainer that is started again is observed again: its loaders are new.
     training = training_in_hand(trainer)
     training.observed = False
@@ -200,7 +206,6 @@ def _after_load(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
 def _before_validation(trainer: Any, args: tuple, kwargs: dict) -> None:
     global _validating
     _before_init(trainer, args, kwargs)
-    _tell_of_fliptest(trainer)
     _validating = weakref.ref(trainer)
     training = training_in_hand(trainer)
     training.validations += 1
@@ -246,7 +251,7 @@ def observe_once(trainer: Any) -> None:
         return
     guard_own_step(trainer)
     take_up(trainer, _observation_of(trainer))
-    if os.environ.get(PREVIEW, "") not in OFF and not training.rehearsed:
+    if os.environ.get(PREVIEW, "") not in ("", "0", "off") and not training.rehearsed:
         contained("drawing the preview", _write_preview, trainer)
     judge(trainer)
 
@@ -281,15 +286,6 @@ def take_up(trainer: Any, observation: Any) -> None:
     training.network = weakref.ref(network) if network is not None else None
     if observation is not None:
         _appoint(trainer, training, contained("appointing the witness", evidence.appoint_witness, trainer, observation))
-
-
-def _tell_of_fliptest(trainer: Any) -> None:
-    """Says once, before a training of days, that its validation will not be measured as somebody thinks."""
-    global _told_of_fliptest
-    problem = problem_with_fliptest(os.environ.get(FLIPTEST, ""))
-    if problem is not None and not _told_of_fliptest and _decides(trainer):
-        _told_of_fliptest = True
-        say(problem)
 
 
 def _write_preview(trainer: Any) -> None:
