@@ -85,7 +85,7 @@ def install(mode=None):
     _set_going()
     hooks = _hooks()
     if hooks is not None:
-        hooks.judge_afresh()
+        hooks.predictor.forget_verdicts()  # they were another mode's
 
 
 def uninstall():

@@ -32,13 +32,9 @@ class Rule:
         return self.code.startswith("NNG1")
 
 
-def _catalogue(*rows):
-    return {row[0]: Rule(*row) for row in rows}
-
-
 UNVERIFIED = "NNG108"
 
-RULES = _catalogue(
+_CATALOGUE = (
     ("NNG101", "unseen-flip", HARMFUL, "The predictor uses a flip that training never or too rarely showed."),
     ("NNG102", "unused-mirroring", ADVISORY, "Training mirrored and the predictor does not, or on fewer axes."),
     ("NNG103", "trainer-allows-untrained-flip", HARMFUL, "The trainer declares axes that its training lacks."),
@@ -59,6 +55,7 @@ RULES = _catalogue(
     ("NNG402", "stale-validation", ADVISORY, "Validation was made with other mirroring axes than the checkpoint has."),
     ("NNG501", "versions-differ", NOTE, "Trained with another version of nnunetv2, batchgenerators(v2) or torch."),
 )
+RULES = {row[0]: Rule(*row) for row in _CATALOGUE}
 
 #: A rule that went -> the rule that took its place; ``None`` where none did.
 HEIRS = {

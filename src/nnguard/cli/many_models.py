@@ -42,7 +42,11 @@ def show_models(paths: Sequence[str], listing: str | None, asked: Asked) -> Answ
     if not places:
         raise CheckpointError(f"{named}: names no model folder")
     audit = partial(audit_folder, checkpoint_name=asked.checkpoint_name, use_mirroring=not asked.disable_tta)
-    audited = [_not_ignored(one) for reports in _all_audited(places, audit, asked.jobs) for one in reports]
+    audited = [
+        msgspec.structs.replace(one, findings=not_ignored(one.findings))
+        for reports in _all_audited(places, audit, asked.jobs)
+        for one in reports
+    ]
     rows = [one for one in audited if not one.skipped]
     skipped = [f"{one.subject}: {one.skipped}" for one in audited if one.skipped]
     findings = [finding for one in rows for finding in one.findings]
@@ -69,10 +73,6 @@ def _models_at(path: str) -> list[Path | str]:
     return found
 
 
-def _not_ignored(report: ModelReport) -> ModelReport:
-    return msgspec.structs.replace(report, findings=not_ignored(report.findings))
-
-
 def _listed(listing: str) -> list[Path | str]:
     try:
         text = sys.stdin.read() if listing == "-" else Path(listing).read_text("utf-8")
@@ -84,7 +84,7 @@ def _listed(listing: str) -> list[Path | str]:
 
 def _all_audited(folders: Sequence[Path | str], audit: Any, jobs: int | None) -> list[list[ModelReport]]:
     """In the order of the folders, whichever process read them."""
-    jobs = jobs or _processors()
+    jobs = jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     if jobs == 1 or len(folders) < WORTH_PROCESSES:
         return list(map(audit, folders))
     from concurrent.futures import ProcessPoolExecutor
@@ -94,10 +94,6 @@ def _all_audited(folders: Sequence[Path | str], audit: Any, jobs: int | None) ->
         return list(pool.map(audit, folders, chunksize=AT_ONCE))
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # ---------------------------------------------------------------- for people

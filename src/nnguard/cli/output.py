@@ -87,16 +87,12 @@ class FoldsCommand(click.Command):
         spread: list[str] = []
         in_folds = False
         for argument in args:
-            if in_folds and spread[-1] != "-f" and _is_fold(argument):
+            if in_folds and spread[-1] != "-f" and (argument.isdecimal() or argument == "all"):
                 spread += ["-f", argument]
                 continue
             in_folds = argument == "-f" or (in_folds and spread[-1] == "-f")
             spread.append(argument)
         return super().parse_args(ctx, spread)
-
-
-def _is_fold(text: str) -> bool:
-    return text.isdecimal() or text == "all"
 
 
 def width_here() -> int:

@@ -58,17 +58,13 @@ def describe_transform(transform: Any, depth: int = 0) -> Tree:
         for name, value in attributes.items()
         if not name.startswith("_")
         and name not in (*PROBABILITIES, *MEASURED_WHILE_RUNNING)
-        and not _holds_transforms(name, value)
+        and not (name in CHILDREN and (callable(value) or _is_a_list_of_callables(value)))
     }
     if parameters:
         tree["parameters"] = parameters
     if children and depth < DEEPEST:
         tree["children"] = [describe_transform(child, depth + 1) for child in children]
     return tree
-
-
-def _holds_transforms(name: str, value: Any) -> bool:
-    return name in CHILDREN and (callable(value) or _is_a_list_of_callables(value))
 
 
 def _is_a_list_of_callables(value: Any) -> bool:

@@ -110,12 +110,9 @@ def case_of(trainer: Any, pipeline: Pipeline) -> Case:
         channels=max(1, len(channels)),
         segmentations=2 if getattr(trainer, "is_cascaded", False) else 1,
         labels=tuple(sorted(labels)),
-        regions=None if regions is None else tuple(_region(region) for region in regions),
+        regions=regions
+        and tuple(tuple(map(int, region if isinstance(region, (tuple, list)) else (region,))) for region in regions),
     )
-
-
-def _region(region: Any) -> tuple[int, ...]:
-    return tuple(int(label) for label in region) if isinstance(region, (tuple, list)) else (int(region),)
 
 
 def well_formed(axes: Any, dims: int) -> Flip:

@@ -47,11 +47,6 @@ def let_go() -> None:
     _failures.clear()
 
 
-def judge_afresh() -> None:
-    """Lets every predictor be judged again: the mode has changed."""
-    predictor.forget_verdicts()
-
-
 def state() -> dict[str, Any]:
     """What ``nnguard.status()`` shows of this room."""
     inactive = [coverage.inactive for coverage in _coverage.values() if coverage.inactive]

@@ -75,7 +75,7 @@ def origin_of(weights: Any) -> Origin | None:
     Args:
         weights: a mapping of names to tensors, with whatever prefix the names have.
     """
-    return _loaded_with(weights) or _by_content.get(fingerprint(weights))
+    return loaded_with(weights) or _by_content.get(fingerprint(weights))
 
 
 def is_known(mark: tuple) -> bool:
@@ -83,13 +83,9 @@ def is_known(mark: tuple) -> bool:
     return mark in _by_content
 
 
-def came_from_a_file(weights: Any) -> bool:
-    """Whether these very weights were loaded in this process; a training's own are not."""
-    return _loaded_with(weights) is not None
-
-
-def _loaded_with(weights: Any) -> Origin | None:
-    """What came with these very weights; a plain dict takes no weak reference, but its first tensor does."""
+def loaded_with(weights: Any) -> Origin | None:
+    """What came with these very weights: nothing with a training's own. A plain dict takes no weak reference, but its
+    first tensor does."""
     return _by_identity.get(weights) or _by_identity.get(_first_tensor(weights))
 
 
@@ -232,7 +228,7 @@ def _carried(part: Mapping[str, Any]) -> str | None:
     weights = part[WEIGHTS_KEY]
     if CHECKPOINT_KEY in part or not isinstance(weights, Mapping):
         return None
-    origin, unchanged = _loaded_with(weights), _by_content.get(fingerprint(weights))
+    origin, unchanged = loaded_with(weights), _by_content.get(fingerprint(weights))
     if origin is None or unchanged is None or origin.record is None or unchanged.record is not origin.record:
         return None
     return origin.record.to_json()

@@ -92,7 +92,7 @@ _judged: Beside[Judged] = Beside()
 _judged_now = _judged.kept
 #: predictor -> a refusal that waits until the sliding window has returned
 _refused: Beside[Exception] = Beside()
-#: predictors that nnguard runs itself, to find out what it does not know
+#: predictors of ranks that go by what the first rank decides
 _left_alone: Beside[bool] = Beside()
 _base: type | None = None
 
@@ -133,7 +133,7 @@ def _after_manual(predictor: Any, result: Any, args: tuple, kwargs: dict) -> Non
     axes = plain_axes(predictor.allowed_mirroring_axes)
     _initialised.put(predictor, Initialisation(axes_from=FROM_CALLER, axes=axes))
     if trainer.is_left_to_the_first_rank(predictor.network):
-        leave_alone(predictor)
+        _left_alone.put(predictor, True)
     check(predictor)
 
 
@@ -232,11 +232,6 @@ def check(predictor: Any, as_it_is: bool = False) -> None:
         _judged.drop(predictor)  # going on after a refusal is refused again
         raise
     _judged.put(predictor, _as_it_is(predictor, by_hand))
-
-
-def leave_alone(predictor: Any) -> None:
-    """Judges this predictor no more: from now on it runs for nnguard."""
-    _left_alone.put(predictor, True)
 
 
 def forget_verdicts() -> None:

@@ -18,17 +18,13 @@ MODULES = {
     "nnunetv2.run.run_training": "load_pretrained_weights",
 }
 
-_parents: Beside[dict[str, Any]] = Beside()
+#: bare network -> what is known of the checkpoint whose weights it took over
+parents: Beside[dict[str, Any]] = Beside()
 
 
 def patch(module: ModuleType) -> Coverage:
     """Patches ``load_pretrained_weights`` where this module has it."""
     return patch_all_or_nothing(module, {}, {"load_pretrained_weights": Guard(after=_after_loading)})
-
-
-def parent_of(network: Any) -> dict[str, Any] | None:
-    """What is known of the checkpoint whose weights this bare network took over; ``None`` where it took none."""
-    return _parents.get(network)
 
 
 def described(origin: checkpoints.Origin) -> dict[str, Any]:
@@ -53,4 +49,4 @@ def _after_loading(_module: Any, result: Any, args: tuple, kwargs: dict) -> None
     from .trainer import bare
 
     # The record stands in the file; which of its weights were taken over is nnU-Net's business.
-    _parents.put(bare(network), described(checkpoints.origin_in_file(os.fspath(source))))
+    parents.put(bare(network), described(checkpoints.origin_in_file(os.fspath(source))))

@@ -488,7 +488,7 @@ def _owners(checkpoint: Mapping[str, Any]) -> Iterator[Any]:
         yield from same
         return
     # A subclass may save a copy. What was loaded, edited and is saved again is another training's, however alike.
-    if CHECKPOINT_KEY in checkpoint or checkpoints.came_from_a_file(checkpoint[checkpoints.WEIGHTS_KEY]):
+    if CHECKPOINT_KEY in checkpoint or checkpoints.loaded_with(checkpoint[checkpoints.WEIGHTS_KEY]):
         return
     for trainer in alive:
         if type(trainer).__name__ == checkpoint["trainer_name"] and trainer.my_init_kwargs == init_args:
@@ -506,7 +506,7 @@ def _earlier(trainer: Any, training: TrainingInHand) -> list[Segment]:
 def _parent(trainer: Any, training: TrainingInHand) -> dict[str, Any] | None:
     if training.goes_on:
         return training.before.parent if training.before is not None else None
-    return pretraining.parent_of(bare(getattr(trainer, "network", None)))
+    return pretraining.parents.get(bare(getattr(trainer, "network", None)))
 
 
 def _unobserved(trainer: Any) -> Record:

@@ -55,14 +55,11 @@ def _problem_between(copy: RecordCopy, saved: SavedWeights | None, name: str, fi
         return "the file has no checksums that could tie its weights to it"
     if saved.fingerprint != fingerprint:
         return "its fingerprint is not that of what the checkpoint now holds (weights and optimiser state)"
-    if saved.written_at != copy.written_at and not _never_changed(copy):
+    # What was observed of one augmentation holds for every checkpoint of the training, whenever it was saved.
+    throughout = copy.mirroring.state == "observed" and len(copy.segments) <= 1
+    if saved.written_at != copy.written_at and not throughout:
         return f"it tells of a later state of the training than {name}, and not of one augmentation throughout"
     return None
-
-
-def _never_changed(copy: RecordCopy) -> bool:
-    """Whether what was observed holds for every checkpoint of the training alike, whenever it was saved."""
-    return copy.mirroring.state == "observed" and len(copy.segments) <= 1
 
 
 def _as_saved_with(saved: SavedWeights, copy: RecordCopy, text: bytes) -> str:

@@ -47,7 +47,9 @@ def finding_text(finding: Finding, policy: Policy | None = None, width: int = WI
     lines = [head, *wrapped(escaped(finding.message), width, "  ", "  ")]
     lines += _labelled("Seen", finding.seen, width)
     lines += _labelled("Effect", finding.effect, width)
-    remedy = [line for line in escaped_lines(finding.remedy).split("\n") if not _is_so_already(line, policy)]
+    # Who has ``correct`` is not advised to use it.
+    said = let_nnguard_narrow() if policy is not None and policy.corrects else None
+    remedy = [line for line in escaped_lines(finding.remedy).split("\n") if line != said]
     if finding.remedy:
         lines += ["  Remedy:", *(f"    {line}" for line in remedy)]
     lines += [f"  Explained by: nnguard rule {finding.code}. To silence it: {silencing(finding.code, policy)}"]
@@ -57,10 +59,6 @@ def finding_text(finding: Finding, policy: Policy | None = None, width: int = WI
 def findings_text(findings: Iterable[Finding], policy: Policy | None = None, width: int = WIDTH) -> str:
     """Several findings, worst first, with an empty line between them."""
     return "\n\n".join(finding_text(finding, policy, width) for finding in worst_first(findings))
-
-
-def _is_so_already(line: str, policy: Policy | None) -> bool:
-    return policy is not None and policy.corrects and line == let_nnguard_narrow()
 
 
 def silencing(code: str, policy: Policy | None = None) -> str:
