@@ -146,7 +146,7 @@ def flips_one_axis_or_the_other(base):
     return flipping(base, OneOfTransform([MirrorTransform((0,)), MirrorTransform((1,))]))
 
 
-@gallery(trained=EVERY_FLIP_2D, safe=(0, 1))
+@gallery(trained=EVERY_FLIP_2D, safe=(0, 1), finds=["NNG112"])
 def mirrors_under_a_condition(base):
     return flipping(base, RandomTransform(MirrorTransform((0, 1)), apply_probability=0.6))
 
