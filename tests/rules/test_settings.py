@@ -109,7 +109,7 @@ def test_what_inference_does_not_read_may_differ(path):
 
 @pytest.mark.parametrize(
     ("name", "severity"),
-    [("mean", HARMFUL), ("std", HARMFUL), ("percentile_00_5", HARMFUL), ("percentile_99_5", HARMFUL)],
+    [("mean", HARMFUL), ("std", HARMFUL), ("percentile_00_5", HARMFUL), ("percentile_99_5", HARMFUL), ("max", NOTE)],
 )
 def test_of_intensity_statistics_those_count_that_the_scheme_reads(name, severity):
     path = ("foreground_intensity_properties_per_channel", "0", name)
@@ -189,6 +189,15 @@ def test_the_order_of_regions_is_the_order_of_channels():
     other = with_labels({"background": 0, "core": 2, "whole": [1, 2]}, regions_class_order=[1, 2])
     (finding,) = judged(dataset=other, trained_dataset=REGIONS)
     assert (finding.code, finding.severity) == ("NNG201", HARMFUL)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [{"background": 0, "whole": [2, 1], "core": 2}, {"whole": [1, 2], "core": 2, "background": 0}],
+    ids=["order inside a region", "place of background"],
+)
+def test_what_nnunet_reads_alike_in_regions_is_no_difference(labels):
+    assert judged(dataset=with_labels(labels, regions_class_order=[1, 2]), trained_dataset=REGIONS) == []
 
 
 def test_the_class_order_counts_for_regions_alone():

@@ -76,10 +76,13 @@ def diagnose(setting: str | None, quick: bool) -> dict[str, Any]:
     Raises:
         ConfigurationError: the interpreter gave no answer.
     """
+    from ..report import log
+
     would_be = setting if Policy.parse(setting) is not None and setting else DEFAULT_MODE
     asked = ask("start" if quick else "import", {**os.environ, ENVIRONMENT_VARIABLE: would_be})
     found = start_up_files()
     reasons = _reasons(setting, asked, found)
+    in_doubt = log.problem_with_setting(os.environ.get(log.ENVIRONMENT_VARIABLE, ""))
     return {
         "active": not reasons,
         "python": sys.executable,
@@ -88,16 +91,8 @@ def diagnose(setting: str | None, quick: bool) -> dict[str, Any]:
         **{name: asked[name] for name in ("armed_at_start", "status", "nnunetv2_path")},
         "reasons": reasons,
         "asked_with": would_be,
-        "settings_in_doubt": settings_in_doubt(),
+        "settings_in_doubt": [] if in_doubt is None else [in_doubt],
     }
-
-
-def settings_in_doubt() -> list[str]:
-    """What is wrong with the value of ``NNGUARD_LOG`` here."""
-    from ..report import log
-
-    problem = log.problem_with_setting(os.environ.get(log.ENVIRONMENT_VARIABLE, ""))
-    return [] if problem is None else [problem]
 
 
 def _reasons(setting: str | None, asked: dict[str, Any], found: list[str]) -> list[str]:

@@ -20,6 +20,8 @@ from ..findings import ADVISORY, HARMFUL, NOTE, SEVERITIES, Finding
 SELF_SUFFICIENT_SCHEMES = frozenset(
     {"ZScoreNormalization", "NoNormalization", "RescaleTo01Normalization", "RGBTo01Normalization"}
 )
+#: Of the seven intensity properties CTNormalization reads the other four.
+CT_LEAVES_OUT = ("max", "median", "min")
 
 _INTENSITIES = "images reach the network with other intensities than it was trained on"
 _LABELS = "segmentations carry other labels than the network was taught"
@@ -202,20 +204,25 @@ def intensity_is_read(schemes: object, key: str) -> bool:
 
     ``key`` ends in ``.CHANNEL.PROPERTY``, or earlier where all of a channel, or of all channels, differs.
     """
-    channel = [*key.split("."), ""][1]
+    _, channel, name = [*key.split("."), "", ""][:3]
     try:
         scheme = schemes[int(channel)]  # type: ignore[index]
     except (TypeError, ValueError, LookupError):
         return True
-    return scheme not in SELF_SUFFICIENT_SCHEMES
+    return scheme not in SELF_SUFFICIENT_SCHEMES and (scheme != "CTNormalization" or name not in CT_LEAVES_OUT)
 
 
 def label_list(labels: object) -> list[tuple[Any, Any]]:
-    """Names with values: plain labels in one order, however they were written; regions as written, as channels are."""
+    """Names with values; what has a region's channel in the order of channels, as written, and the rest in one order.
+
+    A region is a set of labels: nnU-Net takes [2, 1] for [1, 2]. Background and ignored voxels have no channel.
+    """
     if not isinstance(labels, Mapping):
         return []
-    entries = list(plain(labels).items())
-    return entries if has_regions(labels) else sorted(entries, key=lambda entry: (str(entry[1]), entry[0]))
+    regions = has_regions(labels)
+    entries = [(name, sorted(one, key=str) if isinstance(one, list) else one) for name, one in plain(labels).items()]
+    channels = [entry for entry in entries if regions and entry[0] != "ignore" and entry[1] not in (0, [0])]
+    return channels + sorted((one for one in entries if one not in channels), key=lambda one: (str(one[1]), one[0]))
 
 
 def only_renamed(first: list[Any], second: list[Any]) -> bool:
