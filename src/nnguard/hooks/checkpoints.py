@@ -146,19 +146,19 @@ def fold_behind(origin: Origin, file: str | None = None) -> Fold | None:
 
     Args:
         origin: what came with the weights.
-        file: the file that the predictor read them from; left out, the one that they were seen to be loaded from.
+        file: the file that the predictor read them from, of a fold that is only compared with others; left out, the
+            one that they were seen to be loaded from.
     """
-    file = file or origin.checkpoint.path
-    if not file:
+    path = Path(file or origin.checkpoint.path)
+    if path == Path():
         return None
-    path = Path(file)
-    # Only these two are held against the weights.
-    compared = (path.parent / FILE_NAME).exists() or (path.parent.parent / FLIPTEST_FILE).exists()
+    # Only these two are held against the weights, and where the predictor names the file nothing is.
+    compared = file is None and ((path.parent / FILE_NAME).exists() or (path.parent.parent / FLIPTEST_FILE).exists())
     mark = fingerprint_in(path) if compared else None
     return Fold(
         fold=path.parent.name.removeprefix("fold_"),
         path=path,
-        checkpoint=msgspec.structs.replace(origin.checkpoint, path=file, weights_fingerprint=mark),
+        checkpoint=msgspec.structs.replace(origin.checkpoint, path=str(path), weights_fingerprint=mark),
         record=origin.record,
         record_error=None if origin.no_record == NO_RECORD else origin.no_record,
         copied=origin.copied,

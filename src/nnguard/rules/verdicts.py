@@ -143,12 +143,11 @@ def unsettled_flips(record: Record, flips: Iterable[Axes]) -> list[Axes]:
         return []
     counts = {flip.axes: flip.count for flip in mirroring.flips} | {(): round(mirroring.plain_rate * mirroring.clean)}
     alpha = alpha_at(mirroring.draws)
-    fewest = TRAINED_RATIO * interval(counts[()], mirroring.clean, alpha)[0]
 
     def is_rare(axis: int) -> bool:
         # Stretches that were trained one after the other are known better than as many draws of their mixture.
         seen = mirroring.flip((axis,))
-        return seen is not None and seen.high < fewest
+        return seen is not None and seen.high < TRAINED_RATIO * interval(counts[()], mirroring.clean, alpha)[0]
 
     return [
         flip
