@@ -29,6 +29,8 @@ TAIL = 64 << 10
 
 LOCAL = struct.Struct("<4s5H3I2H")
 ENTRY = struct.Struct("<4s6H3I5H2I")
+#: Of an entry of the directory: CRC, size, and the lengths of name, extra fields and comment.
+SUMS = struct.Struct("<16xI4xI3H12x")
 END = struct.Struct("<4s4H2IH")
 LOCATOR64 = struct.Struct("<4sIQI")
 END64 = struct.Struct("<4sQ2H2I4Q")
@@ -89,8 +91,8 @@ def checksums(raw: bytes, folder: str) -> list[tuple[bytes, int, int]]:
     found, position, begin = [], 0, folder.encode()
     try:
         while position < len(raw):
-            *_, crc, _, size, named, more, comment, _, _, _, _ = ENTRY.unpack_from(raw, position)
-            position += ENTRY.size
+            crc, size, named, more, comment = SUMS.unpack_from(raw, position)
+            position += SUMS.size
             name = raw[position : position + named]
             if name.startswith(begin):
                 if size == FULL_4:
