@@ -65,6 +65,7 @@ def test_a_broken_record_is_told_as_broken(nnguard, tmp_path):
 def test_a_record_file_is_read(nnguard, tmp_path):
     (tmp_path / "nnguard.json").write_text(make_record().to_json())
     done = nnguard("inspect", tmp_path / "nnguard.json")
+    assert "not checked: give the checkpoint or the model folder beside it" in done.out
     assert done.status == 0
     assert "safe axes     (0, 1)" in done.out
 

@@ -125,8 +125,11 @@ def test_malformed_axes_become_well_formed(nnguard, tmp_path, malformed):
 def test_the_folds_of_an_ensemble_get_what_is_safe_for_all(nnguard, tmp_path):
     save_model(tmp_path, (0,), record=make_record())
     save_checkpoint(tmp_path / "fold_1/checkpoint_final.pth", record=make_record((0,)), fold=1)
-    assert nnguard("check", tmp_path).status == 1
-    nnguard("repair", tmp_path)
+    assert f"nnguard repair {tmp_path}\n" in nnguard("check", tmp_path).out
+    alone = nnguard("repair", tmp_path / "fold_0/checkpoint_final.pth", "--dry-run")
+    together = nnguard("repair", tmp_path)
+    assert "safe for all of them" in together.out
+    assert "safe for all of them" not in alone.out
     assert [axes_of(tmp_path / fold / "checkpoint_final.pth") for fold in ("fold_0", "fold_1")] == [(0,), (0,)]
     assert nnguard("check", tmp_path).status == 0
 
@@ -605,3 +608,9 @@ def test_a_zip_of_models_is_not_written_into_and_it_is_said_what_to_do(nnguard, 
     assert f"nnUNetv2_install_pretrained_model_from_zip {archive}" in done.err
     assert "member" not in done.err
     assert archive.read_bytes() == before
+
+
+def test_what_an_owner_stated_is_told_by_the_command_that_there_is(nnguard, tmp_path):
+    path = save_checkpoint(tmp_path / "c.pth")
+    assert nnguard("repair", path, "--state", "none").status == 0
+    assert "(changed by nnguard repair --state)" in " ".join(nnguard("check", path).out.split())

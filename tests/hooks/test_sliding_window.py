@@ -91,3 +91,29 @@ def test_a_refusal_of_a_window_that_failed_is_not_the_next_ones(guard, changing_
         made.predict_single_npy_array(WIDE, dict(PROPERTIES))
     made.set_inside = made.allowed_mirroring_axes = None
     made.predict_single_npy_array(WIDE, dict(PROPERTIES))
+
+
+def test_a_refusal_survives_a_second_window_inside_the_first(guard, new_predictor, model_folders):
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    class TwicePredictor(nnUNetPredictor):
+        """Predicts twice and averages, as people do with other scales; it mirrors in the first window alone."""
+
+        set_inside = None
+
+        def predict_logits_from_preprocessed_data(self, data):
+            self.set_inside = (0, 1)
+            first = super().predict_logits_from_preprocessed_data(data)
+            self.allowed_mirroring_axes = self.set_inside = None
+            return (first + super().predict_logits_from_preprocessed_data(data)) / 2
+
+        def _internal_predict_sliding_window_return_logits(self, *args, **kwargs):
+            if self.set_inside is not None:
+                self.allowed_mirroring_axes = self.set_inside
+            return super()._internal_predict_sliding_window_return_logits(*args, **kwargs)
+
+    guard("warn,NNG101=log")
+    made = unmirrored_without_axes(new_predictor(TwicePredictor), model_folders["unmirrored"])
+    guard("strict")
+    with pytest.raises(MirroringError):
+        made.predict_single_npy_array(WIDE, dict(PROPERTIES))

@@ -59,7 +59,7 @@ def command(
     if not paths and listing is None and context.info_name == "audit" and os.environ.get(RESULTS):
         paths = (os.environ[RESULTS],)
     if bool(paths) == (listing is not None):
-        raise click.UsageError("give either PATH... or --list FILE")
+        raise click.UsageError(f"give either PATH... or --list FILE; without them audit needs ${RESULTS}")
     with written_to(output):
         answer = _shown(paths, listing, Asked(**asked))
     return exit_status(answer.findings, fail_level, answer.errors)

@@ -49,7 +49,8 @@ def show(path: str, kind: str, asked: Asked) -> Answer:
         told = [finding.to_dict() for finding in findings]
         print_json({"path": path, "kind": kind, **data, "findings": told, "errors": []})
     else:
-        about = [findings_for_people(findings)] if findings else ["no findings"] if kind != RECORD else []
+        nothing = "no findings" if kind != RECORD else "not checked: give the checkpoint or the model folder beside it"
+        about = [findings_for_people(findings) if findings else nothing]
         click.echo("\n".join([f"{escaped(path)}: {kind}", "", *fitted(lines), *(f"\n{line}" for line in about)]))
     return Answer(findings, [])
 

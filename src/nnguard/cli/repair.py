@@ -123,6 +123,8 @@ def command(
         click.echo("\n".join(_as_text(change, by_path[change.path], _kept(result, dry_run), stated)))
     for one in untested if done else ():
         click.echo(f"{escaped(one)}: was not tested, and is left as it is")
+    if measured is None and stated is None and any(change.moves_axes for change, _ in done) and len(by_path) > 1:
+        click.echo("Folds predict together with the axes of the first: each keeps what is safe for all of them.")
     if stale:
         click.echo("\n" + findings_for_people(stale))
     for refusal in refused:

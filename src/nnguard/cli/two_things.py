@@ -36,7 +36,7 @@ def show_differences(first: str, second: str, checkpoint_name: str, output_forma
     if output_format == "json":
         print_json({"a": first, "b": second, "changes": [_as_data(change) for change in changes]})
     else:
-        click.echo("\n".join(_as_text(changes)))
+        click.echo("\n".join(_as_text(changes)) or f"nothing differs in {', '.join(before)}")
 
 
 def comparable(first: str, second: str, checkpoint_name: str) -> list[dict[str, Any]]:
@@ -112,8 +112,6 @@ def _as_text(changes: list[Change]) -> Iterator[str]:
         yield escaped(key)
         yield f"  - {_shown(before)}"
         yield f"  + {_shown(after)}"
-    if not changes:
-        yield "nothing differs"
 
 
 def _shown(value: Any) -> str:

@@ -137,22 +137,16 @@ def _after_manual(predictor: Any, result: Any, args: tuple, kwargs: dict) -> Non
     check(predictor)
 
 
-def _before_predicting(predictor: Any, args: tuple, kwargs: dict) -> None:
+def _before_predicting(predictor: Any, args: tuple, kwargs: dict, as_it_is: bool = False) -> None:
+    if calls_under_way(predictor, WINDOWS) < 2:
+        _refused.drop(predictor)  # of a window that failed; one that is running keeps its own
     _before_init(predictor, args, kwargs)
-    check(predictor)
-
-
-def _before_logits(predictor: Any, args: tuple, kwargs: dict) -> None:
-    _refused.drop(predictor)  # of a window that failed
-    _before_predicting(predictor, args, kwargs)
+    check(predictor, as_it_is)
 
 
 def _before_window(predictor: Any, args: tuple, kwargs: dict) -> None:
-    if calls_under_way(predictor, WINDOWS) < 2:
-        _refused.drop(predictor)
     # This one predicts with what the network holds; the others load the list of parameters into it first.
-    _before_init(predictor, args, kwargs)
-    check(predictor, as_it_is=True)
+    _before_predicting(predictor, args, kwargs, as_it_is=True)
 
 
 def _after_window(predictor: Any, result: Any, args: tuple, kwargs: dict) -> None:
@@ -199,7 +193,7 @@ def _optional(kind: type) -> dict[str, Guard]:
     for owner in kind.__mro__[:-1]:
         for name in vars(owner):
             if name.startswith("predict_") and patchable(owner, name):
-                before = {WINDOW: _before_window, LOGITS: _before_logits}.get(name, _before_predicting)
+                before = _before_window if name == WINDOW else _before_predicting
                 guards[name] = Guard(before, _after_window if name in WINDOWS else None, every_level=True)
     return guards
 

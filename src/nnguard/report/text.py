@@ -117,7 +117,8 @@ def axes_words(record: Record) -> str:
     words = f"declared for test-time mirroring: {escaped(written(axes.declared), 60)}"
     if axes.changed_by is not None or written(axes.declared) != written(axes.effective):
         words += f", in the checkpoint: {escaped(written(axes.effective), 60)}"
-    return words + (f" (changed by nnguard {axes.changed_by})" if axes.changed_by else "")
+    by = "repair --state" if axes.changed_by == "annotate" else axes.changed_by
+    return words + (f" (changed by nnguard {by})" if by else "")
 
 
 def pipeline_lines(transforms: object, limit: int, width: int = WIDTH) -> list[str]:

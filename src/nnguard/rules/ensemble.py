@@ -14,6 +14,7 @@ import msgspec
 from ..axes import normalise, problem_with, same_axes, written
 from ..findings import ADVISORY, HARMFUL, NOTE, SEVERITIES, Finding
 from ..record import Axes
+from .remedies import model_folder_of
 from .settings import as_read, what_differs
 from .subjects import Member
 from .verdicts import JUDGED, all_safe_axes, dimensions, narrowed_axes
@@ -98,8 +99,8 @@ def mirroring(members: Sequence[Member], use_mirroring: bool, axes: Any = msgspe
         seen="; ".join(shown),
         effect=f"{effect}.",
         remedy=(
-            f"{_folds_of_one_training(first)}\nOr predict with --disable_tta, which is sound for every fold; nnguard "
-            "repair on each checkpoint sets axes that are safe for it."
+            f"{_folds_of_one_training(first)}\nOr predict with --disable_tta, which is sound for every fold.\n"
+            f"Or keep the axes that are safe for all of them:\n    nnguard repair {model_folder_of(first.subject)}"
         ),
         evidence={
             "trained": {str(fold): list(safe) for fold, safe in trained.items()},
