@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from .distributions import version_of
 from .errors import CheckpointError
 
 SCHEMA = 1
@@ -130,6 +129,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     def here(cls) -> Environment:
         """This process's, told without importing torch or nnU-Net; a fork's distribution has another name, so the
         import name decides."""
+        from .distributions import version_of  # importlib.metadata takes 18 ms, which no reader of a record needs
+
         packages = ("nnunetv2", "batchgenerators", "batchgeneratorsv2", "torch")
         return cls(python=platform.python_version(), **{name: version_of(name) for name in packages})
 
