@@ -111,6 +111,7 @@ def test_inspecting_imports_nothing_heavy(sound):
         "nnunetv2",
         "wrapt",
         "nnguard.hooks",
+        "importlib.metadata",
     ]
     done = subprocess.run(
         [sys.executable, "-c", code, str(sound / "fold_0/checkpoint_final.pth"), *heavy], capture_output=True, text=True

@@ -12,11 +12,10 @@ from ..errors import CheckpointError
 from ..record import CHECKPOINT_KEY, Record
 from . import sources
 from .archive import (
-    ENTRY,
     LOCAL_SIGNATURE,
     Directory,
-    checksums,
     data_offset,
+    fingerprint,
     raw_directory,
     read_directory,
     refuse_foreign,
@@ -230,14 +229,3 @@ def pickle_bytes(source: sources.Source, directory: Directory, root: str) -> byt
     if len(data) != info.file_size or (info.CRC and zlib.crc32(data) != info.CRC):
         raise CheckpointError("the checksum of its data.pkl is wrong: damaged, edited, or cut off")
     return data
-
-
-def fingerprint(raw: bytes) -> str | None:
-    """A checksum over the checksums of the tensors' members, with their number and bytes; of a directory's bytes."""
-    root = raw[ENTRY.size :].partition(b"/")[0].decode("utf-8", "replace")
-    tensors = checksums(raw, f"{root}/data/")
-    if [name for name, size, crc in tensors if size and not crc]:
-        return None
-    lines = b"\n".join(sorted([b"%b %d %08x" % tensor for tensor in tensors]))
-    total = sum([size for _, size, _ in tensors])
-    return f"crc32:{zlib.crc32(lines):08x}:{len(tensors)}:{total}"

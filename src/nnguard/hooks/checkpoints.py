@@ -141,20 +141,18 @@ def origin_in_file(path: str) -> Origin:
     )
 
 
-def fold_behind(origin: Origin, file: str | None = None) -> Fold | None:
-    """The fold that these weights came from, as ``nnguard check`` would open it; ``None`` where there was no file.
-
-    Args:
-        origin: what came with the weights.
-        file: the file that the predictor read them from, of a fold that is only compared with others; left out, the
-            one that they were seen to be loaded from.
-    """
-    path = Path(file or origin.checkpoint.path)
-    if path == Path():
+def fold_behind(origin: Origin) -> Fold | None:
+    """The fold that these weights came from, as ``nnguard check`` would open it; ``None`` where there was no file."""
+    path = Path(origin.checkpoint.path)
+    if not path.name:
         return None
-    # Only these two are held against the weights, and where the predictor names the file nothing is.
-    compared = file is None and ((path.parent / FILE_NAME).exists() or (path.parent.parent / FLIPTEST_FILE).exists())
-    mark = fingerprint_in(path) if compared else None
+    # Only these two are held against the weights.
+    compared = (path.parent / FILE_NAME).exists() or (path.parent.parent / FLIPTEST_FILE).exists()
+    return fold_at(path, origin, fingerprint_in(path) if compared else None)
+
+
+def fold_at(path: Path, origin: Origin, mark: str | None = None) -> Fold:
+    """The fold in a file, by what came with its weights and their fingerprint."""
     return Fold(
         fold=path.parent.name.removeprefix("fold_"),
         path=path,
@@ -178,12 +176,14 @@ def fingerprint(weights: Mapping[str, Any]) -> tuple | None:
     Both ends and the middle are sampled: fine-tuned models share their first layers, and cut heads differ.
     ``None`` where there is nothing to read.
     """
-    tensors = [value for value in weights.values() if _is_tensor(value) and value.numel() > 1 and not value.is_meta]
-    if not tensors:
-        return None
-    middle = len(tensors) // 2
-    chosen = [*tensors[:2], *tensors[middle : middle + 2], *tensors[-2:]]
-    return (len(tensors), *((tuple(tensor.shape), _values(tensor)) for tensor in chosen))
+    values = list(weights.values())
+    sampled = (values, values[len(values) // 2 :], reversed(values))
+    chosen = [tensor for part in sampled if (tensor := next(filter(_can_be_read, part), None)) is not None]
+    return (len(values), *((tuple(tensor.shape), _values(tensor)) for tensor in chosen)) if chosen else None
+
+
+def _can_be_read(value: Any) -> bool:
+    return _is_tensor(value) and value.numel() > 1 and not value.is_meta
 
 
 def _first_tensor(weights: Mapping[str, Any]) -> Any:
@@ -196,8 +196,8 @@ def _is_tensor(value: Any) -> bool:
 
 def _values(tensor: Any) -> tuple[float, ...]:
     # A strided view is read, never the whole tensor: on a GPU this is a copy of a few numbers.
-    flat = tensor.detach().reshape(-1) if tensor.is_contiguous() else tensor.detach().flatten()
-    return tuple(flat[:: max(1, flat.numel() // 4)][:4].float().cpu().tolist())
+    step = max(1, tensor.numel() // 4)
+    return tuple(tensor.detach().flatten()[: 4 * step : step].tolist())
 
 
 _by_identity: Beside[Origin] = Beside()

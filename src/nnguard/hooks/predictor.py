@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ import msgspec
 from .. import arming
 from ..axes import plain_axes, same_axes, written
 from ..findings import Finding
+from ..models.folder import Fold
 from ..models.predicting import Known, judge_by, known_of
 from ..models.together import judge_together, member_of
 from ..record import Environment
@@ -240,11 +242,12 @@ def judge(predictor: Any, stray: bool = False) -> None:
         weights.append(_loaded(predictor, trainer.bare(predictor.network).state_dict(), None))
     findings: list[Finding] = []
     predictions = []
-    for one in weights:
-        known = _known(one, _prediction(predictor, one))
+    folds = [checkpoints.fold_behind(one.origin) for one in weights]
+    for one, fold in zip(weights, folds, strict=True):
+        known = _known(fold, _prediction(predictor, one))
         predictions.append(known.prediction)
         findings += judge_by(one.origin.record, known)
-    findings += contained("comparing folds and folder", _together, predictor, weights) or []
+    findings += contained("comparing folds and folder", _together, predictor, weights, folds) or []
     findings = told_once(findings)
     put_right = None
     if verdicts.is_to_be_put_right(findings, CORRECTABLE):
@@ -303,9 +306,8 @@ def _being_validated(behind: Any) -> Weights:
     return Weights(origin=origin, subject=trainer.subject_of(behind), validation=True)
 
 
-def _known(weights: Weights, prediction: Prediction) -> Known:
+def _known(fold: Fold | None, prediction: Prediction) -> Known:
     """Everything known of the weights' training; what was loaded with them alone, where reading the rest fails."""
-    fold = checkpoints.fold_behind(weights.origin)
     known = contained("reading what lies beside a checkpoint", known_of, fold, prediction) if fold is not None else None
     return known or Known(prediction=prediction)
 
@@ -328,23 +330,25 @@ def _prediction(predictor: Any, weights: Weights) -> Prediction:
     )
 
 
-def _together(predictor: Any, weights: Sequence[Weights]) -> list[Finding]:
+def _together(predictor: Any, weights: Sequence[Weights], folds: Sequence[Fold | None]) -> list[Finding]:
     """The rules about folds and folder, by what nnU-Net has read already; there is a folder only where it read one."""
     initialisation = _initialised.get(predictor)
     files = initialisation.files if initialisation is not None else ()
     plans = getattr(getattr(predictor, "plans_manager", None), "plans", None)
     if not files or len(files) != len(weights) or not isinstance(plans, Mapping):
         return []
-    first = Path(files[0])
-    folds = [checkpoints.fold_behind(one.origin, file) for file, one in zip(files, weights, strict=True)]
+    folder, _fold, name = files[0].rsplit(os.sep, 2)
     return judge_together(
-        str(first.parents[1]),
+        folder,
         plans,
         getattr(predictor, "dataset_json", None),
-        [member_of(fold) for fold in folds if fold is not None],
+        [
+            member_of(fold if fold and str(fold.path) == file else checkpoints.fold_at(Path(file), one.origin))
+            for file, one, fold in zip(files, weights, folds, strict=True)
+        ],
         use_mirroring=bool(predictor.use_mirroring),
         axes=plain_axes(predictor.allowed_mirroring_axes),
-        checkpoint_name=first.name,
+        checkpoint_name=name,
         here=Environment.here(),
     )
 
@@ -419,14 +423,14 @@ def _files(
     **_keywords: Any,
 ) -> tuple[str, ...]:
     """The checkpoints that ``initialize_from_trained_model_folder`` reads when it is called so."""
-    folder = Path(model_training_output_dir)
+    folder = os.fspath(model_training_output_dir) or os.curdir
     if use_folds is None:
         from ..models.folder import detect_folds
 
-        use_folds = detect_folds(folder, checkpoint_name)
+        use_folds = detect_folds(Path(folder), checkpoint_name)
     elif isinstance(use_folds, (str, int)):
         use_folds = [use_folds]
-    return tuple(str(folder / f"fold_{fold}" / checkpoint_name) for fold in use_folds)
+    return tuple(f"{folder}{os.sep}fold_{fold}{os.sep}{checkpoint_name}" for fold in use_folds)
 
 
 def _command() -> str | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -308,8 +309,7 @@ def read_record_file(path: Path) -> Record:
 def read_bounded(path: Path, longest: int = LONGEST_FILE) -> bytes | None:
     """The bytes of an ordinary file of bearable size; ``None`` for anything else."""
     try:
-        if not path.is_file() or path.stat().st_size > longest:
-            return None
-        return path.read_bytes()
-    except OSError:
+        told = path.stat()
+        return path.read_bytes() if S_ISREG(told.st_mode) and told.st_size <= longest else None
+    except (OSError, ValueError):
         return None

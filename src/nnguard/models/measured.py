@@ -13,7 +13,7 @@ from ..flips import flips_of
 from ..rules.measured import FEWEST_CASES, safe_by_both
 from ..rules.subjects import MeasuredFlip, Measurement
 from .folder import FLIPTEST_FILE, Fold, read_bounded
-from .predicting import configuration_of, has_fliptest, spatial_dims_of
+from .predicting import configuration_of, spatial_dims_of
 
 #: Of the document that this reads.
 SCHEMA_VERSION = 1
@@ -166,9 +166,9 @@ def demand_about(measured: Measured, fold: Fold) -> None:
 def measured_beside(fold: Fold) -> tuple[Measured | None, list[Finding]]:
     """The fliptest in the model folder, if it is about this checkpoint; a finding (NNG108) where it is not used.
 
-    Costs a look at the folder where there is none.
+    Only for a fold that ``has_fliptest``.
     """
-    if fold.checkpoint is None or not has_fliptest(fold):
+    if fold.checkpoint is None:
         return None, []
     try:
         measured = read_measured(fold.folder.parent / FLIPTEST_FILE)

@@ -166,8 +166,9 @@ def thin_flips(record: Record, axes: Axes) -> list[Axes]:
     def is_thin(seen: FlipEvidence | None) -> bool:
         if seen is None or seen.verdict != "trained" or seen.labels in ("swapped", "mixed"):
             return False
-        as_few = 1 - at_least(seen.count + 1, seen.count + plain, 0.5)
-        return seen.count < THIN_RATIO * plain and as_few < THIN_CHANCE and not unsettled_flips(record, [seen.axes])
+        if seen.count >= THIN_RATIO * plain or unsettled_flips(record, [seen.axes]):
+            return False
+        return 1 - at_least(seen.count + 1, seen.count + plain, 0.5) < THIN_CHANCE
 
     return [(axis,) for axis in axes if is_thin(mirroring.flip((axis,)))]
 
