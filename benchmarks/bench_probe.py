@@ -67,7 +67,7 @@ def one_axis_of_three() -> type:
 
 
 def measured(kind: type | str, side: int, results: Path, imports: float, share_counts: bool = True) -> bool:
-    from nnguard import evidence
+    from nnguard import probe
 
     def enlarge(plans: dict[str, Any]) -> None:
         configuration = plans["configurations"]["3d_fullres"]
@@ -88,7 +88,7 @@ def measured(kind: type | str, side: int, results: Path, imports: float, share_c
         trainer = trainers.new_trainer("isotropic", results, kind, change_plans=enlarge)
         trainer.on_train_start()
         start_up = imports + time.process_time() - started
-        observed, record = fastest(evidence, trainer)
+        observed, record = fastest(probe, trainer)
         trainers.shut_down(trainer)
     share = observed / start_up
     name = kind if isinstance(kind, str) else kind.__name__
@@ -100,12 +100,12 @@ def measured(kind: type | str, side: int, results: Path, imports: float, share_c
     return observed <= BUDGET_SECONDS and (share <= BUDGET_SHARE or not share_counts)
 
 
-def fastest(evidence: Any, trainer: Any) -> tuple[float, Any]:
+def fastest(probe: Any, trainer: Any) -> tuple[float, Any]:
     """The best of several rounds: the others were disturbed."""
     times = []
     for _ in range(ROUNDS):
         started = time.process_time()
-        record = evidence.observe(trainer).record
+        record = probe.observe(trainer).record
         times.append(time.process_time() - started)
     return min(times), record
 

@@ -58,7 +58,7 @@ def simulated(repeats: int) -> None:
     import numpy as np
 
     from nnguard import flips
-    from nnguard.evidence import probe as probing
+    from nnguard.probe import orientation_probe as probing
 
     # The same few counts come again and again.
     probing.side_of_ratio = functools.cache(flips.side_of_ratio)
@@ -175,7 +175,7 @@ def true_rates(chance: float) -> dict[tuple[int, ...], float]:
 def probed(chance: float, seed: int) -> Any:
     import torch
 
-    from nnguard.evidence import probe as probing
+    from nnguard.probe import orientation_probe as probing
     from pipelines import FlipBoth, composed, tally
 
     # Verdicts repeat because the seeds do; here each repeat is another training.

@@ -25,7 +25,7 @@ os.environ["NNGUARD"] = "off"
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import trainers
-from nnguard.demo import discs
+from nnguard.demo import disc_dataset
 from pipelines import FlipBoth
 
 TRAINING_CASES, TEST_CASES = 20, 12
@@ -159,7 +159,7 @@ def made(folder: Path) -> None:
     (folder / "preprocessed").mkdir(exist_ok=True)
     for configuration in ("2d", "3d_fullres"):
         numbers = [data.name[7:10] for data in DATA if data.configuration == configuration]
-        command = [sys.executable, "-m", "nnguard.demo.prepare", "-d", *numbers, "-c", configuration]
+        command = [sys.executable, "-m", "nnguard.demo.preparation", "-d", *numbers, "-c", configuration]
         subprocess.run(command, env=variables, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     (folder / "preprocessed" / "done").touch()
 
@@ -180,14 +180,14 @@ def write(folder: Path, data: Data) -> None:
         for kind in ("images", "labels"):
             (folder / f"{kind}{suffix}").mkdir(parents=True)
         for case in range(cases):
-            image, label = discs.draw(data.shape, generator)
+            image, label = disc_dataset.draw(data.shape, generator)
             image = image + data.cue * numpy.linspace(-1, 1, data.shape[-1])
             save(image, folder / f"images{suffix}" / f"case{suffix}_{case:03d}_0000{data.ending}")
             save(
                 label.clip(0, 1) if data.whole else label,
                 folder / f"labels{suffix}" / f"case{suffix}_{case:03d}{data.ending}",
             )
-    discs.write_description(
+    disc_dataset.write_description(
         folder,
         channels={"0": "grey"},
         training_cases=TRAINING_CASES,

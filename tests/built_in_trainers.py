@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nnguard.evidence import observe
-from nnguard.evidence.known import changes_only_intensity, train_step_of_a_stranger
-from nnguard.evidence.located import locate
-from nnguard.evidence.observed import case_of
+from nnguard.probe import observe
+from nnguard.probe.library_transforms import changes_only_intensity, train_step_of_a_stranger
+from nnguard.probe.observation import case_of
+from nnguard.probe.pipeline import locate
 from nnguard.rules.training import check_training
 from trainers import trainer_class, trainer_on
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from checkpoint.archives import BYTEORDER, ROOT, VERSION, Piece, call, data_pkl, pickled, text, zipped
-from nnguard.checkpoint.encoding import encoded
+from nnguard.checkpoint.pickle_writer import encoded
 
 SHAPE = (8, 4, 3, 3)
 STRIDE = (36, 9, 3, 1)

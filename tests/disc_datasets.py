@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnguard.demo import discs, prepare
+from nnguard.demo import disc_dataset, preparation
 from nnguard.distributions import version_of
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "datasets"
@@ -47,7 +47,7 @@ class Kind:
 #: 15 degrees only; ``anisotropic`` gets nnU-Net's dummy 2D augmentation; ``regions`` and ``ignore`` take
 #: nnU-Net's other two label pipelines.
 KINDS = {
-    "2d": Kind(discs.DATASET_ID, "2d", discs.SHAPE, cases=discs.TRAINING_CASES),
+    "2d": Kind(disc_dataset.DATASET_ID, "2d", disc_dataset.SHAPE, cases=disc_dataset.TRAINING_CASES),
     "2d_oblong": Kind(561, "2d", (48, 80)),
     "isotropic": Kind(562, "3d_fullres", (32, 40, 40), (1.0, 1.0, 1.0)),
     "anisotropic": Kind(563, "3d_fullres", (12, 48, 48), (5.0, 1.0, 1.0)),
@@ -93,7 +93,7 @@ def environment(results: Path) -> dict[str, str]:
 
 def _key() -> str:
     content = hashlib.sha256()
-    for path in (Path(__file__), Path(discs.__file__), Path(prepare.__file__)):
+    for path in (Path(__file__), Path(disc_dataset.__file__), Path(preparation.__file__)):
         content.update(path.read_bytes())
     for package in ("nnunetv2", "numpy", "blosc2", "acvl_utils"):
         content.update(str(version_of(package)).encode())
@@ -105,13 +105,13 @@ def _make(folder: Path) -> None:
     preprocessed.mkdir(parents=True)
     for name, kind in KINDS.items():
         if name == "2d":
-            discs.make(raw)
+            disc_dataset.make(raw)
         else:
             _write_raw(raw / kind.name, kind)
     variables = dict(os.environ, nnUNet_raw=str(raw), nnUNet_preprocessed=str(preprocessed), NNGUARD="off")
     for configuration in ("2d", "3d_fullres"):
         numbers = [str(kind.number) for kind in KINDS.values() if kind.configuration == configuration]
-        command = [sys.executable, "-m", prepare.__name__, "-d", *numbers, "-c", configuration]
+        command = [sys.executable, "-m", preparation.__name__, "-d", *numbers, "-c", configuration]
         done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
         if done.returncode:
             shutil.rmtree(folder)
@@ -140,7 +140,7 @@ def _write_raw(folder: Path, kind: Kind) -> None:
 
     generator = numpy.random.default_rng(kind.number)
     for number in range(kind.cases):
-        image, label = discs.draw(kind.shape, generator)
+        image, label = disc_dataset.draw(kind.shape, generator)
         if kind.labels and "ignore" in kind.labels:
             label[..., : kind.shape[-2] // 4, :] = kind.labels["ignore"]
         for channel in kind.channels:
@@ -148,7 +148,7 @@ def _write_raw(folder: Path, kind: Kind) -> None:
         write(label, labels / f"discs_{number:03d}{file_ending}")
     description = {
         "channel_names": kind.channels,
-        "labels": kind.labels or {"background": 0, "left": discs.LEFT, "right": discs.RIGHT},
+        "labels": kind.labels or {"background": 0, "left": disc_dataset.LEFT, "right": disc_dataset.RIGHT},
         "numTraining": kind.cases,
         "file_ending": file_ending,
     }

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nnguard.evidence.agreement import CaseScores
+from nnguard.effect.statistics import CaseScores
 from nnguard.flips import flips_of
-from nnguard.models.fliptested import document_of
+from nnguard.models.fliptest_document import document_of
 from nnguard.models.folder import CHECKPOINT_NAME, FLIPTEST_FILE, open_model
 
 

@@ -12,10 +12,10 @@ from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 
-from nnguard.evidence.draws import Case
-from nnguard.evidence.located import Stage
-from nnguard.evidence.probe import Tally, probe
 from nnguard.flips import flips_of, verdict_of
+from nnguard.probe.orientation_probe import Tally, probe
+from nnguard.probe.pipeline import Stage
+from nnguard.probe.samples import Case
 
 SQUARE, OBLONG, CUBE = (64, 64), (48, 80), (32, 32, 32)
 

@@ -8,7 +8,7 @@ import pytest
 
 from nnguard.distributions import provider_of, version_of
 from nnguard.record import Environment
-from nnguard.rules.versions import check_versions
+from nnguard.rules.nng501_versions_differ import check_versions
 
 
 @pytest.fixture

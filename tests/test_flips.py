@@ -6,7 +6,6 @@ from collections import Counter
 
 import pytest
 
-from nnguard.evidence.probe import FEWEST_CLEAN, Tally, all_settled
 from nnguard.flips import (
     ALPHA,
     FEWEST_DRAWS,
@@ -18,6 +17,7 @@ from nnguard.flips import (
     interval,
     side_of_ratio,
 )
+from nnguard.probe.orientation_probe import FEWEST_CLEAN, Tally, all_settled
 
 LOOKS = range(FEWEST_DRAWS, MOST_DRAWS + 1, LOOK_EVERY)
 

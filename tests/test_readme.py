@@ -8,8 +8,8 @@ import pytest
 import nnguard
 from nnguard.cli import COMMANDS, group
 from nnguard.findings import ADVISORY, HARMFUL, NOTE, RULES, UNVERIFIED
-from nnguard.policy import MODES, Policy
 from nnguard.report.text import SEVERITY_WORDS
+from nnguard.settings import MODES, Policy
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md")]
@@ -52,7 +52,7 @@ def test_every_setting_that_a_page_shows_can_be_read(page):
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name)
 def test_every_file_that_a_page_names_is_there(page):
     named = re.findall(
-        r"`((?:docs|scripts|tests|benchmarks|report|rules|checkpoint|evidence|hooks|cli)/[\w./]+)`",
+        r"`((?:docs|scripts|tests|benchmarks|report|rules|checkpoint|probe|effect|training|models|hooks|cli)/[\w./]+)`",
         page.read_text("utf-8"),
     )
     assert named

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from nnguard.findings import RULES, Finding
-from nnguard.hooks.copies import write_copy
+from nnguard.hooks.sidecar import write_copy
 from nnguard.record import FILE_NAME, SavedWeights
 from nnguard.report.json import findings_document, json_text
 from records import EVERY_FLIP, NO_FLIP, record_of, stated_record

@@ -21,7 +21,7 @@ from .findings import Finding
 
 TYPE_CHECKING = False  # what type checkers take for typing's, which a bare interpreter has not imported
 if TYPE_CHECKING:
-    from .door import observe, read_record
+    from .api import observe, read_record
     from .models import FROM_CHECKPOINT, check_model
     from .record import Record
 
@@ -50,8 +50,8 @@ _LAZY = {
     "FROM_CHECKPOINT": "models",
     "Record": "record",
     "check_model": "models",
-    "observe": "door",
-    "read_record": "door",
+    "observe": "api",
+    "read_record": "api",
 }
 
 

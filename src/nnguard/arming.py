@@ -10,7 +10,7 @@ import sys
 from _nnguard_start import contained, say
 
 from .errors import ConfigurationError
-from .policy import DEFAULT_MODE, ENVIRONMENT_VARIABLE, OFF, Policy
+from .settings import DEFAULT_MODE, ENVIRONMENT_VARIABLE, OFF, Policy
 
 HOST = "nnunetv2"
 

@@ -138,7 +138,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that nnguard knows about a training. Stored as JSON text under ``CHECKPOINT_KEY``.
 
-    ``transforms`` is the described tree (``evidence.described``), ``parent`` what is known of the
+    ``transforms`` is the described tree (``probe.transform_tree``), ``parent`` what is known of the
     checkpoint whose weights were taken over by ``-pretrained_weights``, ``measured`` what running the
     network showed: ``fliptest``, and in older records ``validation``, which nothing shows any more;
     ``apart``: ``None`` where no image was seen flipped otherwise than its target.

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 START_UP_FILES = ("nnguard.pth", "nnguard.start")
-ARMED = {"_nnguard_start", "nnguard", "nnguard.arming", "nnguard.errors", "nnguard.findings", "nnguard.policy"}
+ARMED = {"_nnguard_start", "nnguard", "nnguard.arming", "nnguard.errors", "nnguard.findings", "nnguard.settings"}
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import struct
 import zlib
 from typing import Any
 
-from nnguard.checkpoint.encoding import encoded, encoded_entry
+from nnguard.checkpoint.pickle_writer import encoded, encoded_entry
 
 LOCAL = "<4s5H3I2H"
 CENTRAL = "<4s6H3I5H2I"

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from checkpoint.test_splicing import AXES, RECORD, saved, trained
+from checkpoint.test_writer import AXES, RECORD, saved, trained
 from checkpoints import make_record, save_model
 from nnguard.checkpoint import read_checkpoint, splice
 from nnguard.errors import CheckpointError
@@ -134,10 +134,10 @@ from nnguard.record import Record
 how, folder, text = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 record = Record.from_json(text)
 if how == "hook":
-    from nnguard.hooks.copies import write_copy
+    from nnguard.hooks.sidecar import write_copy
     write = lambda: write_copy(folder, record, {})
 else:
-    from nnguard.models.repairing import replace_text
+    from nnguard.models.axes_repair import replace_text
     write = lambda: replace_text(folder / "nnguard.json", text)
 for _ in range(600):
     write()

@@ -47,7 +47,7 @@ json.dump([answer, seconds, int(peak.split()[1]) / 1024], sys.stdout)
 
 AUDIT = """
 import json, sys, time
-from nnguard.models.auditing import audit_folder
+from nnguard.models.audit import audit_folder
 begin = time.process_time()
 audited = audit_folder(sys.argv[1])
 seconds = time.process_time() - begin

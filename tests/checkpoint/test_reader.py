@@ -37,8 +37,8 @@ from checkpoint.archives import (
     text,
     zipped,
 )
-from nnguard.checkpoint import Opaque, exported_checkpoints, opcodes, read_checkpoint
-from nnguard.checkpoint.opcodes import read_pickle
+from nnguard.checkpoint import Opaque, exported_checkpoints, pickle_reader, read_checkpoint
+from nnguard.checkpoint.pickle_reader import read_pickle
 from nnguard.errors import CheckpointError
 
 AXES = "inference_allowed_mirroring_axes"
@@ -114,7 +114,7 @@ def long_pickle(tmp_path):
 
 def in_single_steps(monkeypatch, data):
     with monkeypatch.context() as patch:
-        patch.setattr("nnguard.checkpoint.opcodes._Reader.logged_number", lambda reader, position: 0)
+        patch.setattr("nnguard.checkpoint.pickle_reader._Reader.logged_number", lambda reader, position: 0)
         return answer_to(data)
 
 
@@ -130,13 +130,13 @@ def answer_to(data):
 
 def test_numbers_are_read_in_one_step(long_pickle, monkeypatch):
     read = []
-    step = opcodes._Reader.logged_number
+    step = pickle_reader._Reader.logged_number
 
     def counted(reader, position):
         read.append(step(reader, position))
         return read[-1]
 
-    monkeypatch.setattr(opcodes._Reader, "logged_number", counted)
+    monkeypatch.setattr(pickle_reader._Reader, "logged_number", counted)
     read_pickle(long_pickle)
     assert sum(map(bool, read)) > 390  # all but the first of each type, which bring what the others refer to
 

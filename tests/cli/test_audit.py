@@ -81,7 +81,7 @@ def test_a_pipe_gets_the_table(nnguard, tree):
 
 
 def test_processes_find_what_one_finds(nnguard, tree, monkeypatch):
-    monkeypatch.setattr("nnguard.cli.many_models.WORTH_PROCESSES", 0)
+    monkeypatch.setattr("nnguard.cli.check_many_models.WORTH_PROCESSES", 0)
     alone = nnguard("audit", tree, "--jobs", "1", "--format", "json")
     together = nnguard("audit", tree, "--jobs", "2", "--format", "json")
     assert alone == together

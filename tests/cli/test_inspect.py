@@ -121,7 +121,7 @@ def test_inspecting_imports_nothing_heavy(sound):
 
 
 def test_weights_that_left_their_record_are_told(nnguard, tmp_path):
-    from nnguard.hooks.copies import saved_weights, write_copy
+    from nnguard.hooks.sidecar import saved_weights, write_copy
 
     record = make_record()
     path = save_checkpoint(tmp_path / "fold_0/checkpoint_final.pth", record=record)
@@ -135,7 +135,7 @@ def test_weights_that_left_their_record_are_told(nnguard, tmp_path):
 
 
 def test_repair_keeps_weights_and_record_together(nnguard, tmp_path):
-    from nnguard.hooks.copies import saved_weights, write_copy
+    from nnguard.hooks.sidecar import saved_weights, write_copy
 
     record = make_record(mirrored=())
     path = save_checkpoint(tmp_path / "fold_0/checkpoint_final.pth", record=record)

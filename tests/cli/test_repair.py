@@ -10,9 +10,9 @@ import torch
 from checkpoints import export, make_record, save_checkpoint, save_model
 from fliptests import document, written
 from nnguard.checkpoint import read_checkpoint
-from nnguard.hooks.copies import saved_weights, write_copy
-from nnguard.models.belonging import weights_belong
+from nnguard.hooks.sidecar import saved_weights, write_copy
 from nnguard.models.folder import open_fold
+from nnguard.models.provenance import weights_belong
 from nnguard.record import Record, RecordCopy
 from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, record_of
 

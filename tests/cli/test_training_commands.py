@@ -17,9 +17,9 @@ import torch
 import disc_datasets
 from nnguard.demo import workspace
 from nnguard.errors import NNGuardError
-from nnguard.evidence.foreign import Failed
-from nnguard.evidence.previewed import previews
-from nnguard.hooks import rehearsal
+from nnguard.foreign_calls import Failed
+from nnguard.hooks import trial_start
+from nnguard.probe.preview import previews
 from pipelines import composed, mirror
 from trainers import trainer_class, trainer_on
 
@@ -178,15 +178,15 @@ def test_a_picture_shows_what_each_draw_received_beside_the_findings(tmp_path, d
 
 def test_a_picture_that_cannot_be_drawn_takes_no_finding_away(tmp_path, monkeypatch, capsys):
     from nnguard.cli import main
-    from nnguard.hooks import previewing
+    from nnguard.hooks import preview_picture
 
     def fails(*_):
         raise NNGuardError("no preview: too odd")
 
     for name, value in disc_datasets.environment(tmp_path).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(previewing, "write_preview", fails)
-    monkeypatch.setattr(rehearsal, "rehearsed", lambda *_: trainer_on("2d", tmp_path))
+    monkeypatch.setattr(preview_picture, "write_preview", fails)
+    monkeypatch.setattr(trial_start, "rehearsed", lambda *_: trainer_on("2d", tmp_path))
     picture = str(tmp_path / "sheet.png")
     assert main(["preflight", "552", "2d", "--picture", picture, "--format", "json"]) == 2
     told = capsys.readouterr()
@@ -252,7 +252,7 @@ def test_a_trainer_that_fails_is_told_with_its_line(tmp_path, monkeypatch, capsy
 
     for name, value in disc_datasets.environment(tmp_path).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(rehearsal, "rehearsed", fails)
+    monkeypatch.setattr(trial_start, "rehearsed", fails)
     assert main(["preflight", "552", "2d", "0"]) == 2
     line = fails.__wrapped__.__code__.co_firstlineno + 2
     told = f"the training cannot be started: KeyError: 'a' (test_training_commands.py, line {line}, in fails)"

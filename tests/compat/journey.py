@@ -14,7 +14,7 @@ from typing import Any
 from commands import is_left
 from edits import ALL_TOLD
 from nnguard import read_record
-from nnguard.demo import discs, measure
+from nnguard.demo import disc_dataset, outcome
 
 from .claims import Wrong, must, silent, succeeded, tail
 from .environments import CACHE
@@ -58,9 +58,9 @@ def warned_training(site: Site) -> str:
         must(record.mirroring.safe_axes == () and set(seen.values()) == {"unseen"}, f"{name}: {seen}")
         must(record.environment.nnunetv2 == site.nnunetv2, f"{name}: of nnU-Net {record.environment.nnunetv2}")
     must(read_record(fold / CHECKPOINTS[0]).segments[-1].steps == 100, "the record does not count 100 steps")
-    dice = measure.validation_dice(fold.parent)
+    dice = outcome.validation_dice(fold.parent)
     must(dice < RUINED, f"validation Dice {dice:.2f}")
-    return f"recorded; pseudo Dice {measure.pseudo_dice(ran.output):.2f}, validation {dice:.2f}"
+    return f"recorded; pseudo Dice {outcome.pseudo_dice(ran.output):.2f}, validation {dice:.2f}"
 
 
 def strict_prediction(site: Site) -> str:
@@ -76,8 +76,8 @@ def corrected_prediction(site: Site) -> str:
     ran = succeeded(site.predict(model, "corrected", "correct"))
     must(ran.count("NNG101") == 1, f"told {ran.count('NNG101')} times")
     succeeded(site.predict(model, "plain", "off", "--disable_tta"))
-    must(len(list((site.folder / "plain").glob("*.png"))) == discs.TEST_CASES, "cases are missing")
-    must(measure.same_files(site.folder / "corrected", site.folder / "plain"), "other bytes than --disable_tta")
+    must(len(list((site.folder / "plain").glob("*.png"))) == disc_dataset.TEST_CASES, "cases are missing")
+    must(outcome.same_files(site.folder / "corrected", site.folder / "plain"), "other bytes than --disable_tta")
     dice = site.dice("corrected")
     must(dice > SOUND, f"Dice {dice:.2f}")
     return f"the bytes of `--disable_tta`, Dice {dice:.2f}"
@@ -85,7 +85,7 @@ def corrected_prediction(site: Site) -> str:
 
 def validation_alone(site: Site) -> str:
     ran = succeeded(site.train(BUG, "correct", "warn", "--val"))
-    dice = measure.validation_dice(site.model("warn", BUG))
+    dice = outcome.validation_dice(site.model("warn", BUG))
     must(ran.count("NNG101") == 1, f"told {ran.count('NNG101')} times")
     must(dice > SOUND, f"Dice {dice:.2f}")
     return f"corrected, Dice {dice:.2f}"
@@ -169,7 +169,7 @@ def repaired_prediction(site: Site) -> str:
         must(truth["axes"] is None, f"{path}: the axes are {truth['axes']}")
         must(read_record(path).to_json() == truth["record"], f"{path}: another record")
     silent(site.predict_here(copy, "repaired", "exact"))
-    must(measure.same_files(site.folder / "repaired", site.folder / "plain"), "other bytes than --disable_tta")
+    must(outcome.same_files(site.folder / "repaired", site.folder / "plain"), "other bytes than --disable_tta")
     return f"{len(repaired)} repaired, old files kept; predicts the bytes of `--disable_tta`"
 
 

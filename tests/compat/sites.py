@@ -9,7 +9,7 @@ from typing import Any
 
 import commands
 from commands import Ran
-from nnguard.demo import discs, measure
+from nnguard.demo import disc_dataset, outcome
 
 from .claims import Wrong, tail
 from .environments import commands_environment, recorded_as
@@ -29,14 +29,14 @@ class Site:
         self.log = folder / "nnguard.log"
         folder.mkdir(parents=True)
         self.variables: dict[str, str] = self.inside("variables", str(folder / "warn"))
-        self.dataset = Path(self.variables["nnUNet_raw"]) / discs.DATASET_NAME
+        self.dataset = Path(self.variables["nnUNet_raw"]) / disc_dataset.DATASET_NAME
 
     def model(self, results: str, trainer: str) -> Path:
-        return self.folder / results / discs.DATASET_NAME / f"{trainer}__nnUNetPlans__2d"
+        return self.folder / results / disc_dataset.DATASET_NAME / f"{trainer}__nnUNetPlans__2d"
 
     def train(self, trainer: str, mode: str, results: str, *options: str, **variables: str) -> Ran:
         """``nnUNetv2_train`` on fold 0."""
-        arguments = [str(discs.DATASET_ID), "2d", "0", "-tr", trainer, "-device", "cpu", *options]
+        arguments = [str(disc_dataset.DATASET_ID), "2d", "0", "-tr", trainer, "-device", "cpu", *options]
         # Not 0: without workers, nnU-Net 2.2 fails at the end of every training.
         fixed = {"nnUNet_results": str(self.folder / results), "nnUNet_n_proc_DA": "1", "NNGUARD": mode}
         return self.run([str(self.python.with_name("nnUNetv2_train")), *arguments], **(fixed | variables))
@@ -81,4 +81,4 @@ class Site:
         return ran
 
     def dice(self, target: str) -> float:
-        return measure.dice(self.folder / target, self.dataset / "labelsTs")
+        return outcome.dice(self.folder / target, self.dataset / "labelsTs")

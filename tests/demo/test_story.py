@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from nnguard.cli import main
-from nnguard.demo import discs, story
+from nnguard.demo import disc_dataset, story
 from nnguard.demo.workspace import Run, Workspace, installed
 from nnguard.errors import NNGuardError
 
@@ -90,8 +90,8 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path, capsy
 def test_the_made_images_are_the_same_each_time_and_hold_both_labels(tmp_path):
     from skimage import io
 
-    first, second = (discs.make(tmp_path / name, training_cases=3, test_cases=1) for name in ("first", "second"))
+    first, second = (disc_dataset.make(tmp_path / name, training_cases=3, test_cases=1) for name in ("first", "second"))
     for path in sorted(first.rglob("*.png")):
         assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
     for path in (first / "labelsTr").iterdir():
-        assert set(io.imread(path).flat) == {0, discs.LEFT, discs.RIGHT}
+        assert set(io.imread(path).flat) == {0, disc_dataset.LEFT, disc_dataset.RIGHT}

@@ -12,7 +12,7 @@ import pytest
 import commands
 import disc_datasets
 from commands import Ran
-from nnguard.demo import discs
+from nnguard.demo import disc_dataset
 from nnguard.demo.workspace import installed
 
 TRAINERS = Path(__file__).with_name("trainers")
@@ -50,7 +50,7 @@ class Site:
     def __init__(self, folder: Path):
         self.folder = folder
         self.results = folder / "results"
-        self.images = disc_datasets.root() / "raw" / discs.DATASET_NAME / "imagesTs"
+        self.images = disc_datasets.root() / "raw" / disc_dataset.DATASET_NAME / "imagesTs"
         (folder / "starts").mkdir(parents=True)
         (folder / "starts" / "sitecustomize.py").write_text(TELLS_OF_ITS_START)
 
@@ -69,9 +69,9 @@ class Site:
         return ran._replace(interpreters=len(started.read_text().splitlines()))
 
     def train(self, trainer: str, mode: str | None, **variables: str) -> Trained:
-        arguments = [str(discs.DATASET_ID), "2d", "0", "-tr", trainer, "-device", "cpu"]
+        arguments = [str(disc_dataset.DATASET_ID), "2d", "0", "-tr", trainer, "-device", "cpu"]
         run = self.run("nnUNetv2_train", *arguments, mode=mode, **variables)
-        return Trained(run, self.results / discs.DATASET_NAME / f"{trainer}__nnUNetPlans__2d")
+        return Trained(run, self.results / disc_dataset.DATASET_NAME / f"{trainer}__nnUNetPlans__2d")
 
     def predict(self, model: Trained, target: Path, *options: str, mode: str | None, workers: int = 0) -> Ran:
         """``nnUNetv2_predict_from_modelfolder``; without workers ``nnUNetv2_predict``, the only one that can do so."""
@@ -80,7 +80,7 @@ class Site:
         if workers:
             return self.run("nnUNetv2_predict_from_modelfolder", "-m", str(model.folder), *common, mode=mode)
         trainer, _plans, configuration = model.folder.name.split("__")
-        named = ["-d", str(discs.DATASET_ID), "-tr", trainer, "-c", configuration]
+        named = ["-d", str(disc_dataset.DATASET_ID), "-tr", trainer, "-c", configuration]
         results = str(model.folder.parents[1])
         return self.run("nnUNetv2_predict", *named, *common, mode=mode, nnUNet_results=results)
 

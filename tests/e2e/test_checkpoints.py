@@ -10,7 +10,7 @@ import pytest
 
 from checkpoint.agreement import assert_agrees
 from nnguard.checkpoint import read_checkpoint
-from nnguard.demo import discs, measure
+from nnguard.demo import disc_dataset, outcome
 
 NAME = "checkpoint_final.pth"
 
@@ -38,7 +38,7 @@ def copy_of(tmp_path):
     """A copy that a command may change."""
 
     def copied(model):
-        folder = tmp_path / "results" / discs.DATASET_NAME / model.folder.name
+        folder = tmp_path / "results" / disc_dataset.DATASET_NAME / model.folder.name
         shutil.copytree(model.folder, folder)
         return replace(model, folder=folder)
 
@@ -97,7 +97,7 @@ def test_audit_finds_the_bug_by_debug_json_and_passes_the_default_model_beside_i
 def test_a_zip_that_nnunet_exported_is_checked_as_its_folder_is(site, issue_2552, tmp_path):
     archive = tmp_path / "exported.zip"
     trainer, _plans, configuration = issue_2552.folder.name.split("__")
-    options = ["-d", str(discs.DATASET_ID), "-o", str(archive), "-tr", trainer, "-c", configuration, "-f", "0"]
+    options = ["-d", str(disc_dataset.DATASET_ID), "-o", str(archive), "-tr", trainer, "-c", configuration, "-f", "0"]
     results = str(issue_2552.folder.parents[1])
     run = site.run("nnUNetv2_export_model_to_zip", *options, mode=None, nnUNet_results=results)
     assert run.status == 0, run.output
@@ -140,5 +140,5 @@ def predicted_alike(site, model, tmp_path, mode):
     assert repaired.status == 0, repaired.output
     plain = site.predict(model, tmp_path / "plain", "--disable_tta", mode=None)
     assert plain.status == 0, plain.output
-    assert measure.same_files(tmp_path / "repaired", tmp_path / "plain")
-    assert len(list((tmp_path / "plain").glob("*.png"))) == discs.TEST_CASES
+    assert outcome.same_files(tmp_path / "repaired", tmp_path / "plain")
+    assert len(list((tmp_path / "plain").glob("*.png"))) == disc_dataset.TEST_CASES

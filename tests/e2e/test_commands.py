@@ -11,18 +11,18 @@ import pytest
 import disc_datasets
 from commands import is_left
 from nnguard import read_record
-from nnguard.demo import discs, measure
+from nnguard.demo import disc_dataset, outcome
 
 REPEATABLE = "nnUNetTrainerRepeatable2552"
 
 #: What a training leaves; ``latest_as_it_was`` is the trainer's own copy of checkpoint_latest.pth.
 CHECKPOINTS = ("latest_as_it_was.pth", "checkpoint_best.pth", "checkpoint_final.pth")
 SCHEMA = Path(__file__).parents[2] / "docs" / "record.schema.json"
-TRUTH = ("raw", discs.DATASET_NAME, "labelsTs")
+TRUTH = ("raw", disc_dataset.DATASET_NAME, "labelsTs")
 
 
 def dice(predicted):
-    return measure.dice(predicted, disc_datasets.root().joinpath(*TRUTH))
+    return outcome.dice(predicted, disc_datasets.root().joinpath(*TRUTH))
 
 
 def loaded(path):
@@ -62,7 +62,7 @@ def test_the_same_prediction_in_warn_starts_workers_writes_and_is_as_bad_as_ungu
     assert warned.interpreters > 1
     unguarded = site.predict(issue_2552, tmp_path / "unguarded", mode=None)
     assert (unguarded.status, unguarded.count("NNG101")) == (0, 0), unguarded.output
-    assert measure.same_files(tmp_path / "warned", tmp_path / "unguarded")
+    assert outcome.same_files(tmp_path / "warned", tmp_path / "unguarded")
     assert dice(tmp_path / "warned") < 0.7
 
 
@@ -95,7 +95,7 @@ def test_an_unguarded_training_says_nothing_carries_nothing_and_validates_badly(
     assert "NNG" not in unguarded.run.output
     assert read_record(unguarded.fold / "checkpoint_final.pth") is None
     assert not (unguarded.fold / "nnguard.json").exists()
-    assert measure.validation_dice(unguarded.folder) < 0.7
+    assert outcome.validation_dice(unguarded.folder) < 0.7
 
 
 def test_four_epochs_guarded_and_unguarded_end_in_the_same_bits(issue_2552, unguarded):
@@ -109,7 +109,7 @@ def test_four_epochs_guarded_and_unguarded_end_in_the_same_bits(issue_2552, ungu
     assert guarded["logging"]["train_losses"] == plain["logging"]["train_losses"]
     assert guarded["logging"]["val_losses"] == plain["logging"]["val_losses"]
     assert len(list((plain_validation := unguarded.fold / "validation").glob("*.png"))) == 4
-    assert measure.same_files(issue_2552.fold / "validation", plain_validation)
+    assert outcome.same_files(issue_2552.fold / "validation", plain_validation)
 
 
 # ---------------------------------------------------------------- issue 2552, correct
@@ -121,8 +121,8 @@ def test_correct_predicts_the_same_bytes_as_without_tta_and_warns_once(site, iss
     assert corrected.output.count("ConsistencyWarning") == corrected.count("NNG101") == 1
     plain = site.predict(issue_2552, tmp_path / "plain", "--disable_tta", mode=None)
     assert plain.status == 0, plain.output
-    assert measure.same_files(tmp_path / "corrected", tmp_path / "plain")
-    assert len(list((tmp_path / "plain").glob("*.png"))) == discs.TEST_CASES
+    assert outcome.same_files(tmp_path / "corrected", tmp_path / "plain")
+    assert len(list((tmp_path / "plain").glob("*.png"))) == disc_dataset.TEST_CASES
     assert dice(tmp_path / "corrected") > 0.85
 
 
@@ -133,7 +133,7 @@ def test_trained_under_correct_every_checkpoint_forbids_mirroring_and_validation
         assert (axes.declared, axes.effective, axes.changed_by) == ([0, 1], None, "correct")
     assert corrected.run.output.count("ConsistencyWarning") == corrected.run.count("NNG103") == 1
     assert corrected.run.count("NNG101") == 0
-    assert measure.validation_dice(corrected.folder) > 0.85
+    assert outcome.validation_dice(corrected.folder) > 0.85
     assert loaded(unguarded.fold / "checkpoint_final.pth")["inference_allowed_mirroring_axes"] == (0, 1)
 
 
@@ -159,7 +159,7 @@ def test_the_default_model_predicts_under_strict_in_silence_and_without_tta_with
     assert (run.status, "NNG" in run.output) == (0, False), run.output
     run = site.predict(default, tmp_path / "plain", "--disable_tta", mode="strict")
     assert (run.status, run.count("NNG102"), run.output.count("ConsistencyWarning")) == (0, 1, 1), run.output
-    assert len(list((tmp_path / "plain").glob("*.png"))) == discs.TEST_CASES
+    assert len(list((tmp_path / "plain").glob("*.png"))) == disc_dataset.TEST_CASES
 
 
 # ---------------------------------------------------------------- settings that cannot be read, warnings as errors

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from nnguard.demo import discs, measure
+from nnguard.demo import disc_dataset, outcome
 from nnguard.demo.workspace import TRAINER, installed
 
 # Needs none of the shared models, so that another process may run it.
@@ -28,19 +28,19 @@ def demo(tmp_path_factory):
 
 def test_the_table_is_what_anybody_can_measure_again(demo):
     answer, kept = demo
-    truth = kept / "raw" / discs.DATASET_NAME / "labelsTs"
-    model = kept / "results" / discs.DATASET_NAME / f"{TRAINER}__nnUNetPlans__2d"
+    truth = kept / "raw" / disc_dataset.DATASET_NAME / "labelsTs"
+    model = kept / "results" / disc_dataset.DATASET_NAME / f"{TRAINER}__nnUNetPlans__2d"
     again = {
-        "nnU-Net's own validation": measure.validation_dice(model),
-        "test images, as nnU-Net predicts them": measure.dice(kept / "predicted_warn", truth),
-        "test images, corrected": measure.dice(kept / "predicted_correct", truth),
-        "test images, --disable_tta": measure.dice(kept / "predicted_warn_disable_tta", truth),
+        "nnU-Net's own validation": outcome.validation_dice(model),
+        "test images, as nnU-Net predicts them": outcome.dice(kept / "predicted_warn", truth),
+        "test images, corrected": outcome.dice(kept / "predicted_correct", truth),
+        "test images, --disable_tta": outcome.dice(kept / "predicted_warn_disable_tta", truth),
     }
     told = {row["what"]: row for row in answer["rows"]}
     for what, score in again.items():
         assert told[what]["dice"] == pytest.approx(score)
         assert told[what]["measured"].startswith(f"{score:.3f}")
-    assert measure.same_files(kept / "predicted_correct", kept / "predicted_warn_disable_tta")
+    assert outcome.same_files(kept / "predicted_correct", kept / "predicted_warn_disable_tta")
 
 
 def test_the_story_is_the_issues(demo):

@@ -8,19 +8,19 @@ import shutil
 import pytest
 
 import disc_datasets
-from nnguard.demo import discs, measure
+from nnguard.demo import disc_dataset, outcome
 from nnguard.models.folder import FLIPTEST_FILE
 
 
 def raw(name):
-    return disc_datasets.root() / "raw" / discs.DATASET_NAME / name
+    return disc_datasets.root() / "raw" / disc_dataset.DATASET_NAME / name
 
 
 @pytest.fixture(scope="module")
 def model(unguarded, new_site):
     """The model that was trained without nnguard, in a results folder of its own, and that site."""
     site = new_site()
-    folder = site.results / discs.DATASET_NAME / unguarded.folder.name
+    folder = site.results / disc_dataset.DATASET_NAME / unguarded.folder.name
     shutil.copytree(unguarded.folder, folder)
     return site, folder
 
@@ -55,7 +55,7 @@ def test_what_was_measured_mends_a_model_that_nobody_observed(model, tmp_path):
         command = ["-m", str(folder), "-i", images, "-o", str(target), "-f", "0", "-device", "cpu"]
         done = site.run("nnUNetv2_predict_from_modelfolder", *command, "-npp", "1", "-nps", "1", mode=None)
         assert done.status == 0, done.output[-2000:]
-        return measure.dice(target, raw("labelsTs"))
+        return outcome.dice(target, raw("labelsTs"))
 
     assert predicted("before") == pytest.approx(document["tta"]["dice"], abs=0.02)
     mended = site.run("nnguard", "repair", str(folder), "--from-fliptest", str(folder / FLIPTEST_FILE), mode=None)

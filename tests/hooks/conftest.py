@@ -20,7 +20,7 @@ def left_as_it_was():
 
 def _start_afresh():
     nnguard.uninstall()
-    verdicts = sys.modules.get("nnguard.hooks.verdicts")
+    verdicts = sys.modules.get("nnguard.hooks.enforcement")
     if verdicts is not None:
         verdicts.forget_what_was_told()
 

@@ -9,8 +9,8 @@ import pytest
 from fliptests import document, written
 from nnguard import MirroringError, check_model
 from nnguard.checkpoint import read_checkpoint
-from nnguard.hooks import checkpoints, patching
-from nnguard.models import measured
+from nnguard.hooks import patching, torch_io
+from nnguard.models import fliptest_evidence
 from nnguard.models.folder import FLIPTEST_FILE
 
 CHECKPOINT = "checkpoint_final.pth"
@@ -91,7 +91,7 @@ def test_a_copy_of_other_weights_is_unverified_and_the_message_says_why_it_was_n
 def test_a_checkpoint_with_a_record_asks_for_no_copy(guard, new_predictor, folder_of, monkeypatch, told):
     folder = folder_of("sound")
     (folder / "fold_0/nnguard.json").write_text("{")
-    monkeypatch.setattr("nnguard.models.belonging.record_kept_for", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr("nnguard.models.provenance.record_kept_for", lambda *_: pytest.fail("it was read"))
     guard("exact")
     load(new_predictor(), folder)
     assert told.codes == []
@@ -106,7 +106,7 @@ def test_by_torch_load_and_by_the_safe_reader_the_copy_is_the_same_record(guard,
     saved_again(folder)
     guard("warn")
     loaded = torch.load(path, weights_only=False)
-    for origin in (checkpoints.origin_of(loaded["network_weights"]), checkpoints.origin_in_file(path)):
+    for origin in (torch_io.origin_of(loaded["network_weights"]), torch_io.origin_in_file(path)):
         assert (origin.record, origin.no_record, origin.copied) == (lost, None, True)
 
 
@@ -219,7 +219,7 @@ def test_a_fliptest_that_cannot_be_read_is_told_and_hides_no_finding(guard, new_
 
 
 def test_without_a_fliptest_nothing_is_read_for_one(guard, new_predictor, folder_of, told, monkeypatch):
-    monkeypatch.setattr(measured, "read_measured", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr(fliptest_evidence, "read_measured", lambda *_: pytest.fail("it was read"))
     guard("warn")
     load(new_predictor(), folder_of("unmirrored"))
     assert told.codes == ["NNG101"]
@@ -235,7 +235,7 @@ def test_a_fault_in_reading_it_is_one_event_and_leaves_the_record_judged(
 
     folder = folder_of("unmirrored")
     harmful_along_1(folder)
-    monkeypatch.setattr(measured, place, fail)
+    monkeypatch.setattr(fliptest_evidence, place, fail)
     guard("strict")
     with pytest.raises(MirroringError) as raised:
         load(new_predictor(), folder)
@@ -279,7 +279,7 @@ def test_a_starting_predictor_finds_what_check_finds(guard, new_predictor, folde
     folder = folder_of(name)
     CHANGES[change](folder)
     found = []
-    monkeypatch.setattr("nnguard.hooks.verdicts.act", lambda findings, **_: found.extend(findings))
+    monkeypatch.setattr("nnguard.hooks.enforcement.act", lambda findings, **_: found.extend(findings))
     guard("warn")
     load(new_predictor(), folder)
     checked = check_model(folder)

@@ -86,12 +86,12 @@ def test_loaders_that_cannot_be_shut_down_do_not_swallow_the_refusal(guard, new_
 @pytest.mark.expects_internal_error
 @pytest.mark.parametrize("name", ["findings_text", "finding_text"])
 def test_words_that_cannot_be_made_do_not_swallow_what_they_say(guard, new_predictor, model_folders, monkeypatch, name):
-    from nnguard.hooks import verdicts
+    from nnguard.hooks import enforcement
 
     def fail(*_arguments):
         raise ValueError("ours")
 
-    monkeypatch.setattr(verdicts, name, fail)
+    monkeypatch.setattr(enforcement, name, fail)
     guard("strict" if name == "findings_text" else "warn,NNG101=warn")
     if name == "findings_text":
         with pytest.raises(MirroringError, match="NNG101"):

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from nnguard import MirroringError
-from nnguard.evidence.witness import LOOKS
 from nnguard.hooks import trainer as hook
+from nnguard.probe.witness import LOOKS
 
 
 def flips_in_step(base, axis, declared):

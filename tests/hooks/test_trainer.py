@@ -11,8 +11,8 @@ import pytest
 import trainers
 from nnguard import ConfigurationError, ConsistencyWarning, MirroringError, Record
 from nnguard.hooks import patching, trainer
-from nnguard.models.belonging import weights_belong
 from nnguard.models.folder import open_fold
+from nnguard.models.provenance import weights_belong
 
 
 def record_in(path):
@@ -438,7 +438,7 @@ def test_a_failing_observation_is_recorded_as_unknown_and_training_goes_on(guard
     def fail(*_arguments):
         raise error
 
-    monkeypatch.setattr("nnguard.evidence.observe", fail)
+    monkeypatch.setattr("nnguard.probe.observe", fail)
     guard("warn")
     made = new_trainer()
     made.run_training()
@@ -476,7 +476,7 @@ def test_an_interrupt_during_observation_passes(guard, new_trainer, monkeypatch)
     def interrupt(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nnguard.evidence.observe", interrupt)
+    monkeypatch.setattr("nnguard.probe.observe", interrupt)
     guard("warn")
     with pytest.raises(KeyboardInterrupt):
         new_trainer().on_train_start()

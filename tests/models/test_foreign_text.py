@@ -5,8 +5,8 @@ import json
 import msgspec
 import pytest
 
-from nnguard.models.described import described_mirroring, described_tree
-from nnguard.models.older import weaker_evidence
+from nnguard.models.fold_files import weaker_evidence
+from nnguard.models.pipeline_text import described_mirroring, described_tree
 
 LONG = 100_000
 

@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 import pytest
 
 from nnguard.findings import Finding
+from nnguard.report.audit_rows import ModelReport, gravest_first
 from nnguard.report.console import make_console, print_rows, rows_table, summary_line
 from nnguard.report.html import audit_page
 from nnguard.report.json import findings_document, json_text
-from nnguard.report.rows import ModelReport, gravest_first
 
 HOSTILE = "x\x1b[31m\n::error::owned\r\u202e<script>alert(1)</script>[bold]:smile:,100%"
 

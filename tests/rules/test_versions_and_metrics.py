@@ -5,8 +5,8 @@ import pytest
 from nnguard.findings import ADVISORY, NOTE, Finding
 from nnguard.record import Environment
 from nnguard.rules.metrics import check_gap, check_stale
+from nnguard.rules.nng501_versions_differ import check_versions
 from nnguard.rules.subjects import Scores
-from nnguard.rules.versions import check_versions
 
 HERE = Environment(nnunetv2="2.8.1", batchgenerators="0.25.1", batchgeneratorsv2="0.3.6", torch="2.15.0+cpu")
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .known import Opaque
+from .globals import Opaque
 from .reader import (
     Checkpoint,
     exported_checkpoints,
@@ -13,7 +13,7 @@ from .reader import (
 )
 
 if TYPE_CHECKING:
-    from .splicing import SpliceResult, splice
+    from .writer import SpliceResult, splice
 
 __all__ = [
     "Checkpoint",
@@ -31,7 +31,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # The writer's imports would cost every reader some milliseconds.
     if name in ("SpliceResult", "splice"):
-        from . import splicing
+        from . import writer
 
-        return getattr(splicing, name)
+        return getattr(writer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

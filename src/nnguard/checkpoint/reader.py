@@ -20,9 +20,9 @@ from .archive import (
     read_directory,
     refuse_foreign,
 )
-from .lookalikes import HEAD, describe
-from .opcodes import read_pickle
-from .plain import Budget, plain
+from .foreign_files import HEAD, describe
+from .pickle_reader import read_pickle
+from .plain_data import Budget, plain
 
 #: 4,000 epochs of 117 classes log 21 MB; nothing that nnU-Net stores beside the weights is larger.
 MAX_PICKLE = 32 << 20

@@ -36,7 +36,7 @@ COMMANDS = {
 
 #: Other names of a command, not listed.
 ALSO_CALLED = {"inspect": "check", "audit": "check"}
-#: ``cli/gone.py`` says what replaces them.
+#: ``cli/old_commands.py`` says what replaces them.
 GONE = ("diff", "annotate", "preview")
 
 
@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in GONE:
-            from .gone import gone
+            from .old_commands import gone
 
             return gone(name)
         name = ALSO_CALLED.get(name, name)
@@ -78,7 +78,7 @@ def group(ctx: click.Context) -> None:
     Exit status: 0 clean, 1 findings at or above --fail-level, 2 it could not be done.
     """
     if ctx.invoked_subcommand not in ("run", "doctor"):  # these two have more to say about it
-        from ..policy import ENVIRONMENT_VARIABLE, Policy
+        from ..settings import ENVIRONMENT_VARIABLE, Policy
 
         Policy.parse(os.environ.get(ENVIRONMENT_VARIABLE))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ..models.kinds import CHECKPOINT, RECORD, TREE, kind_of
+from ..models.path_kind import CHECKPOINT, RECORD, TREE, kind_of
 from .output import (
     Answer,
     Asked,
@@ -69,13 +69,13 @@ def _shown(paths: tuple[str, ...], listing: str | None, asked: Asked) -> Answer:
     """Loads no more than this one answer needs: a checkpoint's has 150 ms for everything."""
     kind = kind_of(paths[0]) if len(paths) == 1 and asked.output_format != "html" else TREE
     if kind in (CHECKPOINT, RECORD):
-        from .one_checkpoint import show
+        from .check_one_checkpoint import show
 
         return show(paths[0], kind, asked)
     if kind != TREE:
-        from .one_model import show_model
+        from .check_one_model import show_model
 
         return show_model(paths[0], kind, asked)
-    from .many_models import show_models
+    from .check_many_models import show_models
 
     return show_models(paths, listing, asked)

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from ..errors import CheckpointError
-from ..models.comparing import ORDERS, compare
+from ..models.comparison import ORDERS, compare
 from ..models.folder import FOLD_FOLDER
-from ..models.kinds import TREE, kind_of
-from ..models.trees import find_models
+from ..models.path_kind import TREE, kind_of
+from ..models.results_tree import find_models
 from ..record import timestamp
 from ..report.escape import escaped
 from . import CLEAN, FAILED
@@ -52,7 +52,7 @@ def command(
     two_things = len(paths) == 2 and not of_runs and all(kind_of(path) != TREE for path in paths)
     with written_to(output):
         if two_things:
-            from .two_things import show_differences
+            from .compare_two import show_differences
 
             show_differences(paths[0], paths[1], checkpoint_name, output_format)
             return CLEAN
@@ -94,17 +94,17 @@ def _print(document: Mapping[str, Any], output_format: str, title: str) -> None:
     if output_format == "json":
         print_json(document)
     elif output_format == "csv":
-        from ..report.comparison import comparison_csv
+        from ..report.run_table import comparison_csv
 
         click.echo(comparison_csv(document), nl=False)
     elif output_format == "html":
         from .. import __version__
-        from ..report.comparison import comparison_page
+        from ..report.run_table import comparison_page
 
         click.echo(comparison_page(document, title=title, made_at=timestamp(), version=__version__))
     else:
-        from ..report.comparison import print_comparison
         from ..report.console import make_console
+        from ..report.run_table import print_comparison
 
         print_comparison(make_console(sys.stdout), document)
         click.echo("\n".join(["", *_closing(document)]))

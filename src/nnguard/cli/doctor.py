@@ -14,8 +14,8 @@ from typing import Any
 import click
 
 from ..errors import ConfigurationError
-from ..policy import DEFAULT_MODE, ENVIRONMENT_VARIABLE, Policy
 from ..report.escape import escaped
+from ..settings import DEFAULT_MODE, ENVIRONMENT_VARIABLE, Policy
 from . import CLEAN, FOUND
 from .output import format_option, print_json
 

@@ -11,15 +11,15 @@ import click
 
 from ..axes import ARRAY_AXES, name_axis, normalise, problem_with, written
 from ..errors import CheckpointError, NNGuardError
+from ..models.axes_repair import replace_text
 from ..models.folder import FLIPTEST_FILE, Model, open_model
-from ..models.repairing import replace_text
 from ..report.escape import escaped
 from ..rules.measured import why_open
 from ..rules.remedies import quote
 from . import CLEAN, FOUND
 from .output import FoldsCommand, checkpoint_option, folds_option, format_option, print_json
 from .paths import FILE_TO_WRITE, LOCAL_PATH
-from .streams import prints_to_stderr
+from .stdout import prints_to_stderr
 
 
 @click.command(name="fliptest", cls=FoldsCommand)
@@ -103,9 +103,9 @@ def unguarded() -> Iterator[None]:
 
 def measure(model: Model, images: Path, labels: Path | None, number: int, device: str) -> tuple[dict[str, Any], Any]:
     """Runs the cases; the document of ``docs/output.schema.json``, and the first case's answers."""
-    from ..evidence.flipped import FlipTrial, cases_in
-    from ..evidence.foreign import Failed
-    from ..models.fliptested import document_of
+    from ..effect.views import FlipTrial, cases_in
+    from ..foreign_calls import Failed
+    from ..models.fliptest_document import document_of
 
     cases = cases_in(images, labels, str((model.dataset or {}).get("file_ending", ".nii.gz")), number)
     _demand(device)

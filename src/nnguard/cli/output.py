@@ -14,8 +14,8 @@ import click
 from ..errors import CheckpointError
 from ..findings import HARMFUL, SEVERITIES, Finding, at_least
 from ..models.folder import CHECKPOINT_NAME
-from ..policy import ENVIRONMENT_VARIABLE, IGNORE, Policy
 from ..report.escape import escaped
+from ..settings import ENVIRONMENT_VARIABLE, IGNORE, Policy
 from . import CLEAN, FAILED, FOUND
 from .paths import LOCAL_PATH
 

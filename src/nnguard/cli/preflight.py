@@ -17,10 +17,10 @@ from ..findings import Finding
 from ..record import Record
 from . import output
 from .paths import FILE_TO_WRITE
-from .streams import prints_to_stderr
+from .stdout import prints_to_stderr
 
 if TYPE_CHECKING:
-    from ..evidence.foreign import Failed
+    from ..foreign_calls import Failed
 
 PREPROCESSED = "nnUNet_preprocessed"
 
@@ -85,7 +85,7 @@ def _unsettled(trainer: object, record: Record | None) -> list[Finding]:
 
 def _draw(trainer: object, picture: str) -> tuple[list[dict[str, Any]], list[str]]:
     """What each draw received; or, in words, why there is no picture, which takes no finding away."""
-    from ..hooks.previewing import write_preview
+    from ..hooks.preview_picture import write_preview
 
     try:
         _, *drawn = write_preview(trainer, Path(picture))
@@ -119,8 +119,8 @@ def training_started(
     Raises:
         NNGuardError: in one line, what nnU-Net could not do.
     """
-    from ..evidence.foreign import Failed, attempt
-    from ..hooks.rehearsal import rehearsed
+    from ..foreign_calls import Failed, attempt
+    from ..hooks.trial_start import rehearsed
 
     _look_at_arguments(dataset, fold, plans)
     with prints_to_stderr(), contextlib.ExitStack() as stack:

@@ -16,9 +16,9 @@ from ..axes import written
 from ..checkpoint import SpliceResult
 from ..errors import CheckpointError
 from ..findings import Finding
+from ..models.axes_repair import Change, Refusal, in_words, open_to_write, plan_repair, plan_statement, write
+from ..models.fliptest_evidence import Measured, read_measured
 from ..models.folder import CHECKPOINT_NAME, FOLD_FOLDER, Fold, open_fold
-from ..models.measured import Measured, read_measured
-from ..models.repairing import Change, Refusal, in_words, open_to_write, plan_repair, plan_statement, write
 from ..models.staleness import results_of
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from ..report.escape import escaped

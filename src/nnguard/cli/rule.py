@@ -25,7 +25,7 @@ def command(code: str | None, output_format: str) -> None:
     if output_format == "json":
         print_json({"rules": [_as_data(RULES[one], explained) for one in codes]})
     elif explained:
-        from ..report.pages import rule_page
+        from ..report.rule_pages import rule_page
 
         click.echo(rule_page(codes[0]))
     else:
@@ -43,7 +43,7 @@ def _what_became_of(code: str) -> str:
 def _as_data(rule: Rule, explained: bool) -> dict[str, Any]:
     data = {"code": rule.code, "name": rule.name, "severity": rule.severity, "summary": rule.summary}
     if explained:
-        from ..report.pages import rule_page
+        from ..report.rule_pages import rule_page
 
         data["page"] = rule_page(rule.code)
     return data

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from ..errors import ConfigurationError
-from ..policy import DEFAULT_MODE, ENVIRONMENT_VARIABLE, OFF, Policy
 from ..report.escape import escaped
+from ..settings import DEFAULT_MODE, ENVIRONMENT_VARIABLE, OFF, Policy
 
 PTH = "nnguard.pth"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import NNGuardError
-from . import discs, measure
+from . import disc_dataset, outcome
 from .workspace import Run, Workspace, check_nnunet
 
 #: The epochs that the trainer runs; it says so itself, this is for the progress line.
@@ -50,9 +50,9 @@ def tell(folder: Path, *, say: Callable[[str], None], progress: Callable[[str], 
     workspace = Workspace(folder)
 
     progress("making images")
-    discs.make(workspace.raw)
+    disc_dataset.make(workspace.raw)
     say(
-        f"Made {discs.TRAINING_CASES} training and {discs.TEST_CASES} test images of discs. "
+        f"Made {disc_dataset.TRAINING_CASES} training and {disc_dataset.TEST_CASES} test images of discs. "
         "The left half of each disc is label 1, the right half label 2."
     )
     progress("planning and preprocessing (nnU-Net, about 15 s)")
@@ -75,7 +75,7 @@ def _train(workspace: Workspace, say: Callable[[str], None], progress: Callable[
         elif "Training done" in line:
             progress("nnU-Net validates")
         elif "nnguard rule NNG" in line:
-            blocks = measure.findings_in("\n".join(said))
+            blocks = outcome.findings_in("\n".join(said))
             said.clear()
             for block in blocks:
                 at = "training starts" if block.startswith("NNG103") else "nnU-Net validates"
@@ -83,8 +83,8 @@ def _train(workspace: Workspace, say: Callable[[str], None], progress: Callable[
 
     run = _succeeded(workspace.train("warn", follow))
     return [
-        _row("pseudo Dice in training", run, measure.pseudo_dice(run.output)),
-        _row("nnU-Net's own validation", run, measure.validation_dice(workspace.model)),
+        _row("pseudo Dice in training", run, outcome.pseudo_dice(run.output)),
+        _row("nnU-Net's own validation", run, outcome.validation_dice(workspace.model)),
     ]
 
 
@@ -93,7 +93,7 @@ def _predict(workspace: Workspace, say: Callable[[str], None], progress: Callabl
 
     progress("predicting, mirrored, with a warning (1 of 4)")
     run, mirrored = workspace.predict("warn")
-    rows = [_row("test images, as nnU-Net predicts them", _succeeded(run), measure.dice(mirrored, truth))]
+    rows = [_row("test images, as nnU-Net predicts them", _succeeded(run), outcome.dice(mirrored, truth))]
 
     progress("predicting under strict (2 of 4)")
     run, target = workspace.predict("strict")
@@ -101,20 +101,20 @@ def _predict(workspace: Workspace, say: Callable[[str], None], progress: Callabl
 
     progress("predicting under correct (3 of 4)")
     run, corrected = workspace.predict("correct")
-    rows.append(_row("test images, corrected", _succeeded(run), measure.dice(corrected, truth)))
+    rows.append(_row("test images, corrected", _succeeded(run), outcome.dice(corrected, truth)))
 
     progress("predicting without mirroring (4 of 4)")
     run, plain = workspace.predict("warn", "--disable_tta")
     _succeeded(run)
-    same = "the same files, byte for byte" if measure.same_files(corrected, plain) else "other files than corrected"
-    return [*rows, _row("test images, --disable_tta", run, measure.dice(plain, truth), f" ({same})")]
+    same = "the same files, byte for byte" if outcome.same_files(corrected, plain) else "other files than corrected"
+    return [*rows, _row("test images, --disable_tta", run, outcome.dice(plain, truth), f" ({same})")]
 
 
 def _strict(run: Run, target: Path, truth: Path, say: Callable[[str], None]) -> Row:
     what = "test images, strict"
     if run.status == 0:
-        return _row(what, run, measure.dice(target, truth), " (not refused)")
-    blocks = measure.findings_in(run.output)
+        return _row(what, run, outcome.dice(target, truth), " (not refused)")
+    blocks = outcome.findings_in(run.output)
     if not blocks:
         # It failed, but not because nnguard refused it: that is no refusal to show.
         raise NNGuardError(f"{run.command}\nfailed for another reason:\n{_end_of(run.output)}")

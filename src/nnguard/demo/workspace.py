@@ -14,7 +14,7 @@ from shlex import quote
 import msgspec
 
 from ..errors import NNGuardError
-from . import discs
+from . import disc_dataset
 
 TRAINER = "nnUNetTrainerIssue2552"
 CONFIGURATION = "2d"
@@ -57,11 +57,11 @@ class Workspace:
 
     @property
     def dataset(self) -> Path:
-        return self.raw / discs.DATASET_NAME
+        return self.raw / disc_dataset.DATASET_NAME
 
     @property
     def model(self) -> Path:
-        return self.results / discs.DATASET_NAME / f"{TRAINER}__nnUNetPlans__{CONFIGURATION}"
+        return self.results / disc_dataset.DATASET_NAME / f"{TRAINER}__nnUNetPlans__{CONFIGURATION}"
 
     def nnunet_variables(self) -> dict[str, str]:
         """Where nnU-Net finds the demo's data, models and trainer."""
@@ -90,12 +90,12 @@ class Workspace:
 
     def prepare(self) -> Run:
         """Plans and preprocesses the dataset."""
-        arguments = ["-d", str(discs.DATASET_ID), "-c", CONFIGURATION]
-        return self._run("prepare", [sys.executable, "-m", "nnguard.demo.prepare", *arguments], "off")
+        arguments = ["-d", str(disc_dataset.DATASET_ID), "-c", CONFIGURATION]
+        return self._run("prepare", [sys.executable, "-m", "nnguard.demo.preparation", *arguments], "off")
 
     def train(self, mode: str, follow: Callable[[str], None]) -> Run:
         """``nnUNetv2_train`` with the issue's trainer on fold 0; ``follow`` gets each line as it comes."""
-        arguments = [str(discs.DATASET_ID), CONFIGURATION, "0", "-tr", TRAINER, "-device", "cpu"]
+        arguments = [str(disc_dataset.DATASET_ID), CONFIGURATION, "0", "-tr", TRAINER, "-device", "cpu"]
         return self._run(f"train_{mode}", [installed("nnUNetv2_train"), *arguments], mode, follow)
 
     def predict(self, mode: str, *options: str) -> tuple[Run, Path]:
@@ -103,7 +103,7 @@ class Workspace:
         name = "_".join(["predicted", mode, *(option.strip("-") for option in options)])
         target = self.folder / name
         folders = ["-i", str(self.dataset / "imagesTs"), "-o", str(target)]
-        model = ["-d", str(discs.DATASET_ID), "-c", CONFIGURATION, "-tr", TRAINER, "-f", "0"]
+        model = ["-d", str(disc_dataset.DATASET_ID), "-c", CONFIGURATION, "-tr", TRAINER, "-f", "0"]
         # Without worker processes, each of which would import torch for a handful of small images.
         here = ["-device", "cpu", "-npp", "0", "-nps", "0"]
         command = [installed("nnUNetv2_predict"), *folders, *model, *here, *options]

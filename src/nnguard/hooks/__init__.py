@@ -9,10 +9,10 @@ from typing import Any
 from _nnguard_start import say
 
 from ..report import log
-from . import augmenters, checkpoints, patching, predictor, pretraining, trainer
+from . import augmenters, parent_training, patching, predictor, torch_io, trainer
 
 #: Each room says which modules it waits for: {module: function of the module that patches and returns coverage}.
-_ROOMS = (checkpoints, augmenters, trainer, predictor, pretraining)
+_ROOMS = (torch_io, augmenters, trainer, predictor, parent_training)
 
 #: Without these the guard is not active.
 _NEEDED = (trainer, predictor)

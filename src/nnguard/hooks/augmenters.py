@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from .beside import Beside
+from .identity_map import Beside
 from .patching import Coverage, Guard, patch_all_or_nothing
 
 MODULES = {
@@ -37,6 +37,6 @@ def snapshot_of(dataloader: Any) -> Any:
 def _before_start(augmenter: Any, args: tuple, kwargs: dict) -> None:
     # `_start` is called again while workers run, and does nothing then.
     if not getattr(augmenter, "initialized", False):
-        from .. import evidence  # imports torch, which whoever merely looks for nnU-Net need not pay
+        from .. import probe  # imports torch, which whoever merely looks for nnU-Net need not pay
 
-        _snapshots.put(augmenter, evidence.snapshot(augmenter))
+        _snapshots.put(augmenter, probe.snapshot(augmenter))

@@ -16,14 +16,14 @@ import msgspec
 from .. import arming
 from ..axes import plain_axes, same_axes, written
 from ..findings import Finding
+from ..models.ensemble import judge_together, member_of
+from ..models.fold_check import Known, judge_by, known_of
 from ..models.folder import Fold
-from ..models.predicting import Known, judge_by, known_of
-from ..models.together import judge_together, member_of
 from ..record import Environment
 from ..rules.subjects import Prediction
 from ..rules.verdicts import narrowed_axes
-from . import checkpoints, trainer, verdicts
-from .beside import Beside
+from . import enforcement, torch_io, trainer
+from .identity_map import Beside
 from .patching import (
     DELIBERATE,
     Coverage,
@@ -70,7 +70,7 @@ class Initialisation(msgspec.Struct, frozen=True, kw_only=True):
 class Weights(msgspec.Struct, frozen=True, kw_only=True):
     """One set of weights that will predict, and what is known of its training."""
 
-    origin: checkpoints.Origin
+    origin: torch_io.Origin
     subject: str
     validation: bool = False
 
@@ -242,7 +242,7 @@ def judge(predictor: Any, stray: bool = False) -> None:
         weights.append(_loaded(predictor, trainer.bare(predictor.network).state_dict(), None))
     findings: list[Finding] = []
     predictions = []
-    folds = [checkpoints.fold_behind(one.origin) for one in weights]
+    folds = [torch_io.fold_behind(one.origin) for one in weights]
     for one, fold in zip(weights, folds, strict=True):
         known = _known(fold, _prediction(predictor, one))
         predictions.append(known.prediction)
@@ -250,9 +250,9 @@ def judge(predictor: Any, stray: bool = False) -> None:
     findings += contained("comparing folds and folder", _together, predictor, weights, folds) or []
     findings = told_once(findings)
     put_right = None
-    if verdicts.is_to_be_put_right(findings, CORRECTABLE):
+    if enforcement.is_to_be_put_right(findings, CORRECTABLE):
         put_right = _narrow(predictor, weights, predictions)
-    verdicts.act(findings, put_right=put_right, righted=CORRECTABLE)
+    enforcement.act(findings, put_right=put_right, righted=CORRECTABLE)
 
 
 def weights_of(predictor: Any) -> list[Weights]:
@@ -267,7 +267,7 @@ def weights_of(predictor: Any) -> list[Weights]:
     if behind is None:
         state = trainer.bare(predictor.network).state_dict()
         # Weights that a file gave away tell more than which trainer happens to be validating.
-        behind = trainer.trainer_validating(predictor.trainer_name) if checkpoints.origin_of(state) is None else None
+        behind = trainer.trainer_validating(predictor.trainer_name) if torch_io.origin_of(state) is None else None
         if behind is None:
             return [_loaded(predictor, state, None)]
     return [_being_validated(behind)]
@@ -290,11 +290,11 @@ def told_once(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _loaded(predictor: Any, state: Any, path: str | None) -> Weights:
-    origin = checkpoints.origin_of(state) if isinstance(state, Mapping) else None
+    origin = torch_io.origin_of(state) if isinstance(state, Mapping) else None
     if origin is None and path is not None:
-        origin = checkpoints.origin_in_file(path)
+        origin = torch_io.origin_in_file(path)
     if origin is None:
-        origin = checkpoints.Origin(record=None, no_record=NOT_SEEN)
+        origin = torch_io.Origin(record=None, no_record=NOT_SEEN)
     name = origin.checkpoint.trainer_name or predictor.trainer_name or "an unnamed trainer"
     return Weights(origin=origin, subject=origin.checkpoint.path or f"weights of {name}")
 
@@ -302,7 +302,7 @@ def _loaded(predictor: Any, state: Any, path: str | None) -> Weights:
 def _being_validated(behind: Any) -> Weights:
     record = trainer.record_of(behind)
     no_record = None if record is not None else "the running trainer was not observed"
-    origin = checkpoints.Origin(record=record, no_record=no_record)
+    origin = torch_io.Origin(record=record, no_record=no_record)
     return Weights(origin=origin, subject=trainer.subject_of(behind), validation=True)
 
 
@@ -343,7 +343,7 @@ def _together(predictor: Any, weights: Sequence[Weights], folds: Sequence[Fold |
         plans,
         getattr(predictor, "dataset_json", None),
         [
-            member_of(fold if fold and str(fold.path) == file else checkpoints.fold_at(Path(file), one.origin))
+            member_of(fold if fold and str(fold.path) == file else torch_io.fold_at(Path(file), one.origin))
             for file, one, fold in zip(files, weights, folds, strict=True)
         ],
         use_mirroring=bool(predictor.use_mirroring),
@@ -407,10 +407,10 @@ def _loaded_by_hand(predictor: Any, as_it_is: bool) -> tuple | None:
     parameters = predictor.list_of_parameters
     if network is None or (parameters and not as_it_is) or trainer.trainer_of(network) is not None:
         return None
-    mark = checkpoints.fingerprint(network.state_dict())
+    mark = torch_io.fingerprint(network.state_dict())
     if not parameters or mark is None:
         return mark
-    if not checkpoints.is_known(mark) or mark in map(checkpoints.fingerprint, parameters):
+    if not torch_io.is_known(mark) or mark in map(torch_io.fingerprint, parameters):
         return None
     return mark
 

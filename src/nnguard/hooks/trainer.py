@@ -20,12 +20,13 @@ from ..errors import NNGuardError
 from ..findings import Finding
 from ..nnunet import name_of_trainer
 from ..record import CHECKPOINT_KEY, Apart, AxesHistory, Mirroring, Record, Segment, TrainerIdentity, timestamp
-from ..rules.resuming import check_resumed
+from ..rules.nng107_augmentation_changed import check_resumed
 from ..rules.subjects import Training
 from ..rules.training import check_training
 from ..rules.verdicts import narrowed_axes
-from . import augmenters, checkpoints, copies, history, pretraining, ranks, verdicts
-from .beside import Beside
+from ..training.segments import bounded, earlier, merged, mixture
+from . import augmenters, enforcement, parent_training, ranks, sidecar, torch_io
+from .identity_map import Beside
 from .patching import (
     Coverage,
     Guard,
@@ -59,7 +60,7 @@ class TrainingInHand(msgspec.Struct, eq=False):
     rehearsed: bool = False
     record: Record | None = None
     training: Training | None = None
-    origin: checkpoints.Origin | None = None
+    origin: torch_io.Origin | None = None
     epoch: int = 0
     steps: int = 0
     #: weakly, the bare network that these steps train
@@ -134,7 +135,7 @@ def _go_on_from_own_steps(trainer: Any, training: TrainingInHand) -> None:
         return
     own = training.network() if training.network is not None else None
     training.again = own is not None and own is bare(getattr(trainer, "network", None))
-    training.origin = checkpoints.Origin(record=record_of(trainer), no_record=None) if training.again else None
+    training.origin = torch_io.Origin(record=record_of(trainer), no_record=None) if training.again else None
     training.steps = 0
 
 
@@ -197,8 +198,8 @@ def _after_load(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     training = training_in_hand(trainer)
     path = _path_of(args[0] if args else next(iter(kwargs.values()), None))
     training.again = False
-    seen = checkpoints.origin_of(bare(trainer.network).state_dict())
-    training.origin = checkpoints.origin_in_file(str(path)) if seen is None and path is not None else seen
+    seen = torch_io.origin_of(bare(trainer.network).state_dict())
+    training.origin = torch_io.origin_in_file(str(path)) if seen is None and path is not None else seen
     training.epoch = getattr(trainer, "current_epoch", 0)
     training.steps = 0
 
@@ -264,15 +265,15 @@ def guard_own_step(trainer: Any) -> None:
 
 
 def _observation_of(trainer: Any) -> Any:
-    from .. import evidence
+    from .. import probe
 
     snapshot = augmenters.snapshot_of(trainer.dataloader_train)
-    return contained("observing the training", evidence.observe, trainer, snapshot)
+    return contained("observing the training", probe.observe, trainer, snapshot)
 
 
 def take_up(trainer: Any, observation: Any) -> None:
     """Goes by an observation (``None``: nnguard failed) from here on: record and witness."""
-    from .. import evidence
+    from .. import probe
 
     training = training_in_hand(trainer)
     if observation is None:
@@ -285,14 +286,14 @@ def take_up(trainer: Any, observation: Any) -> None:
     network = bare(getattr(trainer, "network", None))
     training.network = weakref.ref(network) if network is not None else None
     if observation is not None:
-        _appoint(trainer, training, contained("appointing the witness", evidence.appoint_witness, trainer, observation))
+        _appoint(trainer, training, contained("appointing the witness", probe.appoint_witness, trainer, observation))
 
 
 def _write_preview(trainer: Any) -> None:
-    from . import previewing  # imports pictures, which few trainings ask for
+    from . import preview_picture  # imports pictures, which few trainings ask for
 
     try:
-        previewing.write_preview(trainer, Path(trainer.output_folder) / previewing.FILE_NAME)
+        preview_picture.write_preview(trainer, Path(trainer.output_folder) / preview_picture.FILE_NAME)
     except NNGuardError as error:  # a picture that cannot be drawn stops no training
         trainer.print_to_log_file(f"nnguard: {error}")
 
@@ -342,14 +343,16 @@ def judge(trainer: Any) -> None:
     now = record_of(trainer)
     findings = findings_of(trainer)
     put_right = None
-    if verdicts.is_to_be_put_right(findings, CORRECTABLE):
+    if enforcement.is_to_be_put_right(findings, CORRECTABLE):
         put_right = _narrow(trainer, training, now or training.record)
     training.judged_axes = plain(trainer.inference_allowed_mirroring_axes)
     if not training.rehearsed:
         contained("writing into nnU-Net's log", _tell_log, trainer, findings)
         contained("the logger's config", _tell_config, trainer)
         contained("writing nnguard.json", _write_copy, trainer)
-    verdicts.act(findings, put_right=put_right, righted=CORRECTABLE, before_raising=lambda: shut_loaders_down(trainer))
+    enforcement.act(
+        findings, put_right=put_right, righted=CORRECTABLE, before_raising=lambda: shut_loaders_down(trainer)
+    )
 
 
 def findings_of(trainer: Any) -> list[Finding]:
@@ -407,7 +410,7 @@ def record_of(trainer: Any) -> Record | None:
         fingerprint=training.record.segments[-1].fingerprint if training.record.segments else None,
         mirroring=training.record.mirroring,
     )
-    segments = history.bounded(history.merged([*_earlier(trainer, training), own]))
+    segments = bounded(merged([*_earlier(trainer, training), own]))
     axes = training.record.axes
     effective = plain(trainer.inference_allowed_mirroring_axes)
     if not _same(effective, axes.effective):
@@ -417,7 +420,7 @@ def record_of(trainer: Any) -> Record | None:
         written_at=timestamp(),
         axes=axes,
         segments=segments,
-        mirroring=history.mixture(segments),
+        mirroring=mixture(segments),
         apart=_apart(training),
         parent=_parent(trainer, training),
     )
@@ -437,7 +440,7 @@ def record_text_for(checkpoint: Mapping[str, Any]) -> str | None:
     if len(owners) != 1:
         return None
     record = record_of(owners[0])
-    axes = plain(checkpoint.get(checkpoints.AXES_KEY, _UNSAID))
+    axes = plain(checkpoint.get(torch_io.AXES_KEY, _UNSAID))
     if record is not None and axes != _UNSAID and not _same(axes, record.axes.effective):
         # A save_checkpoint of its own writes what it likes: the record tells of the file.
         record = msgspec.structs.replace(record, axes=AxesHistory(declared=axes, effective=axes))
@@ -488,7 +491,7 @@ def _owners(checkpoint: Mapping[str, Any]) -> Iterator[Any]:
         yield from same
         return
     # A subclass may save a copy. What was loaded, edited and is saved again is another training's, however alike.
-    if CHECKPOINT_KEY in checkpoint or checkpoints.loaded_with(checkpoint[checkpoints.WEIGHTS_KEY]):
+    if CHECKPOINT_KEY in checkpoint or torch_io.loaded_with(checkpoint[torch_io.WEIGHTS_KEY]):
         return
     for trainer in alive:
         if type(trainer).__name__ == checkpoint["trainer_name"] and trainer.my_init_kwargs == init_args:
@@ -500,13 +503,13 @@ def _earlier(trainer: Any, training: TrainingInHand) -> list[Segment]:
     if origin is None or not training.goes_on:
         return []
     steps = training.epoch * getattr(trainer, "num_iterations_per_epoch", 1)
-    return history.earlier(origin.record, origin.no_record, steps)
+    return earlier(origin.record, origin.no_record, steps)
 
 
 def _parent(trainer: Any, training: TrainingInHand) -> dict[str, Any] | None:
     if training.goes_on:
         return training.before.parent if training.before is not None else None
-    return pretraining.parents.get(bare(getattr(trainer, "network", None)))
+    return parent_training.parents.get(bare(getattr(trainer, "network", None)))
 
 
 def _unobserved(trainer: Any) -> Record:
@@ -560,13 +563,13 @@ def _write_copy(trainer: Any, saved: Path | None = None) -> None:
     if record is None or not folder:
         return
     if training.weights is None:
-        training.weights = copies.known_weights(Path(folder))
+        training.weights = sidecar.known_weights(Path(folder))
     if saved is not None and training.saved is not None:
-        weights = copies.saved_weights(saved, record.written_at)
+        weights = sidecar.saved_weights(saved, record.written_at)
         training.weights.pop(saved.name, None)
         training.weights.update({saved.name: weights} if weights is not None else {})
     text = training.saved_text if record is training.saved else None
-    copies.write_copy(Path(folder), record, training.weights, text)
+    sidecar.write_copy(Path(folder), record, training.weights, text)
 
 
 def _path_of(source: Any) -> Path | None:

@@ -7,15 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .checking import check_model
+    from .fold_check import FROM_CHECKPOINT
     from .folder import open_model
-    from .predicting import FROM_CHECKPOINT
+    from .model_check import check_model
 
 __all__ = ["FROM_CHECKPOINT", "check_model", "open_model"]
 
 _ROOMS = {
-    "FROM_CHECKPOINT": "predicting",
-    "check_model": "checking",
+    "FROM_CHECKPOINT": "fold_check",
+    "check_model": "model_check",
     "open_model": "folder",
 }
 

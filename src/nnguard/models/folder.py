@@ -16,7 +16,7 @@ from ..errors import CheckpointError
 from ..record import CHECKPOINT_KEY, Record
 
 if TYPE_CHECKING:
-    from .older import Evidence
+    from .fold_files import Evidence
 
 Told = TypeVar("Told")
 
@@ -77,8 +77,8 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
 
     def weaker(self) -> Evidence | None:
         """What else speaks of this training; asked for only where there is no record."""
-        from .belonging import why_the_copy_is_not_used
-        from .older import weaker_evidence, weaker_evidence_inside
+        from .fold_files import weaker_evidence, weaker_evidence_inside
+        from .provenance import why_the_copy_is_not_used
 
         if self.archive is not None:
             return weaker_evidence_inside(self)
@@ -160,7 +160,7 @@ def open_fold(path: Path, fold: int | str | None = None) -> Fold:
     """Reads one checkpoint; what is wrong with it is in the answer, not raised."""
     read = read_fold(path, path, fold)
     if read.checkpoint is not None and not read.checkpoint.has_record:
-        from .belonging import with_kept_record
+        from .provenance import with_kept_record
 
         return with_kept_record(read)
     if read.error is None or str(path) in read.error:

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from .audit_rows import CLEAN, ModelReport, counts, gravest_first
 from .escape import escaped
-from .rows import CLEAN, ModelReport, counts, gravest_first
 
 if TYPE_CHECKING:
     from rich.console import Console

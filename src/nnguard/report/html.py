@@ -7,8 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from .audit_rows import ORDER, ModelReport, counts, gravest_first
 from .escape import escaped, escaped_lines
-from .rows import ORDER, ModelReport, counts, gravest_first
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -9,10 +9,10 @@ from textwrap import wrap
 from ..axes import written
 from ..findings import Finding, worst_first
 from ..nnunet import training_name
-from ..policy import DEFAULT_MODE, Policy
 from ..record import FlipEvidence, Record
 from ..rules.remedies import let_nnguard_narrow
-from ..rules.wording import GRADES, flip_name, percent
+from ..rules.words import GRADES, flip_name, percent
+from ..settings import DEFAULT_MODE, Policy
 from .escape import escaped, escaped_lines
 
 #: Wide enough for a path and a rate, narrow enough for a log beside an editor.

@@ -13,7 +13,7 @@ from ..record import Axes, Record
 from . import remedies
 from .subjects import MeasuredFlip, Measurement, Prediction
 from .verdicts import largest_part, measurement_in, repaired_axes, settled_against
-from .wording import flip_name, flip_names, joined
+from .words import flip_name, flip_names, joined
 
 #: A flip that harms every other case goes unseen in four cases with (1/2)^4 = 6 %, in five with 3 %: fewer are no
 #: verdict at the 95 % that nnguard asks of one.

@@ -28,7 +28,7 @@ from .verdicts import (
     unsettled_flips,
     unsound_flips,
 )
-from .wording import GRADES, flip_names
+from .words import GRADES, flip_names
 
 
 def check_prediction(record: Record | None, prediction: Prediction) -> list[Finding]:

@@ -10,7 +10,7 @@ from ..findings import Finding
 from ..flips import TRAINED_RATIO, flips_of
 from ..record import Apart, Axes, Record
 from .verdicts import correctable, evidence_data, severity_of, unsettled_flips
-from .wording import flip_names, joined, training_showed
+from .words import flip_names, joined, training_showed
 
 #: How improbable "never plain" must be, were the plain view as frequent as the rarest common flip. Three
 #: axes mirrored by a coin leave 64 draws without a plain one in 2 of 10,000 trainings.

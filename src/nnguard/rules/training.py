@@ -12,7 +12,7 @@ from ..record import Apart, Axes, Record
 from . import remedies, verdicts
 from .shared import grade_words, image_apart, plain_view, seen_words, swapped, thin
 from .subjects import Training
-from .wording import flip_names
+from .words import flip_names
 
 
 def check_training(record: Record, training: Training) -> list[Finding]:

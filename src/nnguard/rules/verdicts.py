@@ -12,7 +12,7 @@ from ..findings import ADVISORY
 from ..flips import TRAINED_RATIO, alpha_at, at_least, flips_of, interval, safe_axes, settled
 from ..record import Axes, FlipEvidence, Record
 from .subjects import Measurement
-from .wording import flip_data
+from .words import flip_data
 
 #: States whose verdict may be harmful and may be corrected.
 SETTLED = ("observed", "measured")

@@ -1,0 +1,1 @@
+"""What the trained network answers under flips."""

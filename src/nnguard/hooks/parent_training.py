@@ -1,0 +1,52 @@
+"""``-pretrained_weights``: a training starts anew from another's weights, and its record names that parent."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from . import torch_io
+from .identity_map import Beside
+from .patching import Coverage, Guard, patch_all_or_nothing
+
+#: Where the function lives, and where it is called by the name that was imported.
+MODULES = {
+    "nnunetv2.run.load_pretrained_weights": "load_pretrained_weights",
+    "nnunetv2.run.run_training": "load_pretrained_weights",
+}
+
+#: bare network -> what is known of the checkpoint whose weights it took over
+parents: Beside[dict[str, Any]] = Beside()
+
+
+def patch(module: ModuleType) -> Coverage:
+    """Patches ``load_pretrained_weights`` where this module has it."""
+    return patch_all_or_nothing(module, {}, {"load_pretrained_weights": Guard(after=_after_loading)})
+
+
+def described(origin: torch_io.Origin) -> dict[str, Any]:
+    """A parent as the record keeps it: enough to judge it by, without its own history."""
+    parent: dict[str, Any] = {"file": os.path.basename(origin.checkpoint.path) or None}  # noqa: PTH119
+    record = origin.record
+    if record is None:
+        return parent | {"trainer": origin.checkpoint.trainer_name, "no_record": origin.no_record}
+    kept = ("dataset", "plans", "configuration", "fold", "written_at", "mirroring")
+    return parent | {
+        "trainer": record.trainer.class_,
+        # As it comes back from a checkpoint, so that a resumed training's parent is the same.
+        **{name: msgspec.json.decode(msgspec.json.encode(getattr(record, name))) for name in kept},
+    }
+
+
+def _after_loading(_module: Any, result: Any, args: tuple, kwargs: dict) -> None:
+    given = dict(zip(("network", "fname"), args, strict=False)) | kwargs
+    network, source = given.get("network"), given.get("fname")
+    if network is None or not isinstance(source, (str, os.PathLike)):
+        return
+    from .trainer import bare
+
+    # The record stands in the file; which of its weights were taken over is nnU-Net's business.
+    parents.put(bare(network), described(torch_io.origin_in_file(os.fspath(source))))

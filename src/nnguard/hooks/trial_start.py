@@ -1,0 +1,80 @@
+"""A training built as nnU-Net builds it, up to its first step, and taken down again.
+
+Its results folder is a temporary one: nnU-Net makes folders and a log file as soon as a trainer is
+constructed, and a rehearsal must leave nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .. import arming
+from ..errors import NNGuardError
+from ..findings import RULES
+from ..settings import IGNORE
+from . import trainer as hook
+
+#: Observed and judged as in a training, and said by nobody but the command that asked.
+SILENT = ",".join(["warn", *(f"{code}={IGNORE}" for code in RULES)])
+RESULTS, WORKERS = "nnUNet_results", "nnUNet_n_proc_DA"
+
+
+@contextlib.contextmanager
+def rehearsed(
+    dataset: str, configuration: str, fold: int | str, trainer_name: str, plans: str, device: str
+) -> Iterator[Any]:
+    """A trainer that has just started to train: ``on_train_start`` has run, no step has.
+
+    Call it before nnU-Net is imported: it reads its folders from the environment then.
+
+    Args:
+        dataset, configuration, fold, trainer_name, plans: as ``nnUNetv2_train`` takes them.
+        device: ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        NNGuardError: nnU-Net is not installed, or too old.
+        Exception: whatever nnU-Net or the trainer raises, for the caller to put in words.
+    """
+    real_results = os.environ.get(RESULTS)
+    folder = tempfile.mkdtemp(prefix="nnguard-preflight-")
+    os.environ[RESULTS] = folder
+    # One worker, where training would have any: a pipeline that is edited after its workers have started
+    # must be found here too.
+    os.environ[WORKERS] = "0" if os.environ.get(WORKERS) == "0" else "1"
+    made = None
+    try:
+        arming.install(SILENT)
+        made = _constructed(dataset, configuration, fold, trainer_name, plans, device)
+        hook.training_in_hand(made).rehearsed = True
+        _find_previous_stage(made, folder, real_results)
+        made.on_train_start()
+        hook.observe_once(made)  # where `on_train_start` was replaced without super()
+        yield made
+    finally:
+        if made is not None:
+            hook.shut_loaders_down(made)
+        if real_results is not None:
+            os.environ[RESULTS] = real_results
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _constructed(dataset: str, configuration: str, fold: int | str, trainer_name: str, plans: str, device: str) -> Any:
+    try:
+        import torch
+        from nnunetv2.run.run_training import get_trainer_from_args
+    except ImportError as error:
+        raise NNGuardError(f"nnU-Net cannot be imported here: {error}") from None
+    return get_trainer_from_args(dataset, configuration, fold, trainer_name, plans, device=torch.device(device))
+
+
+def _find_previous_stage(made: Any, folder: str, real_results: str | None) -> None:
+    """A cascade reads the previous stage's segmentations from the real results."""
+    wanted = getattr(made, "folder_with_segs_from_previous_stage", None)
+    if wanted is not None and real_results is not None and Path(wanted).is_relative_to(folder):
+        made.folder_with_segs_from_previous_stage = str(Path(real_results) / Path(wanted).relative_to(folder))
