@@ -11,9 +11,9 @@ import click
 
 from ..errors import CheckpointError
 from ..models.comparison import ORDERS, compare
-from ..models.folder import FOLD_FOLDER
 from ..models.path_kind import TREE, kind_of
 from ..models.results_tree import find_models
+from ..nnunet import FOLD_FOLDER
 from ..record import timestamp
 from ..report.escape import escaped
 from . import CLEAN, FAILED

@@ -13,7 +13,7 @@ import click
 
 from ..errors import CheckpointError
 from ..findings import HARMFUL, SEVERITIES, Finding, at_least
-from ..models.folder import CHECKPOINT_NAME
+from ..nnunet import CHECKPOINT_NAME
 from ..report.escape import escaped
 from ..settings import ENVIRONMENT_VARIABLE, IGNORE, Policy
 from . import CLEAN, FAILED, FOUND

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import CheckpointError
-from ..models.folder import fingerprint_in
+from ..models.provenance import fingerprint_in
 from ..record import FILE_NAME, Record, RecordCopy, SavedWeights
 
 

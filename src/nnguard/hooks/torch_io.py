@@ -22,8 +22,9 @@ import msgspec
 from ..axes import plain_axes
 from ..checkpoint import Checkpoint
 from ..errors import CheckpointError
-from ..models.folder import FLIPTEST_FILE, Fold, fingerprint_in, open_fold
-from ..models.provenance import record_kept_for
+from ..fold import Fold
+from ..models.folder import FLIPTEST_FILE, open_fold
+from ..models.provenance import fingerprint_in, record_kept_for
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from .identity_map import Beside
 from .patching import Coverage, Guard, patch_all_or_nothing
