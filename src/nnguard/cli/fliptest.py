@@ -16,7 +16,7 @@ from ..models.folder import FLIPTEST_FILE, Model, open_model
 from ..report.escape import escaped
 from ..rules.measured import why_open
 from ..rules.remedies import quote
-from . import CLEAN, FOUND
+from .exit_status import CLEAN, FOUND
 from .output import FoldsCommand, checkpoint_option, folds_option, format_option, print_json
 from .paths import FILE_TO_WRITE, LOCAL_PATH
 from .stdout import prints_to_stderr

@@ -27,7 +27,7 @@ from ..report.escape import escaped
 from ..rules.metrics import check_stale
 from ..rules.remedies import quote, same_axes
 from ..rules.verdicts import axes_named_by
-from . import CLEAN, FAILED
+from .exit_status import CLEAN, FAILED
 from .output import FoldsCommand, findings_for_people, folds_option, format_option, not_ignored, print_json, tell
 from .paths import LOCAL_PATH
 

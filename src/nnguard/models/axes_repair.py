@@ -291,7 +291,7 @@ def _reasons(reason: str) -> list[str]:
 
 def _with_entries(fold: Fold, entries: dict[str, Any], dims: int | None) -> str:
     """The record with these entries, made where there is none."""
-    from .. import __version__
+    from ..version import __version__
 
     checkpoint = fold.checkpoint
     assert checkpoint is not None
