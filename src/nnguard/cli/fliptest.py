@@ -67,7 +67,7 @@ def command(
         raise CheckpointError("; ".join(model.errors))
     evidence_file = Path(target) / FLIPTEST_FILE if target and Path(target).is_dir() else Path(target or "")
     if picture is not None:
-        from ..pictures import require_matplotlib
+        from ..report.contact_sheet import require_matplotlib
 
         require_matplotlib()
     with prints_to_stderr(), unguarded():
@@ -236,7 +236,7 @@ def _draw(target: Path, document: dict[str, Any], shown: Any) -> None:
     """The plain answer to one case, the reference if there is one, and every flip's answer, turned back."""
     import numpy as np
 
-    from ..pictures.contact_sheet import Shown, write_contact_sheet
+    from ..report.contact_sheet import Shown, write_contact_sheet
 
     flat = shown.image.shape[0] == 1
     answers = {"plain": shown.plain} | ({} if shown.reference is None else {"reference": shown.reference})

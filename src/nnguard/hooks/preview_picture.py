@@ -24,7 +24,7 @@ def write_preview(trainer: Any, target: Path) -> list[Preview]:
     Raises:
         NNGuardError: no patch, or no draw that could be labelled truthfully; says why.
     """
-    from ..pictures.contact_sheet import Shown, write_contact_sheet
+    from ..report.contact_sheet import Shown, write_contact_sheet
 
     found = previews(trainer, DRAWS)
     if isinstance(found, Failed):
