@@ -12,7 +12,7 @@ import msgspec
 from ..axes import normalise, problem_with
 from ..difference import Change, differences, transform_setting
 from ..fold import Fold, argument_of, configuration_of
-from ..nnunet import DEBUG_FILE
+from ..nnunet import DEBUG_FILE, WRAPPERS
 from ..rules.nng201_folder_differs import resolved_configuration
 from .file_content import read_beside, read_json
 from .pipeline_text import described_mirroring, described_tree
@@ -43,8 +43,6 @@ _OPTIMIZER_NOISE = frozenset({"capturable", "differentiable", "foreach", "fused"
 #: The parts of a dotted key of a described pipeline, classes among them.
 _KEYS = re.compile(r"[^.\[\]]+")
 _PIPELINES = ("dataloader_train.generator.transforms", "dataloader_train.transform")
-#: What stands around a network and is none.
-WRAPPERS = ("DataParallel", "DistributedDataParallel", "OptimizedModule")
 #: A configuration prints to some thousand characters.
 LONGEST_PRINTED = 1 << 18
 
