@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from checkpoints import DATASET, DEBUG_MIRRORED, PLANS, checkpoint_dict, make_record, write_debug
+from tests.support.checkpoints import DATASET, DEBUG_MIRRORED, PLANS, checkpoint_dict, make_record, write_debug
 
 BUDGET_AUDIT = 10.0
 BUDGET_INSPECT = 0.150

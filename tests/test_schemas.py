@@ -12,7 +12,7 @@ from nnguard.findings import RULES, Finding
 from nnguard.hooks.sidecar import write_copy
 from nnguard.record import FILE_NAME, SavedWeights
 from nnguard.report.json import findings_document, json_text
-from records import EVERY_FLIP, NO_FLIP, record_of, stated_record
+from tests.support.records import EVERY_FLIP, NO_FLIP, record_of, stated_record
 
 ROOT = Path(__file__).parents[1]
 

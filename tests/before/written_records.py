@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nnguard.record import Apart, Record, TrainerIdentity
-from records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, record_of, stated_record
+from tests.support.records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, record_of, stated_record
 
 #: As the checkpoints that carry these records say of themselves.
 _CARRIER: dict[str, Any] = {

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, export, make_record, save_checkpoint, save_model
 from nnguard.record import Environment
+from tests.support.checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, export, make_record, save_checkpoint, save_model
 
 
 def codes(done):

@@ -6,7 +6,7 @@ from io import StringIO
 
 import pytest
 
-from checkpoints import DATASET, DEBUG_MIRRORED, DEBUG_PLAIN, PLANS, make_record, save_model
+from tests.support.checkpoints import DATASET, DEBUG_MIRRORED, DEBUG_PLAIN, PLANS, make_record, save_model
 
 TREE = [
     {

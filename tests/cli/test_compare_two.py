@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from checkpoints import export, make_record, save_checkpoint
+from tests.support.checkpoints import export, make_record, save_checkpoint
 
 NOISE = {"class": "RandomTransform", "children": [{"class": "GaussianNoiseTransform"}], "probability": 0.1}
 BLUR = {"class": "RandomTransform", "children": [{"class": "GaussianBlurTransform"}], "probability": 0.2}
@@ -61,7 +61,7 @@ def test_a_missing_key_is_not_a_null(nnguard, tmp_path):
     without = save_checkpoint(tmp_path / "b.pth", axes=None, record=make_record())
     import torch
 
-    from checkpoints import checkpoint_dict
+    from tests.support.checkpoints import checkpoint_dict
 
     bare = checkpoint_dict(record=make_record())
     del bare["inference_allowed_mirroring_axes"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import export, make_record, save_checkpoint
+from tests.support.checkpoints import export, make_record, save_checkpoint
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/output.schema.json").read_text())
 

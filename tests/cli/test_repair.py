@@ -7,14 +7,14 @@ import msgspec
 import pytest
 import torch
 
-from checkpoints import export, make_record, save_checkpoint, save_model
-from fliptests import document, written
 from nnguard.checkpoint import read_checkpoint
 from nnguard.hooks.sidecar import saved_weights, write_copy
 from nnguard.models.folder import open_fold
 from nnguard.models.provenance import weights_belong
 from nnguard.record import Record, RecordCopy
-from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, record_of
+from tests.support.checkpoints import export, make_record, save_checkpoint, save_model
+from tests.support.fliptests import document, written
+from tests.support.records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, record_of
 
 AXES = "inference_allowed_mirroring_axes"
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from checkpoints import checkpoint_dict, make_record, save_checkpoint
 from nnguard.hooks.sidecar import known_weights, saved_weights, write_copy
 from nnguard.record import Record
+from tests.support.checkpoints import checkpoint_dict, make_record, save_checkpoint
 
 WRITTEN = "2025-01-02T03:04:05Z"
 

@@ -5,8 +5,8 @@ import json
 import msgspec
 import pytest
 
-from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, make_record, write_debug
 from nnguard.models.fold_files import weaker_evidence
+from tests.support.checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, make_record, write_debug
 
 
 def test_an_empty_folder_says_nothing(tmp_path):

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from checkpoints import DATASET, PLANS, make_record, save_checkpoint, save_model
 from nnguard.errors import CheckpointError
 from nnguard.models import open_model
 from nnguard.models.folder import detect_folds, open_fold
+from tests.support.checkpoints import DATASET, PLANS, make_record, save_checkpoint, save_model
 
 
 def test_a_model_has_its_plans_dataset_and_folds(tmp_path):

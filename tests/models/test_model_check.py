@@ -5,10 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, PLANS, make_record, save_checkpoint, save_model, write_debug
 from nnguard.errors import CheckpointError
 from nnguard.findings import HARMFUL
 from nnguard.models import check_model
+from tests.support.checkpoints import (
+    DEBUG_MIRRORED,
+    DEBUG_PLAIN,
+    PLANS,
+    make_record,
+    save_checkpoint,
+    save_model,
+    write_debug,
+)
 
 SEED_BUG = {"axes": (0, 1), "record": make_record(mirrored=(), declared=(0, 1))}
 SOUND = {"axes": (0, 1), "record": make_record()}

@@ -5,14 +5,22 @@ import zipfile
 
 import pytest
 
-from checkpoint.archives import Piece, zipped
-from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, PLANS, export, make_record, save_checkpoint, save_model
 from nnguard.errors import CheckpointError
 from nnguard.models import check_model
 from nnguard.models.audit import audit_folder
 from nnguard.models.model_zip import is_exported, open_exported_models
 from nnguard.models.results_tree import find_models
 from nnguard.record import AxesHistory
+from tests.support.archives import Piece, zipped
+from tests.support.checkpoints import (
+    DEBUG_MIRRORED,
+    DEBUG_PLAIN,
+    PLANS,
+    export,
+    make_record,
+    save_checkpoint,
+    save_model,
+)
 
 DATASET = "results/Dataset002_Discs"
 FOLD = "D/m/fold_0/checkpoint_final.pth"

@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 
-from checkpoints import checkpoint_dict, make_record, save_model
 from nnguard.hooks.sidecar import saved_weights, write_copy
 from nnguard.models import check_model
 from nnguard.models.audit import audit_folder
 from nnguard.models.folder import open_fold
 from nnguard.models.provenance import check_belonging, weights_belong
+from tests.support.checkpoints import checkpoint_dict, make_record, save_model
 
 NAME = "checkpoint_final.pth"
 

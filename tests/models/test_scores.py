@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from checkpoints import DATASET, PLANS, make_record, save_model
 from nnguard.models.folder import open_fold
 from nnguard.models.model_check import check_model
 from nnguard.models.scores import labels_of, scores_of
+from tests.support.checkpoints import DATASET, PLANS, make_record, save_model
 
 REGIONS = {**DATASET, "labels": {"background": 0, "whole": [1, 2], "right": 2}, "regions_class_order": [1, 2]}
 

@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from checkpoints import DEBUG_MIRRORED, make_record, save_model, write_debug
 from nnguard.cli import main
 from nnguard.models import check_model
 from nnguard.models.staleness import Results, results_of
 from nnguard.record import AxesHistory
+from tests.support.checkpoints import DEBUG_MIRRORED, make_record, save_model, write_debug
 
 NAME = "checkpoint_final.pth"
 DATASET = "Dataset002_Discs"

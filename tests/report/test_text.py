@@ -8,7 +8,7 @@ from nnguard.report.text import finding_text, findings_text, record_block, silen
 from nnguard.rules.prediction import check_prediction
 from nnguard.rules.subjects import Prediction
 from nnguard.settings import Policy
-from records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of, stated_record
+from tests.support.records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of, stated_record
 
 PATH = "/models/fold_0/checkpoint_final.pth"
 

@@ -10,7 +10,14 @@ from nnguard.rules.measured import FEWEST_CASES, check_measured, measurement_of,
 from nnguard.rules.prediction import check_prediction
 from nnguard.rules.subjects import MeasuredFlip, Measurement, Prediction
 from nnguard.rules.verdicts import narrowed_axes
-from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, EVERY_FLIP, NO_FLIP, record_of, stated_record
+from tests.support.records import (
+    AXIS_0_AND_HALF_TURNS,
+    AXIS_1_BY_ESTIMATE_RARE,
+    EVERY_FLIP,
+    NO_FLIP,
+    record_of,
+    stated_record,
+)
 
 PATH = "/models/fold_0/checkpoint_final.pth"
 FILE = "/models/nnguard-fliptest.json"

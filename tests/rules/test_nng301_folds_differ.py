@@ -2,11 +2,18 @@
 
 import copy
 
-from checkpoints import DATASET, PLANS
 from nnguard.findings import ADVISORY, HARMFUL, NOTE
 from nnguard.rules.nng301_folds_differ import check_ensemble
 from nnguard.rules.subjects import Member
-from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, EVERY_FLIP, NO_FLIP, record_of, stated_record
+from tests.support.checkpoints import DATASET, PLANS
+from tests.support.records import (
+    AXIS_0_AND_HALF_TURNS,
+    AXIS_1_BY_ESTIMATE_RARE,
+    EVERY_FLIP,
+    NO_FLIP,
+    record_of,
+    stated_record,
+)
 
 
 def member(fold, counts=EVERY_FLIP, **changes):

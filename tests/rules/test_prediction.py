@@ -8,7 +8,14 @@ from nnguard.record import Apart
 from nnguard.rules.prediction import check_prediction
 from nnguard.rules.subjects import Prediction
 from nnguard.rules.verdicts import narrowed_axes
-from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, EVERY_FLIP, NO_FLIP, record_of, stated_record
+from tests.support.records import (
+    AXIS_0_AND_HALF_TURNS,
+    AXIS_1_BY_ESTIMATE_RARE,
+    EVERY_FLIP,
+    NO_FLIP,
+    record_of,
+    stated_record,
+)
 
 PATH = "/models/my results/fold_0/checkpoint_final.pth"
 

@@ -10,7 +10,7 @@ from nnguard.rules.prediction import check_prediction
 from nnguard.rules.subjects import Prediction, Training
 from nnguard.rules.training import check_training
 from nnguard.rules.verdicts import evidence_of, narrowed_axes, settled_against, unsettled_flips, unsound_flips
-from records import record_of
+from tests.support.records import record_of
 
 LABELS = st.sampled_from(["kept", "kept", "kept", "swapped", "mixed", "unknown"])
 

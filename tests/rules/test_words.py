@@ -4,7 +4,7 @@ import pytest
 
 from nnguard.flips import flips_of
 from nnguard.rules.words import flip_name, flip_names, joined, percent, rates, training_showed
-from records import AXIS_0_AND_HALF_TURNS, NO_FLIP, record_of, stated_record
+from tests.support.records import AXIS_0_AND_HALF_TURNS, NO_FLIP, record_of, stated_record
 
 
 @pytest.mark.parametrize(
