@@ -1,8 +1,35 @@
-"""What nnU-Net's own things are called where people read of them."""
+"""How nnU-Net spells things: the keys of its checkpoints, the names of its files, what people call a training."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+# The keys of a checkpoint.
+WEIGHTS_KEY = "network_weights"
+TRAINER_KEY = "trainer_name"
+ARGUMENTS_KEY = "init_args"
+AXES_KEY = "inference_allowed_mirroring_axes"
+EPOCH_KEY = "current_epoch"
+BEST_EMA_KEY = "_best_ema"
+LOGGING_KEY = "logging"
+#: Without these nnU-Net's predictor stops with a KeyError.
+NEEDED_KEYS = (WEIGHTS_KEY, TRAINER_KEY, ARGUMENTS_KEY)
+
+#: What ``nnUNetv2_predict`` loads unless ``-chk`` says otherwise.
+CHECKPOINT_NAME = "checkpoint_final.pth"
+# Files of a model folder.
+PLANS_FILE, DATASET_FILE = "plans.json", "dataset.json"
+# Files of a fold's folder.
+DEBUG_FILE, SUMMARY_FILE = "debug.json", "validation/summary.json"
+FOLD_FOLDER = re.compile(r"fold_(\d+|all)")
+#: Its folds predict only if they are asked for; nnU-Net does not find it by itself.
+FOLD_ALL = "fold_all"
+
+
+def fold_folder(fold: int | str) -> str:
+    """The name of the folder that nnU-Net trains this fold into."""
+    return f"fold_{fold}"
 
 
 def training_name(trainer: str | None, dataset: str | None, configuration: str | None, fold: int | str | None) -> str:

@@ -21,12 +21,13 @@ def start(*arguments, **environment):
 
 
 def test_help_loads_no_command():
+    """The exit statuses are all that the room's front door needs."""
     code = (
         "import sys; from nnguard.cli import main; main(['--help']);"
         "print(sorted(name for name in sys.modules if name.startswith('nnguard.cli.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.endswith("[]\n")
+    assert done.stdout.endswith("['nnguard.cli.exit_status']\n")
     assert "inspect" in done.stdout
 
 

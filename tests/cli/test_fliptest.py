@@ -137,7 +137,7 @@ def never_mirrored(tmp_path_factory):
 
 @pytest.mark.parametrize(("shape", "axes"), [((1, 64, 64), "yx"), ((16, 32, 40), "zyx")])
 def test_a_picture_shows_the_plain_answer_first_and_outlines_labels_without_a_name(tmp_path, monkeypatch, shape, axes):
-    from nnguard.pictures import contact_sheet
+    from nnguard.report import contact_sheet
 
     drawn = []
     monkeypatch.setattr(contact_sheet, "write_contact_sheet", lambda *arguments: drawn.append(arguments))

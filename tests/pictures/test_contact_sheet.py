@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nnguard.errors import NNGuardError
-from nnguard.pictures import contact_sheet
-from nnguard.pictures.contact_sheet import COLOURS, Shown, write_contact_sheet
+from nnguard.report import contact_sheet
+from nnguard.report.contact_sheet import COLOURS, Shown, write_contact_sheet
 
 
 def shown(shape, place, title="not flipped"):

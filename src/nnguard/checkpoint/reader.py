@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ..errors import CheckpointError
+from ..nnunet import ARGUMENTS_KEY, AXES_KEY, BEST_EMA_KEY, EPOCH_KEY, LOGGING_KEY, TRAINER_KEY
 from ..record import CHECKPOINT_KEY, Record
 from . import sources
 from .archive import (
@@ -26,7 +27,6 @@ from .plain_data import Budget, plain
 
 #: 4,000 epochs of 117 classes log 21 MB; nothing that nnU-Net stores beside the weights is larger.
 MAX_PICKLE = 32 << 20
-AXES_KEY = "inference_allowed_mirroring_axes"
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,18 +171,18 @@ def _read(source: sources.Source, path: str) -> Checkpoint:
         found = said.get(key)
         return found if isinstance(found, kind) and not isinstance(found, bool) else None
 
-    ema = value("_best_ema", (int, float))
+    ema = value(BEST_EMA_KEY, (int, float))
     return Checkpoint(
         path=path,
         size=source.size,
         keys=tuple(key for key in said if isinstance(key, str)),
-        trainer_name=value("trainer_name", str),
-        epoch=value("current_epoch", int),
+        trainer_name=value(TRAINER_KEY, str),
+        epoch=value(EPOCH_KEY, int),
         best_ema=None if ema is None else float(ema),
         has_declared_axes=AXES_KEY in said,
         declared_axes=plain(said.get(AXES_KEY), budget),
-        init_args=plain(value("init_args", dict) or {}, budget),
-        logging=plain(value("logging", dict) or {}, budget),
+        init_args=plain(value(ARGUMENTS_KEY, dict) or {}, budget),
+        logging=plain(value(LOGGING_KEY, dict) or {}, budget),
         record_text=value(CHECKPOINT_KEY, str),
         has_record=CHECKPOINT_KEY in said,
         weights_fingerprint=fingerprint(directory.raw),

@@ -14,10 +14,7 @@ import click
 
 from ..errors import ConfigurationError, NNGuardError
 from ..report.escape import escaped
-
-CLEAN, FOUND, FAILED = 0, 1, 2
-#: What a shell reports for a process that a closed pipe ended: 128 + SIGPIPE.
-PIPE_CLOSED = 141
+from .exit_status import CLEAN, FAILED, PIPE_CLOSED
 
 #: Command -> its line in ``nnguard --help``, so that showing it loads no command: each is ``cli/NAME.py`` with a click
 #: command called ``command``.
@@ -61,7 +58,7 @@ class LazyGroup(click.Group):
 
 def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
-        from .. import __version__
+        from ..version import __version__
 
         click.echo(f"nnguard {__version__}")
         ctx.exit()

@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from ..models.path_kind import CHECKPOINT, RECORD, TREE, kind_of
+from .exit_status import exit_status
 from .output import (
     Answer,
     Asked,
     FoldsCommand,
     checkpoint_option,
-    exit_status,
     fail_level_option,
     folds_option,
     format_option,

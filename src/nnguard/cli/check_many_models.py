@@ -113,8 +113,8 @@ def _print_table(rows: list[ModelReport], skipped: list[str]) -> None:
 
 
 def _print_page(rows: list[ModelReport], skipped: list[str], title: str) -> None:
-    from .. import __version__
     from ..report.html import audit_page
+    from ..version import __version__
 
     facts = ("trainer", "configuration", *FACTS)
     click.echo(audit_page(rows, title=title, made_at=timestamp(), version=__version__, facts=facts, skipped=skipped))

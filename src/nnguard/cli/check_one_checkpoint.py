@@ -13,8 +13,9 @@ from ..axes import name_axis, problem_with, written
 from ..checkpoint import Checkpoint
 from ..errors import CheckpointError
 from ..findings import worst_first
-from ..models import fold_check
-from ..models.folder import Fold, open_fold, read_fold, read_record_file
+from ..fold import Fold, configuration_of, fold_of, spatial_dims_of, transpose_forward_of
+from ..models.fold_check import judge_alone, measurement_of
+from ..models.folder import open_fold, read_fold, read_record_file
 from ..models.path_kind import RECORD, is_url
 from ..models.provenance import weights_belong
 from ..record import FILE_NAME, Record
@@ -44,7 +45,7 @@ def show(path: str, kind: str, asked: Asked) -> Answer:
         if fold.checkpoint is None:
             raise CheckpointError(fold.error or f"{path}: cannot be read")
         data, lines = fold_data(fold, fold.checkpoint), fold_lines(fold, fold.checkpoint)
-        findings = not_ignored(worst_first(fold_check.judge_alone(fold, not asked.disable_tta)))
+        findings = not_ignored(worst_first(judge_alone(fold, not asked.disable_tta)))
     if asked.output_format == "json":
         told = [finding.to_dict() for finding in findings]
         print_json({"path": path, "kind": kind, **data, "findings": told, "errors": []})
@@ -61,14 +62,14 @@ def show(path: str, kind: str, asked: Asked) -> Answer:
 def fold_data(fold: Fold, checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "trainer": checkpoint.trainer_name,
-        "configuration": fold_check.configuration_of(fold),
-        "fold": fold_check.fold_of(fold),
+        "configuration": configuration_of(fold),
+        "fold": fold_of(fold),
         "epoch": checkpoint.epoch,
         "declared_axes": checkpoint.declared_axes,
         "record": msgspec.to_builtins(fold.record),
         "record_error": fold.record_error,
         "record_copied": fold.copied,
-        "fliptest": msgspec.to_builtins(fold_check.measurement_of(fold)),
+        "fliptest": msgspec.to_builtins(measurement_of(fold)),
         "size": checkpoint.size,
         "weights_fingerprint": checkpoint.weights_fingerprint,
         "weights_belong": weights_belong(fold),
@@ -104,8 +105,8 @@ def fitted(lines: Iterator[str]) -> Iterator[str]:
 
 def fold_lines(fold: Fold, checkpoint: Checkpoint) -> Iterator[str]:
     """For people. Whatever comes from a file is escaped."""
-    configuration = _known(fold_check.configuration_of(fold), "configuration ")
-    yield f"  trainer       {_known(checkpoint.trainer_name)}, {configuration}, fold {_known(fold_check.fold_of(fold))}"
+    configuration = _known(configuration_of(fold), "configuration ")
+    yield f"  trainer       {_known(checkpoint.trainer_name)}, {configuration}, fold {_known(fold_of(fold))}"
     epochs = "epochs not known" if checkpoint.epoch is None else f"{checkpoint.epoch} epochs"
     size = f", {_size(checkpoint.size)}" if checkpoint.size is not None else ""
     yield f"  trained       {epochs}, best pseudo Dice (EMA) {_number(checkpoint.best_ema)}{size}"
@@ -125,9 +126,11 @@ def fold_lines(fold: Fold, checkpoint: Checkpoint) -> Iterator[str]:
     elif fold.record_error:
         yield f"  record        broken: {escaped(fold.record_error)}"
     else:
-        weaker = fold.weaker()
+        from ..models.fold_files import weaker_evidence_of
+
+        weaker = weaker_evidence_of(fold)
         yield "  record        none" + (f"; {escaped(weaker.sentence)}" if weaker else "")
-    measurement = fold_check.measurement_of(fold)
+    measurement = measurement_of(fold)
     if measurement is not None:
         yield from measurement_lines(measurement)
 
@@ -147,7 +150,7 @@ def measurement_lines(measurement: Measurement) -> Iterator[str]:
 def axes_line(fold: Fold, checkpoint: Checkpoint) -> str:
     """The declared axes, named for people where they are well-formed."""
     axes = checkpoint.declared_axes
-    dims, transpose = fold_check.spatial_dims_of(None, fold), fold_check.transpose_forward_of(None, fold)
+    dims, transpose = spatial_dims_of(fold), transpose_forward_of(fold)
     if not checkpoint.has_declared_axes:
         return "declares no mirroring axes, so nnU-Net does not mirror"
     if axes is None:

@@ -8,9 +8,10 @@ import click
 
 from ..errors import CheckpointError
 from ..findings import Finding
-from ..models.folder import FOLD_FOLDER, Model
+from ..models.folder import Model
 from ..models.model_check import judge, open_models
 from ..models.path_kind import FOLD
+from ..nnunet import FOLD_FOLDER
 from ..record import Environment
 from ..report.escape import escaped
 from .output import Answer, Asked, findings_counted, findings_for_people, not_ignored, print_findings, tell

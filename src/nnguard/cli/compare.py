@@ -11,12 +11,12 @@ import click
 
 from ..errors import CheckpointError
 from ..models.comparison import ORDERS, compare
-from ..models.folder import FOLD_FOLDER
 from ..models.path_kind import TREE, kind_of
 from ..models.results_tree import find_models
+from ..nnunet import FOLD_FOLDER
 from ..record import timestamp
 from ..report.escape import escaped
-from . import CLEAN, FAILED
+from .exit_status import CLEAN, FAILED
 from .output import checkpoint_option, format_option, output_option, print_json, tell, written_to
 from .paths import LOCAL_PATH
 
@@ -98,8 +98,8 @@ def _print(document: Mapping[str, Any], output_format: str, title: str) -> None:
 
         click.echo(comparison_csv(document), nl=False)
     elif output_format == "html":
-        from .. import __version__
         from ..report.run_table import comparison_page
+        from ..version import __version__
 
         click.echo(comparison_page(document, title=title, made_at=timestamp(), version=__version__))
     else:

@@ -11,15 +11,17 @@ import msgspec
 
 from ..difference import ABSENT, Change, differences
 from ..errors import CheckpointError
-from ..models.folder import Fold, open_fold, read_record_file
+from ..fold import Fold
+from ..models.fold_files import weaker_evidence_of
+from ..models.folder import open_fold, read_record_file
 from ..models.model_check import open_models
 from ..models.path_kind import FOLD, MODEL, RECORD, ZIP, kind_of
+from ..nnunet import ARGUMENTS_KEY, AXES_KEY, DATASET_FILE, PLANS_FILE, fold_folder
 from ..report.escape import escaped
 from .output import print_json
 
 #: A changed value that is longer is cut in text; JSON has all of it.
 LONGEST_VALUE = 120
-PLANS, DATASET = "plans.json", "dataset.json"
 
 
 def show_differences(first: str, second: str, checkpoint_name: str, output_format: str) -> None:
@@ -47,22 +49,22 @@ def comparable(first: str, second: str, checkpoint_name: str) -> list[dict[str, 
         CheckpointError: one cannot be read, or the two have nothing in common.
     """
     sides = [_data_of(path, checkpoint_name) for path in (first, second)]
-    models = sum(PLANS in side for side in sides)
-    if models == 1 and not all(PLANS in side or "init_args" in side for side in sides):
+    models = sum(PLANS_FILE in side for side in sides)
+    if models == 1 and not all(PLANS_FILE in side or ARGUMENTS_KEY in side for side in sides):
         raise CheckpointError(f"{first}, {second}: a record and a model folder have nothing in common to compare")
     if models == 1:
         return [_plans_and_dataset(side) for side in sides]
-    if models == 0 and not all("init_args" in side for side in sides):
+    if models == 0 and not all(ARGUMENTS_KEY in side for side in sides):
         return [{"record": side["record"]} for side in sides]
     return sides
 
 
 def _plans_and_dataset(side: dict[str, Any]) -> dict[str, Any]:
     """What a predictor reads from a folder, what a checkpoint was trained with."""
-    if PLANS in side:
-        return {name: side[name] for name in (PLANS, DATASET)}
-    trained = side["init_args"]
-    return {PLANS: trained.get("plans", ABSENT), DATASET: trained.get("dataset_json", ABSENT)}
+    if PLANS_FILE in side:
+        return {name: side[name] for name in (PLANS_FILE, DATASET_FILE)}
+    trained = side[ARGUMENTS_KEY]
+    return {PLANS_FILE: trained.get("plans", ABSENT), DATASET_FILE: trained.get("dataset_json", ABSENT)}
 
 
 def _data_of(path: str, checkpoint_name: str) -> dict[str, Any]:
@@ -79,8 +81,8 @@ def _of_model(path: str, checkpoint_name: str) -> dict[str, Any]:
     errors = [error for model in models for error in model.errors]
     if errors or len(models) > 1:
         raise CheckpointError("; ".join(errors) or f"{path}: holds {len(models)} models; compare one of them")
-    folds = {f"fold_{fold.fold}": _of_checkpoint(fold) for fold in models[0].folds}
-    return {PLANS: models[0].plans, DATASET: models[0].dataset, **folds}
+    folds = {fold_folder(fold.fold): _of_checkpoint(fold) for fold in models[0].folds}
+    return {PLANS_FILE: models[0].plans, DATASET_FILE: models[0].dataset, **folds}
 
 
 def _of_checkpoint(fold: Fold) -> dict[str, Any]:
@@ -89,12 +91,12 @@ def _of_checkpoint(fold: Fold) -> dict[str, Any]:
         raise CheckpointError(fold.error or f"{fold.path}: cannot be read")
     if fold.record_error:
         raise CheckpointError(f"{fold.path}: {fold.record_error}")
-    weaker = fold.weaker() if fold.record is None else None
+    weaker = weaker_evidence_of(fold) if fold.record is None else None
     return {
         "trainer": checkpoint.trainer_name,
         "epoch": checkpoint.epoch,
-        "inference_allowed_mirroring_axes": checkpoint.declared_axes if checkpoint.has_declared_axes else ABSENT,
-        "init_args": {key: value for key, value in checkpoint.init_args.items() if key != "device"},
+        AXES_KEY: checkpoint.declared_axes if checkpoint.has_declared_axes else ABSENT,
+        ARGUMENTS_KEY: {key: value for key, value in checkpoint.init_args.items() if key != "device"},
         "record": msgspec.to_builtins(fold.record) if fold.record else ABSENT,
         "weaker evidence": weaker.sentence if weaker else ABSENT,
     }

@@ -16,7 +16,7 @@ import click
 from ..errors import ConfigurationError
 from ..report.escape import escaped
 from ..settings import DEFAULT_MODE, ENVIRONMENT_VARIABLE, Policy
-from . import CLEAN, FOUND
+from .exit_status import CLEAN, FOUND
 from .output import format_option, print_json
 
 START_UP_FILES = ("nnguard.pth", "nnguard.start")

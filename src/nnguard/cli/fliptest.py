@@ -16,7 +16,7 @@ from ..models.folder import FLIPTEST_FILE, Model, open_model
 from ..report.escape import escaped
 from ..rules.measured import why_open
 from ..rules.remedies import quote
-from . import CLEAN, FOUND
+from .exit_status import CLEAN, FOUND
 from .output import FoldsCommand, checkpoint_option, folds_option, format_option, print_json
 from .paths import FILE_TO_WRITE, LOCAL_PATH
 from .stdout import prints_to_stderr
@@ -67,7 +67,7 @@ def command(
         raise CheckpointError("; ".join(model.errors))
     evidence_file = Path(target) / FLIPTEST_FILE if target and Path(target).is_dir() else Path(target or "")
     if picture is not None:
-        from ..pictures import require_matplotlib
+        from ..report.contact_sheet import require_matplotlib
 
         require_matplotlib()
     with prints_to_stderr(), unguarded():
@@ -236,7 +236,7 @@ def _draw(target: Path, document: dict[str, Any], shown: Any) -> None:
     """The plain answer to one case, the reference if there is one, and every flip's answer, turned back."""
     import numpy as np
 
-    from ..pictures.contact_sheet import Shown, write_contact_sheet
+    from ..report.contact_sheet import Shown, write_contact_sheet
 
     flat = shown.image.shape[0] == 1
     answers = {"plain": shown.plain} | ({} if shown.reference is None else {"reference": shown.reference})

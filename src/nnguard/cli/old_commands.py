@@ -6,7 +6,7 @@ from shlex import join
 
 import click
 
-from . import FAILED
+from .exit_status import FAILED
 from .output import tell
 
 TOOK_OVER = {"diff": "compare", "annotate": "repair", "preview": "preflight"}

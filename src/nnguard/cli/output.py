@@ -1,4 +1,4 @@
-"""What commands have in common: their options, how results leave, what the exit status is."""
+"""What commands have in common: their options and how results leave."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import click
 
 from ..errors import CheckpointError
-from ..findings import HARMFUL, SEVERITIES, Finding, at_least
-from ..models.folder import CHECKPOINT_NAME
+from ..findings import HARMFUL, SEVERITIES, Finding
+from ..nnunet import CHECKPOINT_NAME
 from ..report.escape import escaped
 from ..settings import ENVIRONMENT_VARIABLE, IGNORE, Policy
-from . import CLEAN, FAILED, FOUND
 from .paths import LOCAL_PATH
 
 
@@ -139,13 +138,6 @@ def not_ignored(findings: Iterable[Finding]) -> list[Finding]:
     """Without those that ``NNGUARD=...,RULE=ignore`` silences."""
     policy = Policy.parse(os.environ.get(ENVIRONMENT_VARIABLE)) or Policy()
     return [finding for finding in findings if policy.overrides.get(finding.code) != IGNORE]
-
-
-def exit_status(findings: Iterable[Finding], fail_level: str, errors: Sequence[object] = ()) -> int:
-    """2 where anything could not be read, else 1 for a finding at or above the level, else 0."""
-    if errors:
-        return FAILED
-    return FOUND if any(at_least(finding.severity, fail_level) for finding in findings) else CLEAN
 
 
 @contextmanager

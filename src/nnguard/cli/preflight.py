@@ -16,6 +16,7 @@ from ..errors import NNGuardError
 from ..findings import Finding
 from ..record import Record
 from . import output
+from .exit_status import exit_status
 from .paths import FILE_TO_WRITE
 from .stdout import prints_to_stderr
 
@@ -69,7 +70,7 @@ def command(output_format: str, fail_level: str, picture: str | None, **training
         _print_text(subject, record, findings, picture if drawn else None)
     for error in errors:
         output.tell(error)
-    return output.exit_status(findings, fail_level, errors)
+    return exit_status(findings, fail_level, errors)
 
 
 def _unsettled(trainer: object, record: Record | None) -> list[Finding]:

@@ -16,16 +16,18 @@ from ..axes import written
 from ..checkpoint import SpliceResult
 from ..errors import CheckpointError
 from ..findings import Finding
+from ..fold import Fold
 from ..models.axes_repair import Change, Refusal, in_words, open_to_write, plan_repair, plan_statement, write
 from ..models.fliptest_evidence import Measured, read_measured
-from ..models.folder import CHECKPOINT_NAME, FOLD_FOLDER, Fold, open_fold
+from ..models.folder import open_fold
 from ..models.staleness import results_of
+from ..nnunet import CHECKPOINT_NAME, FOLD_ALL, FOLD_FOLDER, fold_folder
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from ..report.escape import escaped
 from ..rules.metrics import check_stale
 from ..rules.remedies import quote, same_axes
 from ..rules.verdicts import axes_named_by
-from . import CLEAN, FAILED
+from .exit_status import CLEAN, FAILED
 from .output import FoldsCommand, findings_for_people, folds_option, format_option, not_ignored, print_json, tell
 from .paths import LOCAL_PATH
 
@@ -145,13 +147,13 @@ def checkpoints_of(path: Path, folds: tuple[str, ...], checkpoint_name: str | No
     names = sorted(entry.name for entry in path.iterdir() if FOLD_FOLDER.fullmatch(entry.name))
     if not names:
         raise CheckpointError(f"{path}: no model folder (it has no fold_X); repair takes one model at a time")
-    absent = [fold for fold in folds if f"fold_{fold}" not in names]
+    absent = [fold for fold in folds if fold_folder(fold) not in names]
     if absent:
         raise CheckpointError(f"{path}: has no fold {', '.join(absent)}")
     names = [name for name in names if not folds or name.removeprefix("fold_") in folds]
     pattern = checkpoint_name or "checkpoint_*.pth"
-    numbered = [file for name in names if name != "fold_all" for file in sorted((path / name).glob(pattern))]
-    of_all = sorted((path / "fold_all").glob(pattern)) if "fold_all" in names else []
+    numbered = [file for name in names if name != FOLD_ALL for file in sorted((path / name).glob(pattern))]
+    of_all = sorted((path / FOLD_ALL).glob(pattern)) if FOLD_ALL in names else []
     ensembles = [[open_fold(file) for file in files] for files in (numbered, of_all) if files]
     if not ensembles:
         raise CheckpointError(f"{path}: no fold_X with a {pattern}")
@@ -191,7 +193,7 @@ def only_tested(opened: list[list[Fold]], measured: Measured) -> tuple[list[list
     tested = [[fold for fold in ensemble if measured.tested(fold.path)] for ensemble in opened]
     others = [fold.path for ensemble in opened for fold in ensemble if not measured.tested(fold.path)]
     if not any(tested):
-        names = ", ".join(f"fold_{one.fold}/{one.checkpoint}" for one in measured.model.folds)
+        names = ", ".join(f"{fold_folder(one.fold)}/{one.checkpoint}" for one in measured.model.folds)
         raise CheckpointError(f"{measured.path}: is not evidence about this model: it tested {names or 'nothing'}")
     return [ensemble for ensemble in tested if ensemble], others
 

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from ..axes import plain_axes
+from ..nnunet import AXES_KEY, WEIGHTS_KEY
 from ..record import CHECKPOINT_KEY, AxesHistory
 from .live_trainings import live_trainers, live_training, record_of, same_plain
-from .origins import AXES_KEY, WEIGHTS_KEY, loaded_with
+from .origins import loaded_with
 
 #: Stands for axes that a checkpoint does not have; ``None`` means "no mirroring".
 _UNSAID = "no axes"

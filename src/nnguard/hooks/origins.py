@@ -17,13 +17,12 @@ import msgspec
 from ..axes import plain_axes
 from ..checkpoint import Checkpoint
 from ..errors import CheckpointError
-from ..models.folder import FLIPTEST_FILE, Fold, fingerprint_in, open_fold
-from ..models.provenance import record_kept_for
+from ..fold import Fold
+from ..models.folder import FLIPTEST_FILE, open_fold
+from ..models.provenance import fingerprint_in, record_kept_for
+from ..nnunet import AXES_KEY, WEIGHTS_KEY
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from .identity_map import IdentityMap
-
-WEIGHTS_KEY = "network_weights"
-AXES_KEY = "inference_allowed_mirroring_axes"
 
 #: How many loaded checkpoints are remembered: many times a large ensemble. Each takes a few kilobytes.
 REMEMBERED = 256

@@ -16,9 +16,9 @@ import msgspec
 from .. import arming
 from ..axes import plain_axes, same_axes
 from ..findings import Finding
+from ..fold import Fold
 from ..models.ensemble import judge_together, member_of
 from ..models.fold_check import Known, judge_by, known_of
-from ..models.folder import Fold
 from ..record import Environment
 from ..rules.subjects import Prediction
 from . import enforcement, origins

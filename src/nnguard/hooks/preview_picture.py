@@ -24,7 +24,7 @@ def write_preview(trainer: Any, target: Path) -> list[Preview]:
     Raises:
         NNGuardError: there is no patch, or no sample whose flip is known; the message gives the reason.
     """
-    from ..pictures.contact_sheet import Shown, write_contact_sheet
+    from ..report.contact_sheet import Shown, write_contact_sheet
 
     found = previews(trainer, DRAWS)
     if isinstance(found, Failed):

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ..errors import CheckpointError
-from ..models.folder import fingerprint_in
+from ..models.provenance import fingerprint_in
 from ..record import FILE_NAME, Record, RecordCopy, SavedWeights
 from .live_trainings import live_training, record_of
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from ..axes import written
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
+from ..fold import Fold, configuration_of
+from ..nnunet import CHECKPOINT_NAME, FOLD_ALL, FOLD_FOLDER
 from ..report.audit_rows import ModelReport
 from .fliptest_evidence import measured_beside
-from .fold_check import configuration_of, has_fliptest, judge_alone
-from .folder import CHECKPOINT_NAME, FOLD_FOLDER, Fold, Model, detect_folds, fold_number, open_fold, open_model
+from .fold_check import has_fliptest, judge_alone
+from .folder import Model, detect_folds, fold_number, open_fold, open_model
 from .model_check import judge
 from .model_zip import exported_layout, folds_inside, is_exported, may_hold_models, open_exported_model
 
@@ -56,7 +58,7 @@ def audit_folder(
         folds = detect_folds(path, checkpoint_name)
     except OSError as error:
         return [ModelReport(subject=str(path), errors=[f"{path}: {error.strerror}"])]
-    ensembles = _ensembles(folds, (path / "fold_all" / checkpoint_name).exists())
+    ensembles = _ensembles(folds, (path / FOLD_ALL / checkpoint_name).exists())
     if not ensembles:
         return [_without_folds(str(path), checkpoint_name)]
     return [_audit(path, ensemble, checkpoint_name, use_mirroring) for ensemble in ensembles]
@@ -75,7 +77,7 @@ def _audit(folder: Path, folds: list[int | str], checkpoint_name: str, use_mirro
     try:
         model = open_model(folder, folds, checkpoint_name)
     except CheckpointError as error:
-        return ModelReport(subject=str(folder / "fold_all") if folds == ["all"] else str(folder), errors=[str(error)])
+        return ModelReport(subject=str(folder / FOLD_ALL) if folds == ["all"] else str(folder), errors=[str(error)])
     return _judged(model, folds == ["all"], use_mirroring)
 
 
@@ -97,7 +99,7 @@ def _audit_exported(archive: Path | str, checkpoint_name: str, use_mirroring: bo
 
 
 def _judged(model: Model, is_fold_all: bool, use_mirroring: bool) -> ModelReport:
-    subject = f"{model.subject}/fold_all" if is_fold_all else model.subject
+    subject = f"{model.subject}/{FOLD_ALL}" if is_fold_all else model.subject
     return _report(subject, model.folds, judge(model, use_mirroring), model.errors)
 
 

@@ -15,14 +15,15 @@ import msgspec
 
 from ..axes import same_axes, written
 from ..checkpoint import SpliceResult, exported_checkpoints, splice
-from ..checkpoint.reader import AXES_KEY
 from ..errors import CheckpointError
+from ..fold import Fold, configuration_of, fold_of, names_of, spatial_dims_of, transpose_forward_of
+from ..nnunet import AXES_KEY
 from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record, timestamp
 from ..rules.measured import safe_by_both
 from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, repaired_axes
+from .file_content import read_json
 from .fliptest_evidence import Measured, demand_about
-from .fold_check import configuration_of, fold_of, names_of, spatial_dims_of, transpose_forward_of
-from .folder import Fold, open_fold, read_json
+from .folder import open_fold
 from .provenance import copy_following, why_the_copy_is_not_used, with_kept_record
 from .staleness import summary_hash
 
@@ -252,7 +253,7 @@ def _state(fold: Fold, axes: tuple[int, ...], reason: str) -> Change:
             f"{fold.path}: its record is {fold.record.mirroring.state}, which is better evidence than a statement"
             f"{back}; nothing was changed"
         )
-    dims = spatial_dims_of(None, fold)
+    dims = spatial_dims_of(fold)
     if dims is not None and any(axis >= dims for axis in axes):
         raise CheckpointError(f"{fold.path}: {dims}D data has axes 0 to {dims - 1}; there is no axis {max(axes)}")
     declared = fold.checkpoint.declared_axes
@@ -290,7 +291,7 @@ def _reasons(reason: str) -> list[str]:
 
 def _with_entries(fold: Fold, entries: dict[str, Any], dims: int | None) -> str:
     """The record with these entries, made where there is none."""
-    from .. import __version__
+    from ..version import __version__
 
     checkpoint = fold.checkpoint
     assert checkpoint is not None
@@ -308,7 +309,7 @@ def _with_entries(fold: Fold, entries: dict[str, Any], dims: int | None) -> str:
         "configuration": configuration_of(fold),
         "fold": fold_of(fold),
         "spatial_dims": dims,
-        "transpose_forward": transpose_forward_of(None, fold),
+        "transpose_forward": transpose_forward_of(fold),
         "axes": {"declared": declared, "effective": declared, "changed_by": "annotate", "changed_at": timestamp()},
         **entries,
     }

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from ..difference import ABSENT, Change
 from ..errors import CheckpointError
+from ..fold import Fold, configuration_of, names_of
+from ..nnunet import CHECKPOINT_NAME, FOLD_ALL, fold_folder
 from ..rules.subjects import Scores
-from .fold_check import configuration_of, names_of
-from .folder import CHECKPOINT_NAME, Fold, detect_folds, open_fold
+from .folder import detect_folds, open_fold
 from .run_settings import GRADES, RunSettings, differing_settings, settings_of
 from .scores import scores_of
 
@@ -80,11 +81,11 @@ def _runs_in(folder: Path, checkpoint_name: str, errors: list[str]) -> list[Run]
     except OSError as error:
         errors.append(f"{folder}: {error.strerror}")
         return []
-    if (folder / "fold_all" / checkpoint_name).exists():
+    if (folder / FOLD_ALL / checkpoint_name).exists():
         folds.append("all")
     if not folds:
         errors.append(f"{folder}: no fold_X with a {checkpoint_name}")
-    opened = [open_fold(folder / f"fold_{number}" / checkpoint_name, number) for number in folds]
+    opened = [open_fold(folder / fold_folder(number) / checkpoint_name, number) for number in folds]
     for fold in opened:
         if fold.checkpoint is None:
             errors.append(fold.error or f"{fold.path}: cannot be read")

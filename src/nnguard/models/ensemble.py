@@ -11,13 +11,12 @@ from typing import Any
 import msgspec
 
 from ..findings import Finding
+from ..fold import Fold, argument_of, configuration_of
 from ..record import Environment
 from ..rules.nng201_folder_differs import check_settings
 from ..rules.nng301_folds_differ import check_ensemble
 from ..rules.nng501_versions_differ import check_versions
 from ..rules.subjects import Member
-from .fold_check import configuration_of
-from .folder import Fold
 
 
 def judge_together(
@@ -62,8 +61,8 @@ def member_of(fold: Fold) -> Member:
         axes=checkpoint.declared_axes,
         trainer=checkpoint.trainer_name,
         configuration=configuration_of(fold),
-        plans=checkpoint.init_args.get("plans"),
-        dataset=checkpoint.init_args.get("dataset_json"),
+        plans=argument_of(fold, "plans"),
+        dataset=argument_of(fold, "dataset_json"),
         epoch=checkpoint.epoch,
     )
 

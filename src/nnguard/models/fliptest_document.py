@@ -20,10 +20,10 @@ from ..effect.statistics import (
     worst_label,
 )
 from ..flips import flips_of
+from ..fold import configuration_of, transpose_forward_of
 from ..record import Axes, timestamp
 from ..rules.measured import safe_by_both
 from ..rules.subjects import MeasuredFlip
-from .fold_check import configuration_of, transpose_forward_of
 from .folder import Model
 
 
@@ -51,7 +51,7 @@ def document_of(
         "model": identity_of(model),
         "cases": len(scores),
         "spatial_dims": dims,
-        "transpose_forward": transpose_forward_of(model, model.folds[0]),
+        "transpose_forward": transpose_forward_of(model.folds[0], model.plans),
         "label_names": {str(label): name for label, name in names.items()},
         "flips": flips,
         "plain": _spread("dice", estimate([mean_of(case.plain) for case in scores])),

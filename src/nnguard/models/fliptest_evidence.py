@@ -10,10 +10,12 @@ import msgspec
 from ..errors import CheckpointError
 from ..findings import ADVISORY, NOTE, UNVERIFIED, Finding
 from ..flips import flips_of
+from ..fold import Fold, configuration_of, spatial_dims_of
+from ..nnunet import fold_folder
 from ..rules.measured import FEWEST_CASES, safe_by_both
 from ..rules.subjects import MeasuredFlip, Measurement
-from .fold_check import configuration_of, spatial_dims_of
-from .folder import FLIPTEST_FILE, Fold, read_bounded
+from .file_content import read_bounded
+from .folder import FLIPTEST_FILE
 
 #: Of the document that this reads.
 SCHEMA_VERSION = 1
@@ -82,7 +84,9 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     def tested(self, path: Path) -> bool:
         """Whether a checkpoint of this name, in a fold folder of this name, is among the tested ones."""
-        return any(path.name == one.checkpoint and path.parent.name == f"fold_{one.fold}" for one in self.model.folds)
+        return any(
+            path.name == one.checkpoint and path.parent.name == fold_folder(one.fold) for one in self.model.folds
+        )
 
 
 def read_measured(path: Path) -> Measured:
@@ -140,7 +144,7 @@ def problem_between(measured: Measured, fold: Fold) -> str | None:
         ("trainer", model.trainer, checkpoint.trainer_name),
         ("configuration", model.configuration, configuration_of(fold)),
         ("epoch", tested.epoch, checkpoint.epoch),
-        ("number of spatial dimensions", measured.spatial_dims, spatial_dims_of(None, fold)),
+        ("number of spatial dimensions", measured.spatial_dims, spatial_dims_of(fold)),
     ):
         if then is not None and now is not None and then != now:
             return f"the tested {what} is {then}, the checkpoint's {now}"

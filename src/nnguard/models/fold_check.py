@@ -12,11 +12,12 @@ import msgspec
 
 from ..checkpoint import Opaque
 from ..findings import Finding
+from ..fold import Fold, spatial_dims_of, transpose_forward_of
 from ..record import Record
 from ..rules.prediction import check_prediction
 from ..rules.subjects import Measurement, Prediction
 from ..rules.verdicts import measurement_in
-from .folder import FLIPTEST_FILE, FOLD_FOLDER, Fold, Model
+from .folder import FLIPTEST_FILE, Model
 
 if TYPE_CHECKING:
     from .fold_files import Evidence
@@ -76,7 +77,11 @@ def known_of(fold: Fold, prediction: Prediction) -> Known:
         from .provenance import check_belonging
 
         return Known(prediction=prediction, beside=[*check_belonging(fold), *beside])
-    weaker = fold.weaker() if prediction.measured is None else None
+    weaker = None
+    if prediction.measured is None:
+        from .fold_files import weaker_evidence_of
+
+        weaker = weaker_evidence_of(fold)
     if fold.record_error is not None and weaker is not None:
         # A record that cannot be read is never "no record": nothing takes its place.
         prediction, weaker = msgspec.structs.replace(prediction, weaker=weaker.sentence), None
@@ -105,7 +110,7 @@ def measurement_of(fold: Fold) -> Measurement | None:
 
 def has_fliptest(fold: Fold) -> bool:
     """Whether a fliptest lies in the model folder, about whichever weights."""
-    in_model = fold.archive is None and FOLD_FOLDER.fullmatch(fold.folder.name) is not None
+    in_model = fold.archive is None and fold.is_in_a_fold_folder
     return in_model and (fold.folder.parent / FLIPTEST_FILE).is_file()
 
 
@@ -118,14 +123,15 @@ def prediction_of(model: Model | None, fold: Fold, first: Fold, use_mirroring: b
     else:
         axes = msgspec.UNSET if _holds_opaque(first.checkpoint.declared_axes) else first.checkpoint.declared_axes
         origin = "the checkpoint" if fold is first else f"the first fold's checkpoint (fold_{first.fold})"
+    plans = model.plans if model is not None else None
     return Prediction(
         subject=fold.subject,
         use_mirroring=use_mirroring,
         axes=axes,
         axes_from=origin,
         checkpoint_axes=fold.checkpoint.declared_axes,
-        spatial_dims=spatial_dims_of(model, fold),
-        transpose_forward=transpose_forward_of(model, fold),
+        spatial_dims=spatial_dims_of(fold, plans),
+        transpose_forward=transpose_forward_of(fold, plans),
         no_record=_why_no_record(fold),
         predict_command=_predict_command(fold),
     )
@@ -137,7 +143,7 @@ def _holds_opaque(axes: Any) -> bool:
 
 
 def _predict_command(fold: Fold) -> str | None:
-    if fold.archive is not None or not FOLD_FOLDER.fullmatch(fold.folder.name):
+    if fold.archive is not None or not fold.is_in_a_fold_folder:
         return None
     return f"nnUNetv2_predict_from_modelfolder -m {quote(str(fold.folder.parent))} ..."
 
@@ -146,52 +152,3 @@ def _why_no_record(fold: Fold) -> str | None:
     if fold.record is not None:
         return None
     return fold.record_error or "trained without nnguard, or something dropped the key"
-
-
-def configuration_of(fold: Fold) -> str | None:
-    """``2d``, ``3d_fullres``, ... as the checkpoint's init arguments name it."""
-    name = fold.checkpoint.init_args.get("configuration") if fold.checkpoint else None
-    return name if isinstance(name, str) else None
-
-
-def names_of(fold: Fold) -> tuple[str | None, str | None]:
-    """The data set and the plans, as the checkpoint's plans name them; ``None`` where they do not."""
-    plans = fold.checkpoint.init_args.get("plans") if fold.checkpoint else None
-    told = [plans.get(key) if isinstance(plans, dict) else None for key in ("dataset_name", "plans_name")]
-    dataset, name = (value if isinstance(value, str) else None for value in told)
-    return dataset, name
-
-
-def fold_of(fold: Fold) -> int | str | None:
-    """The fold that it was trained as, or else the one that its folder names; ``None`` where neither tells."""
-    trained = fold.checkpoint.init_args.get("fold") if fold.checkpoint else None
-    if isinstance(trained, (int, str)):
-        return trained
-    return fold.fold if FOLD_FOLDER.fullmatch(fold.folder.name) else None
-
-
-def spatial_dims_of(model: Model | None, fold: Fold) -> int | None:
-    """2 or 3, from the record or else from the length of the patch; ``None`` where neither tells."""
-    if fold.record is not None and fold.record.spatial_dims:
-        return fold.record.spatial_dims
-    from ..rules.nng201_folder_differs import resolved_configuration
-
-    for plans in _plans_of(model, fold):
-        patch = (resolved_configuration(plans, configuration_of(fold)) or {}).get("patch_size")
-        if isinstance(patch, (list, tuple)) and len(patch) in (2, 3):
-            return len(patch)
-    return None
-
-
-def transpose_forward_of(model: Model | None, fold: Fold) -> list[int] | None:
-    """How the image array's axes are ordered for the network; ``None`` where no plans tell."""
-    for plans in _plans_of(model, fold):
-        axes = plans.get("transpose_forward")
-        if isinstance(axes, list) and all(isinstance(axis, int) for axis in axes):
-            return axes
-    return None
-
-
-def _plans_of(model: Model | None, fold: Fold) -> list[dict[str, Any]]:
-    trained = fold.checkpoint.init_args.get("plans") if fold.checkpoint else None
-    return [plans for plans in (trained, model.plans if model else None) if isinstance(plans, dict)]

@@ -13,9 +13,12 @@ import msgspec
 
 from ..axes import written
 from ..errors import CheckpointError
+from ..fold import Fold
+from ..nnunet import AXES_KEY, DEBUG_FILE
 from ..record import FILE_NAME, Record
-from .folder import Fold, read_bounded, read_json
+from .file_content import read_beside, read_bounded, read_json
 from .pipeline_text import DescribedMirroring, described_mirroring
+from .provenance import why_the_copy_is_not_used
 
 Grade = Literal["nnguard.json", "debug.json"]
 
@@ -52,13 +55,16 @@ def weaker_evidence(fold_folder: str | Path, unproven: str | None = None) -> Evi
         unproven: in words, why a copy of the record there is not known to be this checkpoint's.
     """
     folder = Path(fold_folder)
-    debug = folder / "debug.json"
+    debug = folder / DEBUG_FILE
     return _from_copy(folder, unproven) or _from_debug(read_bounded(debug), str(debug))
 
 
-def weaker_evidence_inside(fold: Fold) -> Evidence | None:
-    """The same for a fold inside an exported zip, which keeps ``debug.json`` and loses the copy."""
-    return _from_debug(fold.beside("debug.json"), f"{fold.archive}!{(fold.folder / 'debug.json').as_posix()}")
+def weaker_evidence_of(fold: Fold) -> Evidence | None:
+    """The same for a fold as it was opened; an exported zip keeps ``debug.json`` and loses the copy."""
+    if fold.archive is None:
+        return weaker_evidence(fold.folder, why_the_copy_is_not_used(fold))
+    path = f"{fold.archive}!{(fold.folder / DEBUG_FILE).as_posix()}"
+    return _from_debug(read_beside(fold, DEBUG_FILE), path)
 
 
 def _from_copy(folder: Path, unproven: str | None) -> Evidence | None:
@@ -87,7 +93,7 @@ def _from_debug(text: bytes | None, path: str) -> Evidence | None:
         path=path,
         sentence=f"nnU-Net's debug.json {in_words(mirroring)} (grade: debug.json; a text, not an observation)",
         mirroring=mirroring,
-        declared=_printed_axes(entries.get("inference_allowed_mirroring_axes")),
+        declared=_printed_axes(entries.get(AXES_KEY)),
     )
 
 

@@ -2,96 +2,38 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
-from stat import S_ISREG
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from ..checkpoint import Checkpoint, read_checkpoint, read_exported, weights_fingerprint
+from ..checkpoint import Checkpoint, read_checkpoint
 from ..errors import CheckpointError
+from ..fold import Fold
+from ..nnunet import (
+    ARGUMENTS_KEY,
+    AXES_KEY,
+    CHECKPOINT_NAME,
+    DATASET_FILE,
+    FOLD_ALL,
+    FOLD_FOLDER,
+    NEEDED_KEYS,
+    PLANS_FILE,
+    TRAINER_KEY,
+    WEIGHTS_KEY,
+    fold_folder,
+)
 from ..record import CHECKPOINT_KEY, Record
+from .file_content import LONGEST_FILE, read_bounded
 
-if TYPE_CHECKING:
-    from .fold_files import Evidence
-
-Told = TypeVar("Told")
-
-#: What ``nnUNetv2_predict`` loads unless ``-chk`` says otherwise.
-CHECKPOINT_NAME = "checkpoint_final.pth"
-#: A ``debug.json`` of a large plan is some hundred kilobytes.
-LONGEST_FILE = 16 << 20
-FOLD_FOLDER = re.compile(r"fold_(\d+|all)")
-#: Without these nnU-Net's predictor stops with a KeyError.
-NEEDED_KEYS = ("network_weights", "trainer_name", "init_args")
 #: Any of these tells that a file is a checkpoint of nnU-Net, or what a conversion has left of one.
-TELLING_KEYS = ("trainer_name", "init_args", "inference_allowed_mirroring_axes", CHECKPOINT_KEY)
+TELLING_KEYS = (TRAINER_KEY, ARGUMENTS_KEY, AXES_KEY, CHECKPOINT_KEY)
 #: A bare state dict has hundreds of names.
 NAMES_SHOWN = 4
 #: What ``nnguard fliptest -o MODEL_FOLDER`` writes into the model folder, where ``check`` and ``audit`` find it.
 FLIPTEST_FILE = "nnguard-fliptest.json"
-
-
-class Fold(msgspec.Struct, frozen=True, kw_only=True):
-    """One fold: its checkpoint, or why there is none; its record, or why there is none.
-
-    Args:
-        fold: 0, 1, ... or ``"all"``.
-        path: the checkpoint's path.
-        checkpoint: as read; ``None`` where it cannot be.
-        error: why it cannot be read, in words.
-        record: what nnguard recorded; ``None`` where there is no record or it is broken.
-        record_error: why the record cannot be read, in words.
-        record_text: the record as it is written, whatever of it this nnguard knows.
-        copied: whether the checkpoint has lost its record, and this is the copy beside it (see ``belonging``).
-        archive: the zip of ``nnUNetv2_export_model_to_zip`` that it lies in, or its URL; ``path`` is then its name
-            inside.
-    """
-
-    fold: int | str
-    path: Path
-    checkpoint: Checkpoint | None = None
-    error: str | None = None
-    record: Record | None = None
-    record_error: str | None = None
-    record_text: str | None = None
-    copied: bool = False
-    archive: Path | str | None = None
-
-    @property
-    def folder(self) -> Path:
-        return self.path.parent
-
-    @property
-    def lacks(self) -> tuple[str, ...]:
-        """What nnU-Net needs and a readable checkpoint does not have: MONAI's conversion drops the weights."""
-        return tuple(key for key in NEEDED_KEYS if self.checkpoint is not None and key not in self.checkpoint.keys)
-
-    @property
-    def subject(self) -> str:
-        """As a person would name it."""
-        return str(self.path) if self.archive is None else f"{self.archive}!{self.path}"
-
-    def weaker(self) -> Evidence | None:
-        """What else speaks of this training; asked for only where there is no record."""
-        from .fold_files import weaker_evidence, weaker_evidence_inside
-        from .provenance import why_the_copy_is_not_used
-
-        if self.archive is not None:
-            return weaker_evidence_inside(self)
-        return weaker_evidence(self.folder, why_the_copy_is_not_used(self))
-
-    def beside(self, name: str) -> bytes | None:
-        """A file of bearable size in the fold's folder; ``None`` where it is not there or cannot be read."""
-        if self.archive is None:
-            return read_bounded(self.folder / name)
-        try:
-            return read_exported(self.archive, (self.folder / name).as_posix(), LONGEST_FILE)
-        except CheckpointError:
-            return None
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,9 +91,9 @@ def open_model(
     problems: list[str] = []
     return Model(
         folder=folder,
-        plans=_read_json(folder / "plans.json", problems),
-        dataset=_read_json(folder / "dataset.json", problems),
-        folds=tuple(to_predict_with(open_fold(folder / f"fold_{fold}" / checkpoint_name, fold)) for fold in wanted),
+        plans=_read_json(folder / PLANS_FILE, problems),
+        dataset=_read_json(folder / DATASET_FILE, problems),
+        folds=tuple(to_predict_with(open_fold(folder / fold_folder(fold) / checkpoint_name, fold)) for fold in wanted),
         problems=tuple(problems),
     )
 
@@ -204,7 +146,7 @@ def read_fold(source: Any, path: Path, fold: int | str | None = None, member: st
 
 def _what_it_is_instead(checkpoint: Checkpoint) -> str:
     """Of a file of ``torch.save`` that holds nothing which nnU-Net writes about a training."""
-    if "network_weights" in checkpoint.keys:
+    if WEIGHTS_KEY in checkpoint.keys:
         return (
             "it holds nnU-Net's weights alone: without trainer_name and init_args nothing tells of their training "
             "(MONAI's conversion keeps those apart, in nnunet_checkpoint.pth)"
@@ -225,17 +167,9 @@ def detect_folds(folder: Path, checkpoint_name: str = CHECKPOINT_NAME) -> list[i
     found: list[int | str] = []
     for name in sorted(entry.name for entry in folder.iterdir()):
         matched = FOLD_FOLDER.fullmatch(name)
-        if matched and name != "fold_all" and (folder / name / checkpoint_name).is_file():
+        if matched and name != FOLD_ALL and (folder / name / checkpoint_name).is_file():
             found.append(int(matched.group(1)))
     return found
-
-
-def fingerprint_in(path: Path) -> str | None:
-    """The fingerprint of a file's weights; ``None`` where it has none, or another format than a zip."""
-    try:
-        return weights_fingerprint(path)
-    except CheckpointError:
-        return None
 
 
 def fold_number(fold: int | str) -> int | str:
@@ -253,7 +187,7 @@ def _nothing_found(folder: Path, checkpoint_name: str) -> str:
     text = f"{folder}: no fold_X with a {checkpoint_name}"
     if FOLD_FOLDER.fullmatch(folder.absolute().name):
         return f"{folder}: is one fold, not a model folder; its model folder is {folder.parent}"
-    if (folder / "fold_all" / checkpoint_name).is_file():
+    if (folder / FOLD_ALL / checkpoint_name).is_file():
         return f"{text} except fold_all, which has to be asked for: -f all"
     if others:
         return f"{text}; there is {', '.join(others)}: choose with -chk"
@@ -282,14 +216,6 @@ def json_object(text: bytes | None, path: str, problems: list[str]) -> dict[str,
         return None
 
 
-def read_json(text: bytes | str | None, kind: type[Told]) -> Told | None:
-    """What a foreign text holds, where that is JSON of this kind; ``None`` for anything else, and for no text."""
-    try:
-        return msgspec.json.decode(text, type=kind) if text is not None else None
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-
-
 def read_record_file(path: Path) -> Record:
     """The record in an ``nnguard.json``.
 
@@ -304,12 +230,3 @@ def read_record_file(path: Path) -> Record:
         return Record.from_json(text)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: no record, as nnguard.json holds one: {error}") from None
-
-
-def read_bounded(path: Path, longest: int = LONGEST_FILE) -> bytes | None:
-    """The bytes of an ordinary file of bearable size; ``None`` for anything else."""
-    try:
-        told = path.stat()
-        return path.read_bytes() if S_ISREG(told.st_mode) and told.st_size <= longest else None
-    except (OSError, ValueError):
-        return None

@@ -11,11 +11,13 @@ import msgspec
 
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
+from ..fold import Fold
+from ..nnunet import CHECKPOINT_NAME
 from ..record import Environment
 from ..rules.metrics import check_gap
 from .ensemble import judge_together, member_of
 from .fold_check import FROM_CHECKPOINT, judge_mirroring, prediction_of
-from .folder import CHECKPOINT_NAME, Fold, Model, open_model
+from .folder import Model, open_model
 from .scores import scores_of
 from .staleness import judge_validation
 

@@ -15,11 +15,10 @@ from ..checkpoint import exported_files, read_exported
 from ..checkpoint.archive import END_SIGNATURE, MAX_DIRECTORY
 from ..errors import CheckpointError
 from ..findings import Finding
+from ..fold import Fold
+from ..nnunet import CHECKPOINT_NAME, DATASET_FILE, FOLD_FOLDER, PLANS_FILE, fold_folder
+from .file_content import LONGEST_FILE
 from .folder import (
-    CHECKPOINT_NAME,
-    FOLD_FOLDER,
-    LONGEST_FILE,
-    Fold,
     Model,
     exported_fold,
     fold_number,
@@ -103,12 +102,12 @@ def open_exported_model(archive: str | Path, folder: str, folds: Iterable[int | 
     """One model of the zip; what is wrong with it is in the answer."""
     problems: list[str] = []
     inside = PurePosixPath(folder)
-    names = [str(inside / f"fold_{fold}" / checkpoint_name) for fold in folds]
+    names = [str(inside / fold_folder(fold) / checkpoint_name) for fold in folds]
     return Model(
         folder=Path(inside),
         archive=archive,
-        plans=_read_json(archive, str(inside / "plans.json"), problems),
-        dataset=_read_json(archive, str(inside / "dataset.json"), problems),
+        plans=_read_json(archive, str(inside / PLANS_FILE), problems),
+        dataset=_read_json(archive, str(inside / DATASET_FILE), problems),
         folds=tuple(to_predict_with(exported_fold(archive, name)) for name in names),
         problems=tuple(problems),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..checkpoint import exported_checkpoints
-from .folder import FOLD_FOLDER
+from ..nnunet import FOLD_FOLDER
 
 RECORD, CHECKPOINT, FOLD, MODEL, ZIP, TREE = "record", "checkpoint", "fold", "model folder", "exported zip", "tree"
 

@@ -8,11 +8,21 @@ from typing import Any
 
 import msgspec
 
+from ..checkpoint import weights_fingerprint
 from ..errors import CheckpointError
 from ..findings import ADVISORY, NOTE, UNVERIFIED, Finding
+from ..fold import Fold, argument_of
 from ..record import FILE_NAME, Record, RecordCopy, SavedWeights
 from ..rules.remedies import model_folder_of
-from .folder import Fold, fingerprint_in, read_bounded
+from .file_content import read_bounded
+
+
+def fingerprint_in(path: Path) -> str | None:
+    """The fingerprint of a file's weights; ``None`` where it has none, or another format than a zip."""
+    try:
+        return weights_fingerprint(path)
+    except CheckpointError:
+        return None
 
 
 def record_kept_for(path: Path, fingerprint: Any = msgspec.UNSET) -> tuple[str | None, str | None]:
@@ -185,7 +195,7 @@ def _of_another_training(fold: Fold) -> list[str]:
     pairs = (
         # The record keeps the qualified name of a class that was made in a function.
         ("trainer", record.trainer.class_.rpartition(".")[2], checkpoint.trainer_name),
-        ("configuration", record.configuration, checkpoint.init_args.get("configuration")),
+        ("configuration", record.configuration, argument_of(fold, "configuration")),
     )
     return [f"{what} {told} and the checkpoint {own}" for what, told, own in pairs if told and own and told != own]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import CheckpointError
-from .folder import FOLD_FOLDER
+from ..nnunet import FOLD_FOLDER
 from .model_zip import is_exported
 from .path_kind import is_url
 

@@ -11,9 +11,10 @@ import msgspec
 
 from ..axes import normalise, problem_with
 from ..difference import Change, differences, transform_setting
+from ..fold import Fold, argument_of, configuration_of
+from ..nnunet import DEBUG_FILE
 from ..rules.nng201_folder_differs import resolved_configuration
-from .fold_check import configuration_of
-from .folder import Fold, read_json
+from .file_content import read_beside, read_json
 from .pipeline_text import described_mirroring, described_tree
 
 MIRRORED, TEST_TIME, LEARNING_RATE = "mirrored in training", "mirrored at test time", "initial_lr"
@@ -73,7 +74,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def settings_of(fold: Fold) -> RunSettings:
     """What a readable fold's files tell of its settings."""
-    record, debug = fold.record, read_json(fold.beside("debug.json"), dict[str, Any]) or {}
+    record, debug = fold.record, read_json(read_beside(fold, DEBUG_FILE), dict[str, Any]) or {}
     printed = next((text for key in _PIPELINES if isinstance(text := debug.get(key), str) and text != "None"), None)
     groups = {PLANS: _plans(fold, debug), ATTRIBUTES: _trainer(debug) if debug else None}
     return RunSettings(
@@ -91,10 +92,8 @@ def settings_of(fold: Fold) -> RunSettings:
 
 def _plans(fold: Fold, debug: Mapping[str, Any]) -> dict[str, Any] | None:
     """Names of plans and data set are no settings; a trainer may edit its configuration, which then is the printed."""
-    assert fold.checkpoint is not None
-    arguments = fold.checkpoint.init_args
     plans, dataset = (
-        value if isinstance(value := arguments.get(name), Mapping) else {} for name in ("plans", "dataset_json")
+        value if isinstance(value := argument_of(fold, name), Mapping) else {} for name in ("plans", "dataset_json")
     )
     name = configuration_of(fold)
     configuration = _printed_dict(debug.get("configuration_manager")) or resolved_configuration(plans, name)

@@ -8,17 +8,17 @@ from typing import Any
 
 import msgspec
 
+from ..fold import Fold, argument_of
+from ..nnunet import SUMMARY_FILE
 from ..rules.subjects import Scores
-from .folder import Fold, read_json
-
-SUMMARY = "validation/summary.json"
+from .file_content import read_beside, read_json
 
 
 def scores_of(fold: Fold) -> Scores:
     """The scores of one fold; what is not there, or cannot be read, is ``None`` or missing."""
     checkpoint = fold.checkpoint
     logged = checkpoint.logging if checkpoint is not None else {}
-    labels = labels_of(checkpoint.init_args.get("dataset_json") if checkpoint is not None else None)
+    labels = labels_of(argument_of(fold, "dataset_json"))
     summary = _summary_of(fold)
     validated = {labels.get(key, key): label for key, label in summary.mean.items()} if summary is not None else {}
     return Scores(
@@ -64,7 +64,7 @@ class _Summary(msgspec.Struct, frozen=True):
 
 
 def _summary_of(fold: Fold) -> _Summary | None:
-    text = fold.beside(SUMMARY)
+    text = read_beside(fold, SUMMARY_FILE)
     if text is None:
         return None
     # A label that neither reference nor answer has is Python's NaN, which is no JSON: nnU-Net writes many.

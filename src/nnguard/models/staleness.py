@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from ..findings import Finding
+from ..fold import Fold
+from ..nnunet import FOLD_FOLDER, SUMMARY_FILE
 from ..rules.metrics import check_stale
 from ..rules.remedies import same_axes
-from .folder import FOLD_FOLDER, Fold
-from .scores import SUMMARY
+from .fold_files import weaker_evidence_of
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +33,7 @@ def results_of(checkpoint: Path) -> Results:
     """What lies around a checkpoint ``.../DATASET/TRAINER__PLANS__CONFIGURATION/fold_X/checkpoint_final.pth``; nothing
     where it lies in no fold folder, or was not validated."""
     fold_folder = checkpoint.absolute().parent
-    if FOLD_FOLDER.fullmatch(fold_folder.name) is None or not (fold_folder / SUMMARY).is_file():
+    if FOLD_FOLDER.fullmatch(fold_folder.name) is None or not (fold_folder / SUMMARY_FILE).is_file():
         return Results()
     model = fold_folder.parent
     next_stages = sorted(model.glob("predicted_next_stage/*"))
@@ -65,7 +66,7 @@ def judge_validation(fold: Fold) -> list[Finding]:
 def summary_hash(checkpoint: Path) -> str | None:
     """Of the summary that the checkpoint's validation left; ``None`` where there is none."""
     try:
-        return hashlib.sha256((checkpoint.parent / SUMMARY).read_bytes()).hexdigest()
+        return hashlib.sha256((checkpoint.parent / SUMMARY_FILE).read_bytes()).hexdigest()
     except OSError:
         return None
 
@@ -73,7 +74,7 @@ def summary_hash(checkpoint: Path) -> str | None:
 def _axes_before(fold: Fold, edited: bool) -> Any:
     """What validated before the change; ``UNSET`` where nothing tells."""
     if fold.record is None:
-        evidence = fold.weaker()
+        evidence = weaker_evidence_of(fold)
         return evidence.declared if evidence is not None else msgspec.UNSET
     axes = fold.record.axes
     return axes.effective if edited and axes.changed_by == "correct" else axes.declared
@@ -88,7 +89,7 @@ def _is_older(fold: Fold, edited: bool) -> bool:
     if fold.record is not None and not edited and fold.record.axes.validated is not None:
         return summary_hash(fold.path) == fold.record.axes.validated
     try:
-        made_at = (fold.path.parent / SUMMARY).stat().st_mtime
+        made_at = (fold.path.parent / SUMMARY_FILE).stat().st_mtime
         if edited or fold.record is None:
             return made_at < fold.path.stat().st_mtime
         return made_at < datetime.fromisoformat((fold.record.axes.changed_at or "").replace("Z", "+00:00")).timestamp()

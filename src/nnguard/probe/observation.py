@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from .. import __version__
 from ..axes import normalise, plain_axes, problem_with
 from ..flips import flips_of, verdict_of
 from ..foreign_calls import Failed, attempt
 from ..nnunet import name_of_trainer
 from ..record import AxesHistory, Environment, Mirroring, Record, Segment, TrainerIdentity, timestamp
 from ..rules.subjects import Training
+from ..version import __version__
 from . import summary, transform_tree
 from .labels import LabelBehaviour, label_behaviour
 from .library_transforms import is_from_a_library, train_step_of_a_stranger

@@ -1,15 +1,19 @@
-"""A contact sheet: one image and its labels, and beside it what augmentation or a trained network made of them."""
+"""A contact sheet: one image and its labels, and beside it what augmentation or a trained network made of them.
+
+Only this module knows matplotlib, which is an extra: it is imported when something is drawn.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from . import require_matplotlib
+from ..errors import NNGuardError
 
 #: Okabe and Ito's palette, which colour-blind readers tell apart; without black, which images are full of.
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
@@ -24,6 +28,16 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     image: Any
     labels: Any
+
+
+def require_matplotlib() -> None:
+    """To be asked before the work that a picture shows.
+
+    Raises:
+        NNGuardError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise NNGuardError("nnguard needs matplotlib to draw a picture: pip install matplotlib")
 
 
 def write_contact_sheet(
