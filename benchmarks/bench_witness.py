@@ -76,9 +76,9 @@ def guarded_microseconds(kind: type, results: Path) -> float:
         nnguard.install(mode)
         trainer = trainers.new_trainer("2d", results, idle, change_plans=small)
         if mode == "warn":
-            from nnguard.hooks.trainer import training_in_hand
+            from nnguard.hooks.trainer import live_training
 
-            training_in_hand(trainer).observed = True
+            live_training(trainer).observed = True
         calls = timeit.repeat("trainer.train_step(None)", globals={"trainer": trainer}, number=20_000, repeat=9)
         fastest[mode] = min(calls) / 20_000 * 1e6
     return fastest["warn"] - fastest["off"]
@@ -105,7 +105,7 @@ def main() -> int:
     results = Path(tempfile.mkdtemp())
     nnguard.install("warn")
     with trainers.nnunet_variables(results, nnUNet_n_proc_DA="0"), contextlib.redirect_stdout(io.StringIO()):
-        from nnguard.hooks.trainer import training_in_hand
+        from nnguard.hooks.trainer import live_training
 
         kind = flipping_trainer()
         trainer = trainers.new_trainer("2d", results, kind, change_plans=small)
@@ -113,7 +113,7 @@ def main() -> int:
         trainer.network.train()
         batches = [next(trainer.dataloader_train) for _ in range(BLOCK)]
         watched = []
-        while training_in_hand(trainer).witness is not None:
+        while live_training(trainer).witness is not None:
             watched += steps(trainer, batches[:1])
         times: dict[str, list[float]] = {"off": [], "warn": [], "off again": []}
         modes = list(times)

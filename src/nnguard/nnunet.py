@@ -17,3 +17,15 @@ def name_of_trainer(trainer: Any) -> str:
     dataset = getattr(getattr(trainer, "plans_manager", None), "dataset_name", None)
     configuration = getattr(trainer, "configuration_name", None)
     return training_name(type(trainer).__name__, dataset, configuration, getattr(trainer, "fold", None))
+
+
+#: Classes that hold the network of a training as their one module.
+_WRAPPERS = ("DistributedDataParallel", "DataParallel", "OptimizedModule")
+
+
+def bare_network(network: Any) -> Any:
+    """The network inside DistributedDataParallel and torch.compile, in whatever order they were put around it."""
+    while type(network).__name__ in _WRAPPERS:
+        inside = network.__dict__["_modules"]
+        network = inside["_orig_mod"] if "_orig_mod" in inside else inside["module"]
+    return network

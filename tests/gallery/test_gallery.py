@@ -52,7 +52,7 @@ def started(tmp_path):
             made.network.train()
             for _ in range(entry.steps):
                 made.train_step(next(made.dataloader_train))
-            if hook.training_in_hand(made).witness is not None:  # the watch ends with the epoch
+            if hook.live_training(made).witness is not None:  # the watch ends with the epoch
                 made.current_epoch += 1
                 made.train_step(next(made.dataloader_train))
             return made, begun

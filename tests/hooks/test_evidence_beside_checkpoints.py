@@ -9,7 +9,7 @@ import pytest
 from fliptests import document, written
 from nnguard import MirroringError, check_model
 from nnguard.checkpoint import read_checkpoint
-from nnguard.hooks import patching, torch_io
+from nnguard.hooks import origins, patching
 from nnguard.models import fliptest_evidence
 from nnguard.models.folder import FLIPTEST_FILE
 
@@ -106,7 +106,7 @@ def test_by_torch_load_and_by_the_safe_reader_the_copy_is_the_same_record(guard,
     saved_again(folder)
     guard("warn")
     loaded = torch.load(path, weights_only=False)
-    for origin in (torch_io.origin_of(loaded["network_weights"]), torch_io.origin_in_file(path)):
+    for origin in (origins.origin_of(loaded["network_weights"]), origins.origin_in_file(path)):
         assert (origin.record, origin.no_record, origin.copied) == (lost, None, True)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from edits import ALL_TOLD, AMONG_FOLDS, EDITS, FATAL, IN_PLANS, configured, rewritten, top
 from nnguard import InconsistencyError, MirroringError
-from nnguard.hooks import patching, predictor, torch_io
+from nnguard.hooks import origins, patching, predictor
 from nnguard.models import check_model
 
 CHECKPOINT = "checkpoint_final.pth"
@@ -318,10 +318,10 @@ def test_plans_are_kept_no_longer_than_the_weights_that_they_came_with(guard, fo
 
     guard("warn")
     loaded = torch.load(folder / "fold_0" / CHECKPOINT, weights_only=False)
-    assert "plans" in torch_io.origin_of(loaded["network_weights"]).checkpoint.init_args
-    mark = torch_io.fingerprint(loaded["network_weights"])
+    assert "plans" in origins.origin_of(loaded["network_weights"]).checkpoint.init_args
+    mark = origins.fingerprint(loaded["network_weights"])
     del loaded
     gc.collect()
-    assert torch_io._by_content[mark].checkpoint.init_args == {}
+    assert origins._by_content[mark].checkpoint.init_args == {}
     here = str(folder / "fold_0" / CHECKPOINT)
-    assert not [origin for _, origin in torch_io._by_identity.items() if origin.checkpoint.path == here]
+    assert not [origin for _, origin in origins._by_identity.items() if origin.checkpoint.path == here]

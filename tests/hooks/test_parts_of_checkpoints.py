@@ -24,10 +24,10 @@ def test_the_weights_take_their_record_along(loaded, tmp_path):
 
 
 def test_a_predictor_finds_the_record_of_such_a_part(loaded, tmp_path):
-    from nnguard.hooks import torch_io
+    from nnguard.hooks import origins
 
     part = saved({"network_weights": dict(loaded["network_weights"])}, tmp_path / "model.pt")
-    assert torch_io.origin_of(part["network_weights"]).record.mirroring.safe_axes == ()
+    assert origins.origin_of(part["network_weights"]).record.mirroring.safe_axes == ()
 
 
 def test_weights_that_were_trained_on_are_others(loaded, tmp_path):

@@ -331,7 +331,7 @@ def test_weights_that_nobody_saw_being_loaded_are_unverified(guard, new_predicto
 def test_the_safe_reader_answers_where_torch_load_was_not_seen(guard, new_predictor, model_folders, monkeypatch):
     guard("strict")
     monkeypatch.setattr("nnguard.hooks.torch_io.remember", lambda *_: None)
-    monkeypatch.setattr("nnguard.hooks.torch_io.origin_of", lambda *_: None)
+    monkeypatch.setattr("nnguard.hooks.origins.origin_of", lambda *_: None)
     with pytest.raises(MirroringError) as raised:
         load(new_predictor(), model_folders["unmirrored"])
     assert [finding.code for finding in raised.value.findings] == ["NNG101"]

@@ -50,7 +50,7 @@ def test_a_sound_trainer_that_flips_only_in_its_train_step_trains_on_and_is_sett
     guard("strict")
     made = stepping(0, (0,))
     made.on_train_start()
-    training = hook.training_in_hand(made)
+    training = hook.live_training(made)
     assert training.record.mirroring.state == "pending"
     assert json.loads((Path(made.output_folder) / "nnguard.json").read_text())["mirroring"]["state"] == "pending"
     steps(made)
@@ -67,7 +67,7 @@ def test_strict_refuses_within_the_first_steps_what_the_train_step_does_not_show
     with pytest.raises(MirroringError) as raised:
         steps(made)
     assert [finding.code for finding in raised.value.findings] == ["NNG103"]
-    assert hook.training_in_hand(made).steps == LOOKS[0]
+    assert hook.live_training(made).steps == LOOKS[0]
 
 
 def test_correct_narrows_as_soon_as_it_is_settled(guard, stepping, told):
@@ -85,7 +85,7 @@ def test_a_step_of_nnunets_own_is_never_watched(guard, new_trainer, base):
     guard("warn")
     made = new_trainer(base)
     made.on_train_start()
-    assert hook.training_in_hand(made).witness is None
+    assert hook.live_training(made).witness is None
 
 
 def test_nobody_listens_any_more_when_it_is_settled(guard, stepping):
@@ -93,7 +93,7 @@ def test_nobody_listens_any_more_when_it_is_settled(guard, stepping):
     made = stepping(0, (0,))
     made.on_train_start()
     steps(made)
-    assert hook.training_in_hand(made).witness is None
+    assert hook.live_training(made).witness is None
     assert not any(module._forward_pre_hooks for module in made.loss.modules())
 
 
@@ -117,7 +117,7 @@ def test_a_step_that_never_flips_is_refused_when_that_is_settled(guard, new_trai
     made.on_train_start()
     with pytest.raises(MirroringError, match="NNG103"):
         steps(made, LOOKS[1])
-    assert hook.training_in_hand(made).steps == LOOKS[1]
+    assert hook.live_training(made).steps == LOOKS[1]
 
 
 @pytest.mark.filterwarnings("ignore::nnguard.ConsistencyWarning")
@@ -190,7 +190,7 @@ def test_a_loss_compiled_in_place_is_declined_with_the_reason_and_trains_as_ever
     guard("warn")
     made = new_trainer(nnUNetTrainerCompiledLoss)
     made.on_train_start()
-    training = hook.training_in_hand(made)
+    training = hook.live_training(made)
     assert training.witness is None
     assert not made.loss._forward_pre_hooks
     mirroring = hook.record_of(made).mirroring

@@ -13,6 +13,7 @@ from nnguard import ConfigurationError, ConsistencyWarning, MirroringError, Reco
 from nnguard.hooks import patching, trainer
 from nnguard.models.folder import open_fold
 from nnguard.models.provenance import weights_belong
+from nnguard.nnunet import bare_network
 
 
 def record_in(path):
@@ -247,7 +248,7 @@ def test_the_network_is_found_inside_any_order_of_wrappers():
         OptimizedModule(DistributedDataParallel(inner)),
         DistributedDataParallel(OptimizedModule(inner)),
     ):
-        assert trainer.bare(wrapped) is inner
+        assert bare_network(wrapped) is inner
 
 
 def test_the_record_lies_beside_the_checkpoint_from_the_start_and_follows_each_save(guard, new_trainer):

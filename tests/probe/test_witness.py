@@ -11,8 +11,9 @@ import torch
 
 from nnguard.flips import flips_of
 from nnguard.probe.labels import LabelBehaviour
+from nnguard.probe.step_flip import SILENT, UNCLEAR, Seen, flip_between
 from nnguard.probe.summary import flip_evidence
-from nnguard.probe.witness import LOOKS, MOST_STEPS, SILENT, UNCLEAR, Seen, Witness, flip_between
+from nnguard.probe.witness import LOOKS, MOST_STEPS, Witness
 from nnguard.record import Mirroring
 
 KEPT = LabelBehaviour(labels="kept")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from .identity_map import Beside
+from .identity_map import IdentityMap
 from .patching import Coverage, Guard, patch_all_or_nothing
 
 MODULES = {
@@ -13,7 +13,7 @@ MODULES = {
     "batchgenerators.dataloading.multi_threaded_augmenter": "MultiThreadedAugmenter",
 }
 
-_snapshots: Beside[Any] = Beside()
+_snapshots: IdentityMap[Any] = IdentityMap()
 
 
 def patch(module: ModuleType) -> Coverage:

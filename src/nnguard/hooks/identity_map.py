@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 Fact = TypeVar("Fact")
 
 
-class Beside(Generic[Fact]):
+class IdentityMap(Generic[Fact]):
     """A mapping from live objects to facts. Owners need no hash; a weak reference is enough."""
 
     __slots__ = ("kept",)

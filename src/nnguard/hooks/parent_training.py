@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from . import torch_io
-from .identity_map import Beside
+from ..nnunet import bare_network
+from . import origins
+from .identity_map import IdentityMap
 from .patching import Coverage, Guard, patch_all_or_nothing
 
 #: Where the function lives, and where it is called by the name that was imported.
@@ -19,7 +20,7 @@ MODULES = {
 }
 
 #: bare network -> what is known of the checkpoint whose weights it took over
-parents: Beside[dict[str, Any]] = Beside()
+parents: IdentityMap[dict[str, Any]] = IdentityMap()
 
 
 def patch(module: ModuleType) -> Coverage:
@@ -27,7 +28,7 @@ def patch(module: ModuleType) -> Coverage:
     return patch_all_or_nothing(module, {}, {"load_pretrained_weights": Guard(after=_after_loading)})
 
 
-def described(origin: torch_io.Origin) -> dict[str, Any]:
+def described(origin: origins.Origin) -> dict[str, Any]:
     """A parent as the record keeps it: enough to judge it by, without its own history."""
     parent: dict[str, Any] = {"file": os.path.basename(origin.checkpoint.path) or None}  # noqa: PTH119
     record = origin.record
@@ -46,7 +47,5 @@ def _after_loading(_module: Any, result: Any, args: tuple, kwargs: dict) -> None
     network, source = given.get("network"), given.get("fname")
     if network is None or not isinstance(source, (str, os.PathLike)):
         return
-    from .trainer import bare
-
     # The record stands in the file; which of its weights were taken over is nnU-Net's business.
-    parents.put(bare(network), described(torch_io.origin_in_file(os.fspath(source))))
+    parents.put(bare_network(network), described(origins.origin_in_file(os.fspath(source))))

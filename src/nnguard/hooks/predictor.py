@@ -14,16 +14,18 @@ from typing import Any
 import msgspec
 
 from .. import arming
-from ..axes import plain_axes, same_axes, written
+from ..axes import plain_axes, same_axes
 from ..findings import Finding
 from ..models.ensemble import judge_together, member_of
 from ..models.fold_check import Known, judge_by, known_of
 from ..models.folder import Fold
 from ..record import Environment
 from ..rules.subjects import Prediction
-from ..rules.verdicts import narrowed_axes
-from . import enforcement, torch_io, trainer
-from .identity_map import Beside
+from . import enforcement, origins
+from .axes_correction import narrow_axes_in_use
+from .identity_map import IdentityMap
+from .live_trainings import is_left_to_the_first_rank
+from .loaded_weights import Weights, loaded_by_hand, weights_of
 from .patching import (
     DELIBERATE,
     Coverage,
@@ -53,8 +55,6 @@ FROM_CALLER = "the call of manual_initialization"
 FROM_TRAINER = "the trainer's inference_allowed_mirroring_axes"
 SET_BY_HAND = "an assignment to the predictor (after it was initialised, or without that)"
 
-NOT_SEEN = "nnguard did not see these weights being loaded, so it knows no checkpoint of them"
-
 
 class Initialisation(msgspec.Struct, frozen=True, kw_only=True):
     """How a predictor came by its model. Belongs to one initialisation, for predictors are used again.
@@ -65,14 +65,6 @@ class Initialisation(msgspec.Struct, frozen=True, kw_only=True):
     axes_from: str
     axes: Any
     files: tuple[str, ...] = ()
-
-
-class Weights(msgspec.Struct, frozen=True, kw_only=True):
-    """One set of weights that will predict, and what is known of its training."""
-
-    origin: torch_io.Origin
-    subject: str
-    validation: bool = False
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,13 +81,13 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     entries: list[Any] | None
 
 
-_initialised: Beside[Initialisation] = Beside()
-_judged: Beside[Judged] = Beside()
+_initialised: IdentityMap[Initialisation] = IdentityMap()
+_judged: IdentityMap[Judged] = IdentityMap()
 _judged_now = _judged.kept
 #: predictor -> a refusal that waits until the sliding window has returned
-_refused: Beside[Exception] = Beside()
+_refused: IdentityMap[Exception] = IdentityMap()
 #: predictors of ranks that go by what the first rank decides
-_left_alone: Beside[bool] = Beside()
+_left_alone: IdentityMap[bool] = IdentityMap()
 _base: type | None = None
 
 
@@ -134,7 +126,7 @@ def _after_folder(predictor: Any, result: Any, args: tuple, kwargs: dict) -> Non
 def _after_manual(predictor: Any, result: Any, args: tuple, kwargs: dict) -> None:
     axes = plain_axes(predictor.allowed_mirroring_axes)
     _initialised.put(predictor, Initialisation(axes_from=FROM_CALLER, axes=axes))
-    if trainer.is_left_to_the_first_rank(predictor.network):
+    if is_left_to_the_first_rank(predictor.network):
         _left_alone.put(predictor, True)
     check(predictor)
 
@@ -216,7 +208,7 @@ def check(predictor: Any, as_it_is: bool = False) -> None:
         return  # not initialised: nnU-Net will say so
     if _left_alone.get(predictor):
         return
-    by_hand = contained("looking at the network's weights", _loaded_by_hand, predictor, as_it_is)
+    by_hand = contained("looking at the network's weights", loaded_by_hand, predictor, as_it_is)
     now, known = _as_it_is(predictor, by_hand), _judged.get(predictor)
     # Before judging: a fault of ours must not come again at each of a thousand patches.
     _judged.put(predictor, now)
@@ -237,12 +229,11 @@ def forget_verdicts() -> None:
 
 def judge(predictor: Any, stray: bool = False) -> None:
     """Judges all weights of a predictor, every fold of an ensemble; ``stray``: also those that its network holds."""
-    weights = weights_of(predictor)
-    if stray and predictor.list_of_parameters:
-        weights.append(_loaded(predictor, trainer.bare(predictor.network).state_dict(), None))
+    initialisation = _initialised.get(predictor)
+    weights = weights_of(predictor, initialisation.files if initialisation is not None else (), stray)
     findings: list[Finding] = []
     predictions = []
-    folds = [torch_io.fold_behind(one.origin) for one in weights]
+    folds = [origins.fold_behind(one.origin) for one in weights]
     for one, fold in zip(weights, folds, strict=True):
         known = _known(fold, _prediction(predictor, one))
         predictions.append(known.prediction)
@@ -251,26 +242,8 @@ def judge(predictor: Any, stray: bool = False) -> None:
     findings = told_once(findings)
     put_right = None
     if enforcement.is_to_be_put_right(findings, CORRECTABLE):
-        put_right = _narrow(predictor, weights, predictions)
+        put_right = narrow_axes_in_use(predictor, weights, predictions)
     enforcement.act(findings, put_right=put_right, righted=CORRECTABLE)
-
-
-def weights_of(predictor: Any) -> list[Weights]:
-    """The weights that will predict, each with what is known of its training."""
-    initialisation = _initialised.get(predictor)
-    files = initialisation.files if initialisation is not None else ()
-    parameters = predictor.list_of_parameters
-    if isinstance(parameters, Sequence) and len(parameters):
-        named = files if len(files) == len(parameters) else (None,) * len(parameters)
-        return [_loaded(predictor, state, path) for state, path in zip(parameters, named, strict=True)]
-    behind = trainer.trainer_of(predictor.network)
-    if behind is None:
-        state = trainer.bare(predictor.network).state_dict()
-        # Weights that a file gave away tell more than which trainer happens to be validating.
-        behind = trainer.trainer_validating(predictor.trainer_name) if torch_io.origin_of(state) is None else None
-        if behind is None:
-            return [_loaded(predictor, state, None)]
-    return [_being_validated(behind)]
 
 
 def told_once(findings: Sequence[Finding]) -> list[Finding]:
@@ -287,23 +260,6 @@ def told_once(findings: Sequence[Finding]) -> list[Finding]:
         first[key].evidence["also"] = subjects
         first[key].seen += f"; the same holds for {', '.join(subjects)}"
     return list(first.values())
-
-
-def _loaded(predictor: Any, state: Any, path: str | None) -> Weights:
-    origin = torch_io.origin_of(state) if isinstance(state, Mapping) else None
-    if origin is None and path is not None:
-        origin = torch_io.origin_in_file(path)
-    if origin is None:
-        origin = torch_io.Origin(record=None, no_record=NOT_SEEN)
-    name = origin.checkpoint.trainer_name or predictor.trainer_name or "an unnamed trainer"
-    return Weights(origin=origin, subject=origin.checkpoint.path or f"weights of {name}")
-
-
-def _being_validated(behind: Any) -> Weights:
-    record = trainer.record_of(behind)
-    no_record = None if record is not None else "the running trainer was not observed"
-    origin = torch_io.Origin(record=record, no_record=no_record)
-    return Weights(origin=origin, subject=trainer.subject_of(behind), validation=True)
 
 
 def _known(fold: Fold | None, prediction: Prediction) -> Known:
@@ -343,7 +299,7 @@ def _together(predictor: Any, weights: Sequence[Weights], folds: Sequence[Fold |
         plans,
         getattr(predictor, "dataset_json", None),
         [
-            member_of(fold if fold and str(fold.path) == file else torch_io.fold_at(Path(file), one.origin))
+            member_of(fold if fold and str(fold.path) == file else origins.fold_at(Path(file), one.origin))
             for file, one, fold in zip(files, weights, folds, strict=True)
         ],
         use_mirroring=bool(predictor.use_mirroring),
@@ -360,17 +316,6 @@ def _axes_from(predictor: Any, weights: Weights) -> str:
     if initialisation is None or not same_axes(axes, initialisation.axes):
         return SET_BY_HAND
     return FROM_TRAINER if weights.validation else initialisation.axes_from
-
-
-def _narrow(predictor: Any, weights: Sequence[Weights], predictions: Sequence[Prediction]) -> str | None:
-    before = predictor.allowed_mirroring_axes
-    narrowed = before
-    for one, prediction in zip(weights, predictions, strict=True):
-        narrowed = narrowed_axes(one.origin.record, narrowed, prediction.measured, prediction.spatial_dims)
-    if narrowed is before:
-        return None
-    predictor.allowed_mirroring_axes = narrowed
-    return f"this predictor mirrors along {written(narrowed)} instead of {written(before)}."
 
 
 # ---------------------------------------------------------------- small parts
@@ -394,25 +339,6 @@ def _as_it_is(predictor: Any, by_hand: tuple | None) -> Judged:
         axes=axes if lasting else _CHANGING,
         entries=list(axes) if lasting and type(axes) is list else None,
     )
-
-
-def _loaded_by_hand(predictor: Any, as_it_is: bool) -> tuple | None:
-    """A mark of weights that somebody may have loaded into the network itself.
-
-    ``None`` where they do not decide (a list of parameters is loaded over them), are those of a live trainer, or are
-    of that list. Beside a list, only weights of which a file was seen count: a network in half precision, too, holds
-    other numbers than its list.
-    """
-    network = trainer.bare(predictor.network)
-    parameters = predictor.list_of_parameters
-    if network is None or (parameters and not as_it_is) or trainer.trainer_of(network) is not None:
-        return None
-    mark = torch_io.fingerprint(network.state_dict())
-    if not parameters or mark is None:
-        return mark
-    if not torch_io.is_known(mark) or mark in map(torch_io.fingerprint, parameters):
-        return None
-    return mark
 
 
 def _files(

@@ -9,7 +9,7 @@ from ..axes import name_axis
 from ..errors import NNGuardError
 from ..foreign_calls import Failed
 from ..probe.preview import Preview, previews
-from .trainer import subject_of
+from .live_trainings import subject_of
 
 FILE_NAME = "nnguard_preview.png"
 DRAWS = 16

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from ..errors import CheckpointError
 from ..models.folder import fingerprint_in
 from ..record import FILE_NAME, Record, RecordCopy, SavedWeights
+from .live_trainings import live_training, record_of
 
 
 def saved_weights(path: Path, written_at: str) -> SavedWeights | None:
@@ -48,3 +50,20 @@ def write_copy(folder: Path, record: Record, weights: dict[str, SavedWeights], t
     # took a third of the time of saving a checkpoint; for an instant there is no copy instead.
     target.unlink(missing_ok=True)
     scratch.rename(target)
+
+
+def write_copy_of(trainer: Any, saved: Path | None = None) -> None:
+    """Writes ``nnguard.json``; ``saved`` is the checkpoint that was just written."""
+    training = live_training(trainer)
+    folder = getattr(trainer, "output_folder", None)
+    record = (training.saved if saved is not None else None) or record_of(trainer)
+    if record is None or not folder:
+        return
+    if training.weights is None:
+        training.weights = known_weights(Path(folder))
+    if saved is not None and training.saved is not None:
+        weights = saved_weights(saved, record.written_at)
+        training.weights.pop(saved.name, None)
+        training.weights.update({saved.name: weights} if weights is not None else {})
+    text = training.saved_text if record is training.saved else None
+    write_copy(Path(folder), record, training.weights, text)

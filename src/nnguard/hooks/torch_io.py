@@ -1,67 +1,26 @@
 """``torch.save`` and ``torch.load`` as pass-throughs: the record travels with the weights, out and in.
 
-Out: a checkpoint of the trainer in hand gets the record as one more key, on a shallow copy, and so does a part of a
-loaded one that holds its weights. In: which record
-came with which weights is remembered, without keeping the weights, so that whoever ends up holding them (a
-predictor, MONAI's attributes, a dict rebuilt by hand) finds the record again.
+Out: a checkpoint of a live trainer gets the record as one more key, on a shallow copy, and so does a part of a loaded
+one that holds its weights. In: ``origins`` remembers which record came with which weights.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import os
-from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import msgspec
-
-from ..axes import plain_axes
-from ..checkpoint import Checkpoint
-from ..errors import CheckpointError
-from ..models.folder import FLIPTEST_FILE, Fold, fingerprint_in, open_fold
-from ..models.provenance import record_kept_for
-from ..record import CHECKPOINT_KEY, FILE_NAME, Record
-from .identity_map import Beside
+from ..record import CHECKPOINT_KEY
+from .checkpoint_owner import record_text_for
+from .origins import WEIGHTS_KEY, remember, unchanged_origin_of
 from .patching import Coverage, Guard, patch_all_or_nothing
 
 MODULES = {"torch": "torch"}
 
 #: What makes a dict an nnU-Net checkpoint when it is written; readers (MONAI) keep fewer.
 WRITTEN_KEYS = ("network_weights", "init_args", "trainer_name")
-WEIGHTS_KEY = "network_weights"
-AXES_KEY = "inference_allowed_mirroring_axes"
-
-#: Loaded checkpoints that are remembered: a large ensemble many times over, and a few kilobytes each.
-REMEMBERED = 256
-
-
-NO_RECORD = "the checkpoint has no record: it was trained without nnguard, or something dropped the key"
-
-
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """What came with some weights.
-
-    Args:
-        record: ``None`` where there is none, or where it is broken.
-        no_record: why there is none, in words.
-        checkpoint: what else their checkpoint says, as far as it was seen; its ``path`` is empty where there was no
-            file. Its ``init_args`` are kept no longer than the weights are.
-        copied: whether the checkpoint has lost its record, and this is the copy beside it.
-    """
-
-    record: Record | None
-    no_record: str | None
-    checkpoint: Checkpoint = Checkpoint(path="")
-    copied: bool = False
-
-    @property
-    def axes(self) -> Any:
-        """The checkpoint's mirroring axes, as plain data; ``UNSET`` where it has none."""
-        return self.checkpoint.declared_axes if self.checkpoint.has_declared_axes else msgspec.UNSET
 
 
 def patch(torch: ModuleType) -> Coverage:
@@ -69,152 +28,13 @@ def patch(torch: ModuleType) -> Coverage:
     return patch_all_or_nothing(torch, {}, {"save": Guard(before=_before_save), "load": Guard(after=_after_load)})
 
 
-def origin_of(weights: Any) -> Origin | None:
-    """What came with a state dict that was loaded in this process, by identity or by content.
-
-    Args:
-        weights: a mapping of names to tensors, with whatever prefix the names have.
-    """
-    return loaded_with(weights) or _by_content.get(fingerprint(weights))
-
-
-def is_known(mark: tuple) -> bool:
-    """Whether weights with this ``fingerprint`` came from a file in this process."""
-    return mark in _by_content
-
-
-def loaded_with(weights: Any) -> Origin | None:
-    """What came with these very weights: nothing with a training's own. A plain dict takes no weak reference, but its
-    first tensor does."""
-    return _by_identity.get(weights) or _by_identity.get(_first_tensor(weights))
-
-
-def remember(checkpoint: Mapping[str, Any], path: str | None) -> None:
-    """Notes which record came with which weights, holding neither the weights nor the dict."""
-    weights = checkpoint[WEIGHTS_KEY]
-    origin = origin_from(checkpoint, path)
-    for thing in (weights, _first_tensor(weights)):
-        with contextlib.suppress(TypeError):  # a plain dict, or none
-            _by_identity.put(thing, origin)
-    mark = fingerprint(weights)
-    if mark is not None:
-        # Plans are a hundred kilobytes, and what is found by content outlives the weights.
-        lasting = msgspec.structs.replace(origin.checkpoint, init_args={})
-        _by_content[mark] = msgspec.structs.replace(origin, checkpoint=lasting)
-        _by_content.move_to_end(mark)
-        while len(_by_content) > REMEMBERED:
-            _by_content.popitem(last=False)
-
-
-def origin_from(checkpoint: Mapping[str, Any], path: str | None) -> Origin:
-    """What a checkpoint's dict says besides its weights. A broken record is never "no record"."""
-    record, no_record = None, NO_RECORD
-    if CHECKPOINT_KEY in checkpoint:
-        try:
-            record = Record.from_value(checkpoint[CHECKPOINT_KEY])
-        except CheckpointError as error:
-            no_record = str(error)
-    elif path is not None:
-        text, _ = record_kept_for(Path(path))
-        record = Record.from_json(text) if text is not None else None
-    seen = Checkpoint(
-        path=path or "",
-        trainer_name=checkpoint.get("trainer_name"),
-        epoch=checkpoint.get("current_epoch"),
-        has_declared_axes=AXES_KEY in checkpoint,
-        declared_axes=plain_axes(checkpoint.get(AXES_KEY)),
-        init_args=plans_and_dataset(checkpoint.get("init_args")),
-        has_record=CHECKPOINT_KEY in checkpoint,
-    )
-    copied = record is not None and not seen.has_record
-    return Origin(record=record, no_record=no_record if record is None else None, checkpoint=seen, copied=copied)
-
-
-def origin_in_file(path: str) -> Origin:
-    """What a checkpoint file says, by the safe reader: for where ``torch.load`` was not seen."""
-    fold = open_fold(Path(path))
-    return Origin(
-        record=fold.record,
-        no_record=None if fold.record is not None else fold.error or fold.record_error or NO_RECORD,
-        checkpoint=fold.checkpoint or Checkpoint(path=path),
-        copied=fold.copied,
-    )
-
-
-def fold_behind(origin: Origin) -> Fold | None:
-    """The fold that these weights came from, as ``nnguard check`` would open it; ``None`` where there was no file."""
-    path = Path(origin.checkpoint.path)
-    if not path.name:
-        return None
-    # Only these two are held against the weights.
-    compared = (path.parent / FILE_NAME).exists() or (path.parent.parent / FLIPTEST_FILE).exists()
-    return fold_at(path, origin, fingerprint_in(path) if compared else None)
-
-
-def fold_at(path: Path, origin: Origin, mark: str | None = None) -> Fold:
-    """The fold in a file, by what came with its weights and their fingerprint."""
-    return Fold(
-        fold=path.parent.name.removeprefix("fold_"),
-        path=path,
-        checkpoint=msgspec.structs.replace(origin.checkpoint, path=str(path), weights_fingerprint=mark),
-        record=origin.record,
-        record_error=None if origin.no_record == NO_RECORD else origin.no_record,
-        copied=origin.copied,
-    )
-
-
-def plans_and_dataset(init_args: Any) -> dict[str, Any]:
-    """Of a trainer's arguments those that say what it was trained with: others may be anything, weights included."""
-    if not isinstance(init_args, Mapping):
-        return {}
-    return {name: init_args[name] for name in ("plans", "dataset_json", "configuration", "fold") if name in init_args}
-
-
-def fingerprint(weights: Mapping[str, Any]) -> tuple | None:
-    """A cheap content mark of a state dict: shapes and a few values of a few tensors, in order, names left out.
-
-    Both ends and the middle are sampled: fine-tuned models share their first layers, and cut heads differ.
-    ``None`` where there is nothing to read.
-    """
-    values = list(weights.values())
-    sampled = (values, values[len(values) // 2 :], reversed(values))
-    chosen = [tensor for part in sampled if (tensor := next(filter(_can_be_read, part), None)) is not None]
-    return (len(values), *((tuple(tensor.shape), _values(tensor)) for tensor in chosen)) if chosen else None
-
-
-def _can_be_read(value: Any) -> bool:
-    return _is_tensor(value) and value.numel() > 1 and not value.is_meta
-
-
-def _first_tensor(weights: Mapping[str, Any]) -> Any:
-    return next((value for value in weights.values() if _is_tensor(value)), None)
-
-
-def _is_tensor(value: Any) -> bool:
-    return hasattr(value, "untyped_storage")
-
-
-def _values(tensor: Any) -> tuple[float, ...]:
-    # A strided view is read, never the whole tensor: on a GPU this is a copy of a few numbers.
-    step = max(1, tensor.numel() // 4)
-    return tuple(tensor.detach().flatten()[: 4 * step : step].tolist())
-
-
-_by_identity: Beside[Origin] = Beside()
-_by_content: OrderedDict[tuple | None, Origin] = OrderedDict()
-
-
 def _before_save(_module: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
     positional = bool(args)
     checkpoint = args[0] if positional else kwargs.get("obj")
     if not isinstance(checkpoint, dict) or WEIGHTS_KEY not in checkpoint:
         return None
-    if all(key in checkpoint for key in WRITTEN_KEYS):
-        from . import trainer
-
-        text = trainer.record_text_for(checkpoint)
-    else:
-        text = _carried(checkpoint)
+    whole = all(key in checkpoint for key in WRITTEN_KEYS)
+    text = record_text_for(checkpoint) if whole else _carried(checkpoint)
     if text is None:
         return None
     copied = copy.copy(checkpoint)
@@ -228,10 +48,8 @@ def _carried(part: Mapping[str, Any]) -> str | None:
     weights = part[WEIGHTS_KEY]
     if CHECKPOINT_KEY in part or not isinstance(weights, Mapping):
         return None
-    origin, unchanged = loaded_with(weights), _by_content.get(fingerprint(weights))
-    if origin is None or unchanged is None or origin.record is None or unchanged.record is not origin.record:
-        return None
-    return origin.record.to_json()
+    origin = unchanged_origin_of(weights)
+    return origin.record.to_json() if origin is not None and origin.record is not None else None
 
 
 def _after_load(_module: Any, loaded: Any, args: tuple, kwargs: dict) -> None:

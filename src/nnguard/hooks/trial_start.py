@@ -51,7 +51,7 @@ def rehearsed(
     try:
         arming.install(SILENT)
         made = _constructed(dataset, configuration, fold, trainer_name, plans, device)
-        hook.training_in_hand(made).rehearsed = True
+        hook.live_training(made).rehearsed = True
         _find_previous_stage(made, folder, real_results)
         made.on_train_start()
         hook.observe_once(made)  # where `on_train_start` was replaced without super()

@@ -21,6 +21,7 @@ from ..flips import ALPHA, at_least, compose, flips_of, safe_axes, side_of_ratio
 from ..record import FlipEvidence, Mirroring, Source
 from .labels import LabelBehaviour
 from .listener import Listener, why_not
+from .step_flip import SILENT, Seen, flip_between
 from .summary import flip_evidence, unknown
 
 Flip = tuple[int, ...]
@@ -38,24 +39,13 @@ EXPECTED_TO_MISS = 8
 #: Agreement within steps that independent cases would show less often than this is no chance. One coin for a whole
 #: batch makes every step agree, which is far below it.
 CHANCE = 0.001
-#: For a target that was changed otherwise too (resampled, smoothed): the overlap of the best flip, and its lead.
-OVERLAP, LEAD = 0.8, 0.15
 #: Of the cases that tell anything, the share that must be clear.
 CLEAR_SHARE = 0.5
-#: Points an axis at which targets are compared first: 14,000 in 3D rule out nearly every wrong flip, and cost nothing.
-POINTS = 24
 #: Nodes of the graph behind an answer that are looked at: enough for a flip, a stack and a cast.
 DEPTH = 6
 #: What turns an answer over on its way from network to loss, and what the network itself ends with.
 TURNS = ("Flip", "Rot90", "IndexSelect", "GridSampler")
 NETWORK = ("Convolution", "CompiledFunction", "Addmm")
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """What one case shows. ``renamed``: source label -> new label, where the step renames any."""
-
-    flip: Flip
-    renamed: tuple[tuple[int, int], ...] = ()
 
 
 class Votes(msgspec.Struct, frozen=True):
@@ -314,71 +304,6 @@ def _one_after_the_other(first: dict[int, int], second: dict[int, int]) -> tuple
     """The labels that two renamings change together."""
     both = {label: second.get(first.get(label, label), first.get(label, label)) for label in {*first, *second}}
     return tuple(sorted((label, new) for label, new in both.items() if label != new))
-
-
-SILENT, UNCLEAR = "silent", "unclear"
-
-
-def flip_between(before: torch.Tensor, after: torch.Tensor, dims: int) -> Seen | str:
-    """The one flip that makes ``after`` of ``before``.
-
-    Args:
-        before, after: one case's target, shape (channel, space), of labels or of region channels.
-
-    Returns:
-        What was seen; ``SILENT`` where several flips explain it, ``UNCLEAR`` where none does.
-    """
-    candidates = [(), *flips_of(range(dims))]
-    few_before, few_after = _at_few_points(before), _at_few_points(after)
-    likely = [flip for flip in candidates if torch.equal(_flipped(few_before, flip).to(after.dtype), few_after)]
-    exact = [flip for flip in likely if torch.equal(_flipped(before, flip).to(after.dtype), after)]
-    if exact:
-        return Seen(exact[0]) if len(exact) == 1 else SILENT
-    if not bool((before > 0).any()):
-        return SILENT
-    views = {flip: _flipped(before, flip) for flip in candidates}
-    # The same shapes under other labels: the step renames.
-    shapes = [flip for flip in candidates if torch.equal(views[flip] > 0, after > 0)]
-    if len(shapes) == 1 and before.shape[0] == 1:
-        renamed = _renamed(views[shapes[0]], after)
-        return UNCLEAR if renamed is None else Seen(shapes[0], renamed)
-    overlaps = sorted(((_overlap(views[flip], after), flip) for flip in candidates), reverse=True)
-    if overlaps[0][0] < OVERLAP:
-        return UNCLEAR
-    return Seen(overlaps[0][1]) if overlaps[0][0] - overlaps[1][0] >= LEAD else SILENT
-
-
-def _flipped(case: torch.Tensor, flip: Flip) -> torch.Tensor:
-    return torch.flip(case, [axis + 1 for axis in flip]) if flip else case
-
-
-def _at_few_points(case: torch.Tensor) -> torch.Tensor:
-    """A case, shape (channel, space), at few points that lie symmetrically: flips of them are flips."""
-    for axis in range(1, case.ndim):
-        last = case.shape[axis] - 1
-        half = {round(step * last / (POINTS - 1)) for step in range(POINTS // 2)}
-        points = sorted(half | {last - point for point in half})
-        case = case.index_select(axis, torch.tensor(points, device=case.device))
-    return case
-
-
-def _renamed(before: torch.Tensor, after: torch.Tensor) -> tuple[tuple[int, int], ...] | None:
-    """Which labels became which, where every voxel agrees."""
-    renamed = []
-    for label in torch.unique(before).tolist():
-        became = torch.unique(after[before == label]).tolist()
-        if len(became) != 1:
-            return None
-        if became[0] != label:
-            renamed.append((int(label), int(became[0])))
-    return tuple(renamed)
-
-
-def _overlap(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Share of the voxels that are foreground in either and have the same label in both."""
-    foreground = (first > 0) | (second > 0)
-    total = int(foreground.sum())
-    return float(((first == second) & foreground).sum()) / total if total else 0.0
 
 
 def _targets(batch: Any, dims: int) -> list[torch.Tensor]:
