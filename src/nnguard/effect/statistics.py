@@ -12,7 +12,7 @@ from ..record import Axes
 from ..rules.measured import FEWEST_CASES
 
 #: A flip that loses more Dice than this compared with the plain answer is harmful. docs/fliptest.md has measurements:
-#: trained flips lost at most 0.03 on average; untrained flips lost 0.19 (a hardly trained network) to 0.97.
+#: flips that a network understands lost at most 0.03 on average; others lost 0.19 (a hardly trained network) to 0.97.
 #:
 #: Without reference labels, an answer that agrees with the plain one at Dice a counts as a loss of 1 - a. This is the
 #: most that it can lose against a reference of the plain answer's size, and more than half of what it can lose against
