@@ -11,7 +11,8 @@ from nnguard.checkpoint import read_checkpoint, splice
 from nnguard.errors import CheckpointError
 from nnguard.record import Record
 from tests.checkpoint.test_writer import AXES, RECORD, saved, trained
-from tests.support.checkpoints import make_record, save_model
+from tests.support.checkpoints import save_model
+from tests.support.records import record_of
 
 ROUNDS = 40
 
@@ -146,7 +147,7 @@ for _ in range(600):
 
 @pytest.mark.parametrize("second", ["hook", "repair"])
 def test_the_copy_of_the_record_is_whole_whoever_reads_it(second, tmp_path):
-    records = [make_record(written_at=f"2025-01-0{day}T00:00:00Z") for day in (1, 2)]
+    records = [record_of(written_at=f"2025-01-0{day}T00:00:00Z") for day in (1, 2)]
     path = tmp_path / "nnguard.json"
     path.write_text(records[0].to_json())
     processes = [
@@ -170,9 +171,9 @@ def test_the_copy_of_the_record_is_whole_whoever_reads_it(second, tmp_path):
 def test_two_commands_leave_one_repaired_model_and_its_original(tmp_path):
     command = [sys.executable, "-c", "import sys; from nnguard.cli import main; sys.exit(main())", "repair"]
     for number in range(2):
-        folder = save_model(tmp_path / str(number) / "Dataset002/model", (0,), record=make_record(mirrored=()))
+        folder = save_model(tmp_path / str(number) / "Dataset002/model", (0,), record=record_of(mirrored=()))
         path, copy = (folder / "fold_0" / name for name in ("checkpoint_final.pth", "nnguard.json"))
-        copy.write_text(make_record(mirrored=()).to_json())
+        copy.write_text(record_of(mirrored=()).to_json())
         original = path.read_bytes()
         both = [
             subprocess.Popen([*command, folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -40,6 +40,7 @@ from tests.support.archives import (
     text,
     zipped,
 )
+from tests.support.records import record_of
 
 AXES = "inference_allowed_mirroring_axes"
 
@@ -307,9 +308,7 @@ def test_no_record_is_none_and_a_broken_one_is_an_error(tmp_path):
 
 
 def test_record_comes_back(tmp_path):
-    from tests.support.checkpoints import make_record
-
-    record = make_record()
+    record = record_of()
     assert read_checkpoint(saved(tmp_path, trained(nnguard=record.to_json()))).record() == record
 
 

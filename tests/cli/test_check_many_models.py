@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.support.checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, export, make_record, save_checkpoint, save_model
+from tests.support.checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, export, save_checkpoint, save_model
+from tests.support.records import record_of
 
 MODEL = "{}__nnUNetPlans__2d"
 
@@ -16,8 +17,8 @@ MODEL = "{}__nnUNetPlans__2d"
 def tree(tmp_path):
     """A results tree with one model of each kind."""
     dataset = tmp_path / "results/Dataset002_Discs"
-    save_model(dataset / MODEL.format("Sound"), (0, 1), record=make_record())
-    save_model(dataset / MODEL.format("Trapped"), (0,), record=make_record(mirrored=()))
+    save_model(dataset / MODEL.format("Sound"), (0, 1), record=record_of())
+    save_model(dataset / MODEL.format("Trapped"), (0,), record=record_of(mirrored=()))
     save_model(dataset / MODEL.format("OldTrapped"), (0,), debug=DEBUG_PLAIN)
     save_model(dataset / MODEL.format("OldSound"), (0,), debug=DEBUG_MIRRORED)
     save_model(dataset / MODEL.format("OldSilent"), (0,))
@@ -115,7 +116,7 @@ def test_a_tree_of_unfinished_models_is_no_pass(nnguard, tmp_path):
 
 def test_fold_all_is_an_ensemble_of_its_own(nnguard, tree):
     folder = tree / "Dataset002_Discs" / MODEL.format("Sound")
-    save_checkpoint(folder / "fold_all/checkpoint_final.pth", record=make_record(mirrored=()), fold="all")
+    save_checkpoint(folder / "fold_all/checkpoint_final.pth", record=record_of(mirrored=()), fold="all")
     out = nnguard("audit", tree).out
     assert next(line for line in out.splitlines() if "Sound__nnUNetPlans__2d/fold_all" in line).startswith("harmful")
 

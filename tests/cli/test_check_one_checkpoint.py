@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checkpoints import DEBUG_PLAIN, checkpoint_dict, export, make_record, save_checkpoint, save_model
+from tests.support.checkpoints import DEBUG_PLAIN, checkpoint_dict, export, save_checkpoint, save_model
+from tests.support.records import record_of
 
 CONTRACT = ["path", "kind", "trainer", "configuration", "fold", "epoch", "declared_axes", "record", "findings"]
 
@@ -63,7 +64,7 @@ def test_a_broken_record_is_told_as_broken(nnguard, tmp_path):
 
 
 def test_a_record_file_is_read(nnguard, tmp_path):
-    (tmp_path / "nnguard.json").write_text(make_record().to_json())
+    (tmp_path / "nnguard.json").write_text(record_of().to_json())
     done = nnguard("inspect", tmp_path / "nnguard.json")
     assert "not checked: give the checkpoint or the model folder beside it" in done.out
     assert done.status == 0
@@ -123,7 +124,7 @@ def test_inspecting_imports_nothing_heavy(sound):
 def test_weights_that_left_their_record_are_told(nnguard, tmp_path):
     from nnguard.hooks.sidecar import saved_weights, write_copy
 
-    record = make_record()
+    record = record_of()
     path = save_checkpoint(tmp_path / "fold_0/checkpoint_final.pth", record=record)
     write_copy(path.parent, record, {path.name: saved_weights(path, record.written_at)})
     done = nnguard("inspect", path, "--fail-level", "advisory")
@@ -137,7 +138,7 @@ def test_weights_that_left_their_record_are_told(nnguard, tmp_path):
 def test_repair_keeps_weights_and_record_together(nnguard, tmp_path):
     from nnguard.hooks.sidecar import saved_weights, write_copy
 
-    record = make_record(mirrored=())
+    record = record_of(mirrored=())
     path = save_checkpoint(tmp_path / "fold_0/checkpoint_final.pth", record=record)
     write_copy(path.parent, record, {path.name: saved_weights(path, record.written_at)})
     assert nnguard("repair", path).status == 0
@@ -145,7 +146,7 @@ def test_repair_keeps_weights_and_record_together(nnguard, tmp_path):
 
 
 def test_a_record_that_measured_its_validation_still_reads_and_nothing_shows_it(nnguard, tmp_path):
-    path = save_checkpoint(tmp_path / "a.pth", record=make_record(measured={"validation": {"cases": 4, "by": "x"}}))
+    path = save_checkpoint(tmp_path / "a.pth", record=record_of(measured={"validation": {"cases": 4, "by": "x"}}))
     done = nnguard("inspect", path)
     assert ("observed" in done.out, "validation  " in done.out, "broken" in done.out) == (True, False, False)
     told = json.loads(nnguard("inspect", path, "--format", "json").out)
@@ -180,7 +181,7 @@ def test_a_torch_file_that_is_not_nnunets_is_no_checkpoint(nnguard, tmp_path, va
 def test_a_part_of_a_checkpoint_is_shown_with_what_it_lacks(nnguard, tmp_path, missing):
     import torch
 
-    entries = checkpoint_dict(record=make_record())
+    entries = checkpoint_dict(record=record_of())
     del entries[missing]
     path = tmp_path / "nnunet_checkpoint.pth"
     torch.save(entries, path)
@@ -202,7 +203,7 @@ def test_a_whole_checkpoint_lacks_nothing(nnguard, sound):
 def test_what_nnunet_could_not_load_is_no_pass_in_a_model_folder(nnguard, sound, command, kept):
     import torch
 
-    entries = {"a": 1, **checkpoint_dict(record=make_record())}
+    entries = {"a": 1, **checkpoint_dict(record=record_of())}
     torch.save({key: entries[key] for key in kept}, sound / "fold_1/checkpoint_final.pth")
     done = nnguard(command, sound)
     assert done.status == 2
@@ -240,7 +241,7 @@ def test_a_checkpoint_behind_a_url_is_shown(nnguard, trapped):
 @pytest.mark.parametrize("columns", ["50", "80"])
 def test_rows_that_are_too_long_go_on_below_their_own_text(nnguard, sound, monkeypatch, columns):
     monkeypatch.chdir(sound)
-    path = save_checkpoint(Path("a.pth"), record=make_record(state="unknown"))
+    path = save_checkpoint(Path("a.pth"), record=record_of(state="unknown"))
     for target in (path, "fold_0/checkpoint_final.pth"):
         monkeypatch.delenv("COLUMNS", raising=False)
         whole = nnguard("inspect", target).out

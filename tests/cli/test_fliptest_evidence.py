@@ -6,8 +6,9 @@ import pytest
 
 from nnguard.checkpoint import read_checkpoint
 from nnguard.models.folder import FLIPTEST_FILE
-from tests.support.checkpoints import make_record, save_checkpoint, save_model
+from tests.support.checkpoints import save_checkpoint, save_model
 from tests.support.fliptests import document, written
+from tests.support.records import record_of
 
 FINAL = "fold_0/checkpoint_final.pth"
 
@@ -43,7 +44,7 @@ def put_back(model):
 
 
 def test_what_was_observed_stays_and_the_measurement_stands_beside_it(nnguard, tmp_path):
-    model = model_of(tmp_path, make_record())
+    model = model_of(tmp_path, record_of())
     file = written(tmp_path / "flips.json", document(model))
     assert nnguard("repair", model / FINAL, "--from-fliptest", file).status == 0
     record = read_checkpoint(model / FINAL).record()
@@ -99,7 +100,7 @@ def test_without_a_record_the_measured_axes_decide(nnguard, bare, tmp_path):
     ],
 )
 def test_an_observed_training_and_a_measurement_leave_what_both_allow(nnguard, tmp_path, mirrored, read, left):
-    model = model_of(tmp_path, make_record(mirrored))
+    model = model_of(tmp_path, record_of(mirrored=mirrored))
     file = written(tmp_path / "flips.json", document(model, read))
     assert nnguard("repair", model, "--from-fliptest", file).status == 0
     assert declared(model) == left
@@ -265,13 +266,13 @@ def test_flips_left_open_are_unverified_and_never_harmful(nnguard, bare):
 
 
 def test_untrained_stays_untrained_however_harmless_it_was_measured(nnguard, tmp_path):
-    model = model_of(tmp_path, make_record(()))
+    model = model_of(tmp_path, record_of(mirrored=()))
     written(model, document(model, (0, 1)))
     assert ("NNG101", "harmful") in codes(nnguard("check", model, "--format", "json"))
 
 
 def test_of_one_flip_only_one_rule_speaks(nnguard, tmp_path):
-    model = model_of(tmp_path, make_record(()))
+    model = model_of(tmp_path, record_of(mirrored=()))
     written(model, document(model, ()))
     assert [code for code, _ in codes(nnguard("check", model, "--format", "json"))] == ["NNG101"]
 
@@ -282,7 +283,7 @@ def test_of_one_flip_only_one_rule_speaks(nnguard, tmp_path):
         ("truncated", None, "advisory"),
         ("newer", None, "advisory"),
         ("another trainer", None, "advisory"),
-        ("another trainer", make_record((0, 1)), "note"),
+        ("another trainer", record_of(mirrored=(0, 1)), "note"),
     ],
     ids=repr,
 )

@@ -12,7 +12,6 @@ from tests.support.records import (
     EVERY_FLIP,
     NO_FLIP,
     record_of,
-    stated_record,
 )
 
 
@@ -62,7 +61,7 @@ def test_folds_that_declare_different_axes_are_worth_a_look():
 
 
 def test_an_owners_word_about_a_fold_is_not_harmful():
-    assert codes([member(0), member(1, record=stated_record(()))]) == [("NNG301", ADVISORY)]
+    assert codes([member(0), member(1, record=record_of(stated=()))]) == [("NNG301", ADVISORY)]
 
 
 def test_what_is_pending_or_unknown_is_not_compared():

@@ -24,7 +24,13 @@ def records(draw, state="observed"):
     plain = draw(st.integers(1, 60))
     declared = draw(st.one_of(st.none(), axes_of(dims)))
     return record_of(
-        counts, declared, clean=plain + sum(counts.values()), dims=dims, labels=labels, state=state, permutation={1: 2}
+        counts,
+        declared=declared,
+        clean=plain + sum(counts.values()),
+        dims=dims,
+        labels=labels,
+        state=state,
+        permutation={1: 2},
     )
 
 

@@ -14,16 +14,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from nnguard.flips import flips_of, interval
-from nnguard.record import (
-    AxesHistory,
-    Environment,
-    FlipEvidence,
-    Mirroring,
-    Record,
-    Segment,
-    TrainerIdentity,
-)
+from nnguard.record import Record
 
 PLANS: dict[str, Any] = {
     "dataset_name": "Dataset002_Discs",
@@ -76,69 +67,6 @@ DEBUG_MIRRORED = (
     "MirrorTransform( allowed_axes = (0, 1) ), RemoveLabelTransform( label_value = -1, set_to = 0 )] )"
 )
 DEBUG_PLAIN = DEBUG_MIRRORED.replace("MirrorTransform( allowed_axes = (0, 1) ), ", "")
-
-
-def make_record(
-    mirrored: tuple[int, ...] = (0, 1),
-    declared: Any = (0, 1),
-    *,
-    effective: Any = "as declared",
-    state: str = "observed",
-    spatial_dims: int = 2,
-    **changes: Any,
-) -> Record:
-    """A record of a training that mirrors along ``mirrored`` and declares ``declared``."""
-    # As many as the probe takes until all is settled: longer where only some axes are mirrored.
-    draws = 64 if len(mirrored) in (0, spatial_dims) else 512
-    share = draws // 2 ** len(mirrored)
-    flips = []
-    for flip in flips_of(range(spatial_dims)):
-        seen = set(flip) <= set(mirrored)
-        count = share if seen else 0
-        low, high = interval(count, draws)
-        flips.append(
-            FlipEvidence(
-                axes=flip,
-                count=count,
-                rate=count / draws,
-                low=low,
-                high=high,
-                verdict="trained" if seen else "unseen",
-                labels="kept" if seen else "unknown",
-            )
-        )
-    settled = state == "observed"
-    mirroring = Mirroring(
-        state=state,  # type: ignore[arg-type]
-        draws=draws,
-        clean=draws,
-        plain_rate=share / draws,
-        flips=flips,
-        safe_axes=mirrored if settled else None,
-        reasons=[] if settled else ["made so for a test"],
-    )
-    fields: dict[str, Any] = {
-        "nnguard": "0.1.0",
-        "written_at": "2025-01-02T03:04:05Z",
-        "trainer": TrainerIdentity(class_="nnUNetTrainer", module="nnunetv2.training.nnUNetTrainer.nnUNetTrainer"),
-        "dataset": "Dataset002_Discs",
-        "plans": "nnUNetPlans",
-        "configuration": "2d",
-        "fold": 0,
-        "spatial_dims": spatial_dims,
-        "transpose_forward": [0, 1, 2],
-        "axes": AxesHistory(
-            declared=_as_json(declared), effective=_as_json(declared if effective == "as declared" else effective)
-        ),
-        "mirroring": mirroring,
-        "segments": [Segment(epoch=0, steps=100, fingerprint="f" * 8, mirroring=mirroring)],
-        "environment": Environment(python="3.11"),
-    }
-    return Record(**{**fields, **changes})
-
-
-def _as_json(axes: Any) -> Any:
-    return list(axes) if isinstance(axes, tuple) else axes
 
 
 def checkpoint_dict(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nnguard.flips import alpha_at, flips_of, interval, safe_axes, verdict_of
-from nnguard.record import AxesHistory, Environment, FlipEvidence, Mirroring, Record, TrainerIdentity
+from nnguard.record import AxesHistory, Environment, FlipEvidence, Mirroring, Record, Segment, TrainerIdentity
 
 Flip = tuple[int, ...]
 
@@ -20,9 +20,11 @@ AXIS_1_BY_ESTIMATE_RARE = {(0,): 120, (1,): 6, (0, 1): 6}
 
 
 def record_of(
-    counts: Mapping[Flip, int],
-    declared: Any = (0, 1),
+    counts: Mapping[Flip, int] | None = None,
     *,
+    mirrored: Flip | None = None,
+    stated: Flip | None = None,
+    declared: Any = (0, 1),
     effective: Any = "as declared",
     changed_by: Any = None,
     clean: int = 64,
@@ -33,13 +35,65 @@ def record_of(
     reasons: list[str] | None = None,
     **changes: Any,
 ) -> Record:
-    """A record of a training in which ``counts`` of ``clean`` draws showed each flip, and the others the plain view."""
+    """A record of a training that mirrors along both axes, as it declares, unless the arguments say otherwise.
+
+    Args:
+        counts: how many of ``clean`` draws showed each flip; the others showed the plain view.
+        mirrored: instead of ``counts``: the axes along which training mirrors as nnU-Net does, every other draw.
+        stated: instead of both: the safe axes that the owner states (or that were measured), with nothing seen.
+        effective: the axes in the checkpoint, where they are not those that are declared.
+        changes: fields of ``Record`` that replace those made here.
+    """
+    if stated is not None:
+        mirroring = Mirroring(state="declared" if state == "observed" else state, safe_axes=stated)
+        changed_by, changes = "annotate", {"segments": [], **changes}
+    else:
+        if counts is None:
+            counts, clean = _mirroring_along(range(dims) if mirrored is None else mirrored, dims)
+        mirroring = _seen(counts, clean, dims, state, labels or {}, permutation, reasons)
+    fields = {
+        "nnguard": "0.1.0",
+        "written_at": "2025-01-02T03:04:05Z",
+        "trainer": TrainerIdentity(class_="nnUNetTrainer", module="nnunetv2.training.nnUNetTrainer.nnUNetTrainer"),
+        "dataset": "Dataset002_Discs",
+        "plans": "nnUNetPlans",
+        "configuration": "2d" if dims == 2 else "3d_fullres",
+        "fold": 0,
+        "spatial_dims": dims,
+        "transpose_forward": [0, 1, 2],
+        "axes": AxesHistory(
+            declared=_as_json(declared),
+            effective=_as_json(declared if effective == "as declared" else effective),
+            changed_by=changed_by,
+        ),
+        "mirroring": mirroring,
+        "segments": [Segment(epoch=0, steps=100, fingerprint="f" * 8, mirroring=mirroring)],
+        "environment": Environment(python="3.11"),
+    }
+    return Record(**{**fields, **changes})
+
+
+def _mirroring_along(axes: Sequence[int], dims: int) -> tuple[dict[Flip, int], int]:
+    """Counts, and of how many draws: the probe draws longer where only some axes are mirrored, until all is settled."""
+    clean = 64 if len(axes) in (0, dims) else 512
+    return dict.fromkeys(flips_of(axes), clean // 2 ** len(axes)), clean
+
+
+def _seen(
+    counts: Mapping[Flip, int],
+    clean: int,
+    dims: int,
+    state: Any,
+    labels: Mapping[Flip, str],
+    permutation: dict[int, int] | None,
+    reasons: list[str] | None,
+) -> Mirroring:
     counts = {**counts, (): clean - sum(counts.values())}
     flips = []
     for flip in flips_of(range(dims)):
         count = counts.get(flip, 0)
         low, high = interval(count, clean, alpha_at(clean))
-        kept: Any = (labels or {}).get(flip, "kept" if count else "unknown")
+        kept: Any = labels.get(flip, "kept" if count else "unknown")
         flips.append(
             FlipEvidence(
                 axes=flip,
@@ -53,7 +107,7 @@ def record_of(
             )
         )
     settled = state in ("observed", "measured")
-    mirroring = Mirroring(
+    return Mirroring(
         state=state,
         reasons=reasons or [],
         draws=clean,
@@ -62,29 +116,7 @@ def record_of(
         flips=flips,
         safe_axes=safe_axes({flip.axes: flip for flip in flips}, range(dims)) if settled else None,
     )
-    return _record(mirroring, declared, effective, changed_by, dims, changes)
 
 
-def stated_record(axes: Flip, declared: Any = (0, 1), dims: int = 2, state: Any = "declared") -> Record:
-    """A record that its owner states: safe axes, and nothing that was seen."""
-    return _record(Mirroring(state=state, safe_axes=axes), declared, "as declared", "annotate", dims, {})
-
-
-def _record(mirroring: Mirroring, declared: Any, effective: Any, changed_by: Any, dims: int, changes: Any) -> Record:
-    fields = {
-        "nnguard": "0.1.0",
-        "written_at": "2025-01-02T03:04:05Z",
-        "trainer": TrainerIdentity(class_="nnUNetTrainerX", module="x"),
-        "dataset": "Dataset002_Discs",
-        "plans": "nnUNetPlans",
-        "configuration": "2d" if dims == 2 else "3d_fullres",
-        "fold": 0,
-        "spatial_dims": dims,
-        "transpose_forward": [0, 1, 2],
-        "axes": AxesHistory(
-            declared=declared, effective=declared if effective == "as declared" else effective, changed_by=changed_by
-        ),
-        "mirroring": mirroring,
-        "environment": Environment(nnunetv2="2.8.1", torch="2.15.0", python="3.11"),
-    }
-    return Record(**{**fields, **changes})
+def _as_json(axes: Any) -> Any:
+    return list(axes) if isinstance(axes, tuple) else axes
