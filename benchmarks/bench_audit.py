@@ -16,9 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from checkpoints import DATASET, DEBUG_MIRRORED, PLANS, checkpoint_dict, make_record, write_debug
+from tests.support.checkpoints import DATASET, DEBUG_MIRRORED, PLANS, checkpoint_dict, write_debug
+from tests.support.records import record_of
 
 BUDGET_AUDIT = 10.0
 BUDGET_INSPECT = 0.150
@@ -35,7 +36,7 @@ def make_checkpoint(path: Path, with_record: bool) -> None:
     state = {number: {"momentum_buffer": torch.zeros(8)} for number in range(TENSORS)}
     logging = {"mean_fg_dice": [0.9] * 1000, "ema_fg_dice": [0.9] * 1000, "train_losses": [-0.8] * 1000}
     checkpoint = checkpoint_dict(
-        record=make_record() if with_record else None,
+        record=record_of() if with_record else None,
         network_weights=weights,
         optimizer_state={"state": state, "param_groups": [{"lr": 0.01, "params": list(range(TENSORS))}]},
         logging=logging,

@@ -17,11 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import fliptests
 import nnguard
-import trainers
+from tests.support import fliptests, trainers
 
 ROUNDS = 15
 BUDGET_SAVE, BUDGET_BYTES, BUDGET_START, BUDGET_PATCH = 0.02, 16 * 1024, 0.01, 2.0

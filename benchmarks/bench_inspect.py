@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 BUDGET_SECONDS, BUDGET_MEGABYTES, BUDGET_RATIO, BUDGET_GROWTH = 0.150, 40, 20, 1.5
 ROUNDS = 9
@@ -49,14 +49,15 @@ ARMS = {
 def make(path: Path, megabytes: int) -> None:
     import torch
 
-    from checkpoints import checkpoint_dict, make_record
+    from tests.support.checkpoints import checkpoint_dict
+    from tests.support.records import record_of
 
     numbers = (megabytes << 20) // (2 * TENSORS * 4)
     weights = {f"encoder.stages.{n}.0.convs.0.all_modules.0.weight": torch.randn(numbers) for n in range(TENSORS)}
     state = {n: {"momentum_buffer": torch.randn(numbers)} for n in range(TENSORS)}
     torch.save(
         checkpoint_dict(
-            record=make_record(),
+            record=record_of(),
             network_weights=weights,
             optimizer_state={"state": state, "param_groups": [{"lr": 0.01, "params": list(range(TENSORS))}]},
             logging=curves(),

@@ -22,9 +22,9 @@ from typing import Any
 
 #: Nothing may arm the guard while the start without it is timed.
 os.environ["NNGUARD"] = "off"
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import trainers
+from tests.support import trainers
 
 BUDGET_SECONDS, BUDGET_SHARE = 3.0, 0.10
 ROUNDS = 3

@@ -20,10 +20,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import nnguard
-import trainers
+from tests.support import trainers
 
 #: Of one step, once it is settled. What is left counts optimiser steps, which segments of a record are weighted by.
 BUDGET_SHARE = 0.005

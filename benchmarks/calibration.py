@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 os.environ["NNGUARD"] = "off"
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import trainers
+from tests.support import trainers
 
 CHANCES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 REPEATS = 200
@@ -176,7 +176,7 @@ def probed(chance: float, seed: int) -> Any:
     import torch
 
     from nnguard.probe import orientation_probe as probing
-    from pipelines import FlipBoth, composed, tally
+    from tests.support.pipelines import FlipBoth, composed, tally
 
     # Verdicts repeat because the seeds do; here each repeat is another training.
     probing.FIRST_SEED = seed
@@ -237,7 +237,7 @@ def mirroring_trainer(chance: float, cue: float) -> type:
     """nnU-Net's trainer with slight rotations, axis 0 mirrored with p = 0.5 and axis 1 with ``chance``."""
     import torch
 
-    from pipelines import FlipBoth
+    from tests.support.pipelines import FlipBoth
 
     base = trainers.trainer_class("nnUNetTrainer")
 

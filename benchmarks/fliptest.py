@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 os.environ["NNGUARD"] = "off"
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import trainers
 from nnguard.demo import disc_dataset
-from pipelines import FlipBoth
+from tests.support import trainers
+from tests.support.pipelines import FlipBoth
 
 TRAINING_CASES, TEST_CASES = 20, 12
 #: Brightness of an image's right edge over its middle, of 160 in a disc: tells which way round the image lies.

@@ -12,7 +12,7 @@ from nnguard.findings import RULES, Finding
 from nnguard.hooks.sidecar import write_copy
 from nnguard.record import FILE_NAME, SavedWeights
 from nnguard.report.json import findings_document, json_text
-from records import EVERY_FLIP, NO_FLIP, record_of, stated_record
+from tests.support.records import EVERY_FLIP, NO_FLIP, record_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,7 +45,7 @@ def test_they_are_schemas(name):
         record_of(NO_FLIP, declared=(), state="unknown", reasons=["why"]),
         record_of(NO_FLIP, declared=2, effective=None, changed_by="correct", dims=3),
         record_of(EVERY_FLIP, labels={(0,): "swapped"}, permutation={1: 2, 2: 1}),
-        stated_record((0,)),
+        record_of(stated=(0,)),
     ],
 )
 def test_records_fit_their_schema(record):

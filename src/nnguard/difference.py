@@ -7,10 +7,11 @@ from difflib import SequenceMatcher
 from math import isclose
 from typing import Any
 
-#: Deeper than any plan or pipeline; a hostile file may nest further.
+#: Plans and pipelines are never nested this deep, but a hostile file may be.
 DEEPEST = 40
 
-#: Spacings and statistics are written and read as text, and computed anew on other machines.
+#: Numbers this close are equal (relative), because spacings and statistics are rounded as text and are computed again
+#: on other machines.
 ROUNDING = 1e-6
 
 Change = tuple[str, Any, Any]
@@ -21,12 +22,12 @@ class _Absent:
         return "(not there)"
 
 
-#: A side on which a key is missing: ``None`` is a value.
+#: The value of a missing key, because ``None`` is a value.
 ABSENT = _Absent()
 
 
 def differences(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[Change]:
-    """Every changed leaf, with its dotted key; transforms that were put in or taken out shift no others."""
+    """Yields every changed leaf with its dotted key. An added or removed transform does not shift the others."""
     before, after = _keyed(before), _keyed(after)
     if isinstance(before, dict) and isinstance(after, dict) and depth < DEEPEST:
         for name in [*before, *(name for name in after if name not in before)]:
@@ -39,7 +40,7 @@ def differences(key: str, before: Any, after: Any, depth: int = 0) -> Iterator[C
 
 def _pipeline_differences(key: str, before: list[Any], after: list[Any], depth: int) -> Iterator[Change]:
     if len(before) == len(after) == 1 and before[0]["class"] == after[0]["class"]:
-        # What stands around a whole pipeline is the same, though only one transform may be left inside.
+        # A single entry is the wrapper around a whole pipeline. It stays the same, even if one transform is left in it.
         yield from differences(f"{key}[{_name_of(before[0])}]", before[0], after[0], depth + 1)
         return
     aligned = SequenceMatcher(
@@ -55,14 +56,14 @@ def _pipeline_differences(key: str, before: list[Any], after: list[Any], depth: 
 
 
 def _keyed(value: Any) -> Any:
-    """A record's flips by their axes, other lists of entries by their places; a pipeline stays a list."""
+    """A list of entries as a dict: a record's flips by their axes, others by their index. A pipeline stays a list."""
     if not isinstance(value, list) or is_pipeline(value) or not all(isinstance(entry, dict) for entry in value):
         return value
     return {str(entry.get("axes", f"[{place}]")): entry for place, entry in enumerate(value)} or value
 
 
 def _same(before: Any, after: Any) -> bool:
-    """Equal once tuples are lists, numbers but for rounding, and with NaN equal to itself."""
+    """Whether two leaves are equal. Tuples equal lists, numbers may differ by rounding, and NaN equals NaN."""
     if isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)):
         return len(before) == len(after) and all(_same(a, b) for a, b in zip(before, after, strict=True))
     if _is_number(before) and _is_number(after):
@@ -75,14 +76,14 @@ def _is_number(value: Any) -> bool:
 
 
 def is_pipeline(value: Any) -> bool:
-    """A list of described transforms: each names its class."""
+    """Whether this is a list of described transforms, that is, each entry has a ``class``."""
     return (
         isinstance(value, list) and bool(value) and all(isinstance(entry, dict) and "class" in entry for entry in value)
     )
 
 
 def _name_of(entry: dict[str, Any]) -> str:
-    """The class; of a wrapper round a single transform also that one's, for most are wrapped alike."""
+    """The class. A wrapper around a single transform also names that one, because most wrappers are of one class."""
     name = str(entry["class"]).rpartition(".")[2]
     children = entry.get("children")
     if isinstance(children, list) and len(children) == 1 and is_pipeline(children):
@@ -95,8 +96,10 @@ def _below(key: str, name: object) -> str:
 
 
 def transform_setting(key: str) -> str:
-    """``[ComposeTransforms].children[RandomTransform of X].probability`` as ``X.probability``; nothing inside of a
-    transform as its name alone."""
+    """``[ComposeTransforms].children[RandomTransform of X].probability`` as ``X.probability``.
+
+    A key without a setting inside the transform becomes the transform's name.
+    """
     inside, _, rest = key.rpartition("]")
     transform = inside.rpartition("[")[2].rpartition(" of ")[2]
     parts = [part for part in rest.split(".") if part and part not in ("parameters", "children")]

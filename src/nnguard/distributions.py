@@ -1,4 +1,4 @@
-"""Which installed distribution provides a module, and at which version. Standard library only."""
+"""Which installed distribution provides a module, and its version. This module imports only the standard library."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from importlib import metadata
 
 @lru_cache(maxsize=32)
 def provider_of(module: str) -> tuple[str, str] | None:
-    """The distribution that a module came with: its name and version.
+    """The name and version of the distribution that contains a module.
 
-    A fork of nnU-Net is a distribution of another name with the same module inside (``nnunetv2-neuropoly``). Asked
-    once a process: looking through everything that is installed takes some milliseconds.
+    A fork of nnU-Net is a distribution with another name and the same module (``nnunetv2-neuropoly``). The result is
+    cached, because a search through all installed distributions takes some milliseconds.
 
     Args:
         module: the name that is imported.
 
     Returns:
-        ``None`` where no distribution claims the module: not installed, or found by ``PYTHONPATH`` alone.
+        ``None`` if no distribution contains the module: it is not installed, or only ``PYTHONPATH`` finds it.
     """
     try:
         return module, metadata.version(module)
@@ -28,7 +28,7 @@ def provider_of(module: str) -> tuple[str, str] | None:
 
 
 def version_of(module: str) -> str | None:
-    """The version as records tell it: ``2.8.1``, and of a fork its distribution's name too, ``name 2.6.2``."""
+    """The version as records store it: ``2.8.1``; for a fork with its distribution's name: ``name 2.6.2``."""
     provider = provider_of(module)
     if provider is None:
         return None
@@ -37,8 +37,8 @@ def version_of(module: str) -> str | None:
 
 
 def _providers(module: str) -> Iterator[tuple[str, str]]:
-    # Not metadata.packages_distributions(): it reads the list of files of everything, for 0.2 s, and before Python
-    # 3.11 knows no distribution without a top_level.txt, which is what hatchling and poetry build.
+    # metadata.packages_distributions() would read the file lists of all distributions, which takes 0.2 s. Before Python
+    # 3.11, it also misses distributions without a top_level.txt, such as those built by hatchling and poetry.
     file_of_the_module = re.compile(rf"^{re.escape(module)}(/|\.py,)", re.MULTILINE)
     for distribution in metadata.distributions():
         declared = distribution.read_text("top_level.txt")

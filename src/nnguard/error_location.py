@@ -1,4 +1,4 @@
-"""Where a call into somebody's code failed: the deepest line that is theirs to mend."""
+"""Where a call into a user's code failed: the deepest line that the user can fix."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 from traceback import walk_tb
 from types import FrameType
 
-#: Packages are found here; what is installed is for nobody to mend, save nnU-Net and trainers in its package.
+#: Installed packages are in these folders. Users do not fix them, except nnU-Net and the trainers in its package.
 INSTALLED = ("site-packages", "dist-packages")
 STANDARD_LIBRARY = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
 
 
 def place_of(error: BaseException) -> str:
-    """``nnUNetTrainerX.py, line 12, in __init__``: the deepest frame that is the user's, and nnU-Net's where that is
-    deeper still: nnU-Net often fails on what it was given.
+    """The deepest frame of the user's code, as ``nnUNetTrainerX.py, line 12, in __init__``.
 
-    Empty where there is neither, and for a ``SyntaxError``, which names its file and line itself.
+    A deeper frame of nnU-Net follows, because nnU-Net often fails on what the user gave it. The text is empty if there
+    is neither, and for a ``SyntaxError``, which names its file and line itself.
     """
     if isinstance(error, SyntaxError):
         return ""

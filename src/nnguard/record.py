@@ -1,7 +1,7 @@
-"""What nnguard observed about a training, as plain data, and its JSON text in the checkpoint.
+"""What nnguard knows about a training, as plain data, and its JSON text in the checkpoint.
 
-The layout is the contract of ``docs/record.schema.json``. A reader accepts fields that it does not
-know; only a newer ``schema`` number is refused, for then the meaning of a field may have changed.
+``docs/record.schema.json`` fixes the layout. A reader accepts fields that it does not know. It refuses only a newer
+``schema`` number, because then the meaning of a field may have changed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from .errors import CheckpointError
 
 SCHEMA = 1
-#: The key of a checkpoint that holds the record, and the name of its copy in the fold folder.
+#: The checkpoint's key for the record, and the file name of the sidecar in the fold folder.
 CHECKPOINT_KEY = "nnguard"
 FILE_NAME = "nnguard.json"
 
@@ -28,15 +28,15 @@ Source = Literal["loader", "step", "both"]
 
 
 def timestamp(seconds: float | None = None) -> str:
-    """``2026-11-24T14:19:47Z``: now, or a time in seconds since 1970. Every time that nnguard writes has this form."""
+    """Now, or ``seconds`` since 1970, as ``2026-11-24T14:19:47Z``. Every time that nnguard writes has this form."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 class FlipEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """One flip and how often it was seen.
 
-    ``rate`` is ``count`` over clean draws, ``low`` and ``high`` its 95 % interval, exact,
-    and valid though drawing stops once all is settled;
+    ``rate`` is ``count`` divided by the usable samples. ``low`` and ``high`` are its exact 95 % interval, which
+    allows for a probe that stops as soon as all flips are settled.
     ``permutation`` maps the labels that the flip renames, source label to new label.
     """
 
@@ -54,8 +54,8 @@ class FlipEvidence(msgspec.Struct, frozen=True, kw_only=True):
 class Mirroring(msgspec.Struct, frozen=True, kw_only=True):
     """What training showed. Axes are spatial, 0-based, after ``transpose_forward``.
 
-    ``safe_axes`` is over all axes of the data; ``None`` when the state is unknown or pending.
-    ``plain_rate`` is the share of clean draws that were not flipped at all.
+    ``draws`` counts all samples, ``clean`` the usable ones. ``safe_axes`` considers all axes of the data; it is
+    ``None`` if the state is unknown or pending. ``plain_rate`` is the share of usable samples without any flip.
     """
 
     state: State
@@ -67,14 +67,16 @@ class Mirroring(msgspec.Struct, frozen=True, kw_only=True):
     safe_axes: Axes | None = None
 
     def flip(self, axes: Axes) -> FlipEvidence | None:
-        """The evidence for one flip, or ``None`` where it is not listed."""
+        """The evidence for one flip, or ``None`` if it is not listed."""
         wanted = tuple(sorted(axes))
         return next((flip for flip in self.flips if flip.axes == wanted), None)
 
 
 class Apart(msgspec.Struct, frozen=True, kw_only=True):
-    """Images that were flipped otherwise than their targets: ``draws`` of ``clean`` ones of the pipeline. Older records
-    may tell of ``cases`` of ``compared`` ones of the first train steps."""
+    """Images that were flipped otherwise than their targets: ``draws`` of the pipeline's ``clean`` usable samples.
+
+    Older records may instead count ``cases`` of ``compared`` cases in the first train steps.
+    """
 
     draws: int = 0
     clean: int = 0
@@ -83,7 +85,7 @@ class Apart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrainerIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """The trainer's class; ``source_sha256`` is of its module's file, ``None`` where there is none."""
+    """The trainer's class. ``source_sha256`` is the hash of its module's file, ``None`` if there is no file."""
 
     class_: str = msgspec.field(name="class")
     module: str
@@ -91,10 +93,10 @@ class TrainerIdentity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AxesHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """``declared`` by the trainer's code, ``effective`` in the checkpoint, and who made the difference.
+    """``declared`` by the trainer's code, ``effective`` in the checkpoint, and what changed them.
 
-    ``validated`` is the SHA-256 of ``validation/summary.json`` as it was when ``repair`` changed them. Values are
-    verbatim where they are malformed, so that a record can tell of an ``int`` or of ``()``.
+    ``validated`` is the SHA-256 of ``validation/summary.json`` at the time when ``repair`` changed the axes.
+    Malformed values are stored verbatim, so that a record can show an ``int`` or ``()``.
     """
 
     declared: Any = None
@@ -105,9 +107,9 @@ class AxesHistory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """A stretch of training under one pipeline; ``steps`` are optimiser steps, ``epoch`` its first epoch.
+    """A part of a training under one pipeline. ``steps`` are optimiser steps, ``epoch`` is its first epoch.
 
-    ``fingerprint`` is of the described tree; a segment that nobody recorded has none and is unknown.
+    ``fingerprint`` is the hash of the described tree; a segment that nobody recorded has none and is unknown.
     """
 
     epoch: int
@@ -117,7 +119,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """Versions in the training process; ``None`` for a package that was not there."""
+    """Versions in the training process; ``None`` for a package that was not installed."""
 
     nnunetv2: str | None = None
     batchgenerators: str | None = None
@@ -127,21 +129,23 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def here(cls) -> Environment:
-        """This process's, told without importing torch or nnU-Net; a fork's distribution has another name, so the
-        import name decides."""
-        from .distributions import version_of  # importlib.metadata takes 18 ms, which no reader of a record needs
+        """This process's versions, without importing torch or nnU-Net.
+
+        The import name decides, because a fork's distribution may have another name.
+        """
+        from .distributions import version_of  # it imports importlib.metadata (18 ms), which reading does not need
 
         packages = ("nnunetv2", "batchgenerators", "batchgeneratorsv2", "torch")
         return cls(python=platform.python_version(), **{name: version_of(name) for name in packages})
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that nnguard knows about a training. Stored as JSON text under ``CHECKPOINT_KEY``.
+    """Everything that nnguard knows about a training, stored as JSON text under ``CHECKPOINT_KEY``.
 
-    ``transforms`` is the described tree (``probe.transform_tree``), ``parent`` what is known of the
-    checkpoint whose weights were taken over by ``-pretrained_weights``, ``measured`` what running the
-    network showed: ``fliptest``, and in older records ``validation``, which nothing shows any more;
-    ``apart``: ``None`` where no image was seen flipped otherwise than its target.
+    ``transforms`` is the described tree (``probe.transform_tree``). ``parent`` is what nnguard knows of the checkpoint
+    that ``-pretrained_weights`` named. ``measured`` is what running the network showed: ``fliptest``, and in older
+    records ``validation``, which nnguard no longer shows. ``apart`` is ``None`` if no image was seen flipped
+    otherwise than its target.
     """
 
     schema: int = SCHEMA
@@ -172,7 +176,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         """Reads a record.
 
         Raises:
-            CheckpointError: no JSON, not a record, or of a newer schema. A broken record is never
+            CheckpointError: the text is no JSON, no record, or has a newer schema. A broken record never counts as
                 "no record".
         """
         try:
@@ -190,7 +194,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_value(cls, value: object) -> Record:
-        """Reads the value found under ``CHECKPOINT_KEY``; anything but text is a broken record."""
+        """Reads the value that a checkpoint has under ``CHECKPOINT_KEY``. Anything but text is a broken record.
+
+        Raises:
+            CheckpointError: as ``from_json``.
+        """
         if not isinstance(value, str):
             raise CheckpointError(
                 f"the checkpoint's {CHECKPOINT_KEY!r} entry is {type(value).__name__}, not the JSON text of a record"
@@ -199,21 +207,23 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SavedWeights(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkpoint's weights as they were saved: ``fingerprint`` of the zip's checksums, and the
-    ``written_at`` of the record that was saved with them."""
+    """A checkpoint's weights when it was saved.
+
+    ``fingerprint`` is a checksum of the zip's checksums; ``written_at`` is that of the record saved with them.
+    """
 
     fingerprint: str
     written_at: str
 
 
 class RecordCopy(Record, frozen=True, kw_only=True):
-    """The copy in ``FILE_NAME``: the record, and ``weights``, checkpoint's file name -> its weights."""
+    """The sidecar ``FILE_NAME``: the record, and ``weights``: checkpoint's file name -> its weights."""
 
     weights: dict[str, SavedWeights] = {}
 
 
 def _as_plain(value: object) -> object:
-    """Arrays and their scalars as Python's lists and numbers, anything else by ``repr``: a record is always written."""
+    """Arrays and their scalars as lists and numbers, anything else as its ``repr``, so that encoding never fails."""
     tolist = getattr(value, "tolist", None)
     return tolist() if callable(tolist) else repr(value)
 

@@ -1,4 +1,4 @@
-"""Makes ``data/`` and ``expected.json``: ``python tests/before/make.py``, six minutes on one core. With the
+"""Makes ``data/`` and ``expected.json``: ``python -m tests.before.make``, six minutes on one core. With the
 argument ``expected`` it writes ``expected.json`` alone.
 
 This is how they were made, for the record: later versions are compared with what that version wrote, so it is not run
@@ -24,13 +24,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from tests.before import written_records
+from tests.before.today import DATA, EXPECTED, MODELS, TRAINERS, folder_of, said_by_predictors, said_of, unpack
+from tests.support import disc_datasets
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-import disc_datasets  # noqa: E402
-from before import written_records  # noqa: E402
-from before.today import DATA, EXPECTED, MODELS, TRAINERS, folder_of, said_by_predictors, said_of, unpack  # noqa: E402
-
 WORK = Path("/tmp/before")
 KEPT = WORK / "kept"
 #: ``nnUNetv2_train``, wherever its script lies.

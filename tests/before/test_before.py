@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from before import today
+from tests.before import today
 
 EXPECTED = json.loads(today.EXPECTED.read_text())["said"]
 for _said in EXPECTED.values():

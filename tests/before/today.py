@@ -182,7 +182,7 @@ def said_by_predictors(folders: dict[str, Path]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         log, answer = Path(scratch) / "log.jsonl", Path(scratch) / "answer.json"
         done = subprocess.run(
-            [sys.executable, str(HERE / "starting_predictors.py"), str(answer)],
+            [sys.executable, str(HERE / "predictor_starts.py"), str(answer)],
             env={**variables, "NNGUARD_LOG": str(log)},
             input=asked,
             capture_output=True,

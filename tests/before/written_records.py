@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnguard.record import Apart, Record, TrainerIdentity
-from records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, record_of, stated_record
+from nnguard.record import Apart, Environment, Record, TrainerIdentity
+from tests.support.records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, Flip, record_of
 
 #: As the checkpoints that carry these records say of themselves.
 _CARRIER: dict[str, Any] = {
     "trainer": TrainerIdentity(class_="nnUNetTrainerBefore", module="nnUNetTrainersBefore"),
     "dataset": "Dataset552_Discs",
+}
+_WRITTEN_BY: dict[str, Any] = {
+    "environment": Environment(nnunetv2="2.8.1", torch="2.15.0", python="3.11"),
+    "segments": [],
 }
 _FLIPTEST = {
     "cases": 8,
@@ -38,8 +42,8 @@ _VALIDATION = {
 }
 
 
-def _record(*arguments: Any, **changes: Any) -> Record:
-    return record_of(*arguments, **{**_CARRIER, **changes})
+def _record(counts: dict[Flip, int], **changes: Any) -> Record:
+    return record_of(counts, **{**_CARRIER, **_WRITTEN_BY, **changes})
 
 
 RECORDS: dict[str, Record] = {
@@ -53,24 +57,24 @@ RECORDS: dict[str, Record] = {
     "pending": _record({}, state="pending", reasons=["nnUNetTrainerX overrides train_step and may flip there"]),
     "pending_though_all_was_shown": _record(EVERY_FLIP, state="pending", reasons=["somebody may flip elsewhere"]),
     "unknown": _record({}, state="unknown", reasons=["only 3 of 64 draws show an orientation (unclean: 61)"]),
-    "labels_swapped": _record({(1,): 32}, (1,), labels={(1,): "swapped"}, permutation={1: 2, 2: 1}),
+    "labels_swapped": _record({(1,): 32}, declared=(1,), labels={(1,): "swapped"}, permutation={1: 2, 2: 1}),
     "labels_mixed": _record({(0,): 32}, labels={(0,): "mixed"}),
-    "always_flipped": _record({(0,): 64}, (0,)),
+    "always_flipped": _record({(0,): 64}, declared=(0,)),
     "image_apart": _record(EVERY_FLIP, apart=Apart(draws=64, clean=30, cases=0, compared=0)),
     "image_apart_in_step": _record(EVERY_FLIP, apart=Apart(draws=0, clean=64, cases=31, compared=64)),
-    "measured": stated_record((0,), state="measured"),
+    "measured": record_of(stated=(0,), state="measured", **_WRITTEN_BY),
     "measured_by_fliptest": _record(EVERY_FLIP, measured={"fliptest": _FLIPTEST}),
     "measured_validation": _record({}, measured={"validation": _VALIDATION}),
-    "declared": stated_record((0,)),
-    "declared_none": stated_record(()),
+    "declared": record_of(stated=(0,), **_WRITTEN_BY),
+    "declared_none": record_of(stated=(), **_WRITTEN_BY),
     "combined_flip_unseen": _record({(0,): 85, (1,): 85}, clean=256),
     "combined_flip_alone": _record({(0, 1): 32}),
     "axis_0_and_half_turns": _record(AXIS_0_AND_HALF_TURNS, clean=256),
     "narrowed": _record({(0,): 32}, effective=(0,), changed_by="correct"),
-    "withheld": _record(EVERY_FLIP, None),
-    "malformed_axes": _record(EVERY_FLIP, 0),
-    "three_axes_one_unseen": _record({(1,): 16, (2,): 16, (1, 2): 16}, (0, 1, 2), dims=3),
+    "withheld": _record(EVERY_FLIP, declared=None),
+    "malformed_axes": _record(EVERY_FLIP, declared=0),
+    "three_axes_one_unseen": _record({(1,): 16, (2,): 16, (1, 2): 16}, declared=(0, 1, 2), dims=3),
     "three_axes_all_shown": _record(
-        {(0,): 8, (1,): 8, (2,): 8, (0, 1): 8, (0, 2): 8, (1, 2): 8, (0, 1, 2): 8}, (0, 1, 2), dims=3
+        {(0,): 8, (1,): 8, (2,): 8, (0, 1): 8, (0, 2): 8, (1, 2): 8, (0, 1, 2): 8}, declared=(0, 1, 2), dims=3
     ),
 }

@@ -1,4 +1,4 @@
-"""Compares the reader with PyTorch on any checkpoints: ``python tests/checkpoint/differential.py PATH...``.
+"""Compares the reader with PyTorch on any checkpoints: ``python -m tests.checkpoint.differential PATH...``.
 
 A path is a checkpoint or a folder, in which every ``.pth`` of nnU-Net is compared. PyTorch loads them, so that code
 in them runs: for files that you trust.
@@ -10,11 +10,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from checkpoint.agreement import assert_agrees
 from nnguard.errors import CheckpointError
+from tests.support.agreement import assert_agrees
 
 
 def checkpoints_in(path: Path) -> list[Path]:

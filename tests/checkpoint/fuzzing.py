@@ -10,10 +10,10 @@ import zipfile
 from collections.abc import Iterable
 from typing import Any
 
-from checkpoint import hostile
-from checkpoint.archives import TENSOR, checkpoint, data_pkl, encoded_entry, pickled, zipped
 from nnguard.checkpoint import Checkpoint, read_checkpoint
 from nnguard.errors import CheckpointError
+from tests.checkpoint import hostile_files
+from tests.support.archives import TENSOR, checkpoint, data_pkl, encoded_entry, pickled, zipped
 
 AXES = "inference_allowed_mirroring_axes"
 OPCODES = b"().0123IJKLMNQRSTUVX]abcdefghijloqrstu}" + bytes(range(0x80, 0x97))
@@ -71,7 +71,7 @@ def seeds(real: Iterable[bytes] = ()) -> tuple[list[bytes], list[bytes]]:
     made = [pickled(protocol=protocol) for protocol in (2, 3, 4, 5)]
     made.append(pickled(after=encoded_entry("nnguard", '{"schema": 1}') + encoded_entry(AXES, None)))
     files = [checkpoint(), checkpoint(None, TENSOR, zip64={}), zipped([data_pkl(pickled(), crc=0)])]
-    files += hostile.corpus("/nowhere").values()
+    files += hostile_files.corpus("/nowhere").values()
     for data in real:
         files.append(data)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

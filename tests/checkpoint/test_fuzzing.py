@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from checkpoint.fuzzing import check, mutated, seeds
-from checkpoint.test_reader import saved, trained
+from tests.checkpoint.fuzzing import check, mutated, seeds
+from tests.checkpoint.test_reader import saved, trained
 
 ROUNDS = 3_000
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoint.archives import (
+from tests.support.archives import (
     BYTEORDER,
     ENTRIES,
     ROOT,

@@ -20,8 +20,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from checkpoint.agreement import assert_agrees, loaded, same
-from checkpoint.archives import (
+from nnguard.checkpoint import Opaque, exported_checkpoints, pickle_reader, read_checkpoint
+from nnguard.checkpoint.pickle_reader import read_pickle
+from nnguard.errors import CheckpointError
+from tests.support.agreement import assert_agrees, loaded, same
+from tests.support.archives import (
     BYTEORDER,
     ENTRIES,
     ROOT,
@@ -37,9 +40,7 @@ from checkpoint.archives import (
     text,
     zipped,
 )
-from nnguard.checkpoint import Opaque, exported_checkpoints, pickle_reader, read_checkpoint
-from nnguard.checkpoint.pickle_reader import read_pickle
-from nnguard.errors import CheckpointError
+from tests.support.records import record_of
 
 AXES = "inference_allowed_mirroring_axes"
 
@@ -307,9 +308,7 @@ def test_no_record_is_none_and_a_broken_one_is_an_error(tmp_path):
 
 
 def test_record_comes_back(tmp_path):
-    from checkpoints import make_record
-
-    record = make_record()
+    record = record_of()
     assert read_checkpoint(saved(tmp_path, trained(nnguard=record.to_json()))).record() == record
 
 

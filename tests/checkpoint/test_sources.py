@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from checkpoint.archives import checkpoint
 from nnguard.checkpoint import read_checkpoint
 from nnguard.errors import CheckpointError
+from tests.support.archives import checkpoint
 
 fsspec = pytest.importorskip("fsspec")
 

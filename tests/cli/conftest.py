@@ -1,12 +1,8 @@
 """Runs the command line in this process, and shares made models."""
 
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
 class Outcome(NamedTuple):
@@ -34,15 +30,17 @@ def nnguard(capsys, monkeypatch):
 @pytest.fixture
 def sound(tmp_path):
     """A model whose record says that it mirrors as its checkpoint declares."""
-    from checkpoints import make_record, save_model
+    from tests.support.checkpoints import save_model
+    from tests.support.records import record_of
 
-    return save_model(tmp_path / "Dataset002_Discs/nnUNetTrainer__nnUNetPlans__2d", (0, 1), record=make_record())
+    return save_model(tmp_path / "Dataset002_Discs/nnUNetTrainer__nnUNetPlans__2d", (0, 1), record=record_of())
 
 
 @pytest.fixture
 def trapped(tmp_path):
     """The bug of nnU-Net issue 2552: declared (0, 1), never mirrored."""
-    from checkpoints import make_record, save_model
+    from tests.support.checkpoints import save_model
+    from tests.support.records import record_of
 
     folder = tmp_path / "Dataset002_Discs/nnUNetTrainerNoMirror__nnUNetPlans__2d"
-    return save_model(folder, (0, 1), record=make_record(mirrored=()))
+    return save_model(folder, (0, 1), record=record_of(mirrored=()))

@@ -8,7 +8,7 @@ import tarfile
 import pytest
 import torch
 
-from checkpoints import checkpoint_dict, save_checkpoint
+from tests.support.checkpoints import checkpoint_dict, save_checkpoint
 
 COMMANDS = {
     "inspect": ["inspect", "{path}"],
@@ -73,7 +73,7 @@ BAD_FILES = [empty, truncated, lfs_pointer, legacy, version_1, tar, seven_zip, n
 @pytest.fixture
 def place(tmp_path):
     """Where the bad file goes: into an otherwise good model folder."""
-    from checkpoints import save_model
+    from tests.support.checkpoints import save_model
 
     folder = save_model(tmp_path / "Dataset002_Discs/nnUNetTrainer__nnUNetPlans__2d", ())
     (folder / "fold_0").mkdir()

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, export, make_record, save_checkpoint, save_model
 from nnguard.record import Environment
+from tests.support.checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, export, save_checkpoint, save_model
+from tests.support.records import record_of
 
 
 def codes(done):
@@ -47,13 +48,13 @@ def test_one_fold_is_one_fold(nnguard, sound):
 
 
 def test_fold_all_is_asked_for(nnguard, sound):
-    save_checkpoint(sound / "fold_all/checkpoint_final.pth", record=make_record(mirrored=()), fold="all")
+    save_checkpoint(sound / "fold_all/checkpoint_final.pth", record=record_of(mirrored=()), fold="all")
     assert nnguard("check", sound).status == 0
     assert nnguard("check", sound, "-f", "all").status == 1
 
 
 def test_another_checkpoint_is_chosen_by_its_name(nnguard, sound):
-    save_checkpoint(sound / "fold_0/checkpoint_best.pth", record=make_record(mirrored=()))
+    save_checkpoint(sound / "fold_0/checkpoint_best.pth", record=record_of(mirrored=()))
     assert nnguard("check", sound, "-chk", "checkpoint_best.pth").status == 1
 
 
@@ -84,7 +85,7 @@ def test_other_versions_than_in_training_are_a_note(nnguard, tmp_path, monkeypat
     here = Environment(nnunetv2="2.8.1", torch="2.15.0")
     monkeypatch.setattr(Environment, "here", lambda: here)
     environment = Environment(nnunetv2="2.2.1", torch="1.0")
-    folder = save_model(tmp_path / "model", (0, 1), record=make_record(environment=environment))
+    folder = save_model(tmp_path / "model", (0, 1), record=record_of(environment=environment))
     findings = json.loads(nnguard("check", folder, "--format", "json").out)["findings"]
     assert [(one["code"], one["severity"]) for one in findings] == [("NNG501", "note")]
 
@@ -156,7 +157,7 @@ def test_one_checkpoint_is_inspected_one_model_checked_and_a_tree_audited(nnguar
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_fold_is_checked_within_its_model(nnguard, sound, monkeypatch, inside):
-    save_checkpoint(sound / "fold_0/checkpoint_final.pth", record=make_record(mirrored=()))
+    save_checkpoint(sound / "fold_0/checkpoint_final.pth", record=record_of(mirrored=()))
     if inside:
         monkeypatch.chdir(sound / "fold_1")
     assert nnguard("check", "." if inside else sound / "fold_1").status == 0

@@ -6,7 +6,8 @@ from io import StringIO
 
 import pytest
 
-from checkpoints import DATASET, DEBUG_MIRRORED, DEBUG_PLAIN, PLANS, make_record, save_model
+from tests.support.checkpoints import DATASET, DEBUG_MIRRORED, DEBUG_PLAIN, PLANS, save_model
+from tests.support.records import record_of
 
 TREE = [
     {
@@ -36,7 +37,7 @@ def logged(pseudo=(0.9, 0.94), lr=0.01, started=1000.0):
 def model(root, name="nnUNetTrainer", folds=(0,), validation=(0.88, 0.9), debug=None, **options):
     """A made model with scores; the trainer's class is its name."""
     folder = root / f"{name}__nnUNetPlans__2d"
-    save_model(folder, folds, **{"trainer_name": name, "logging": logged(), "record": make_record(), **options})
+    save_model(folder, folds, **{"trainer_name": name, "logging": logged(), "record": record_of(), **options})
     for fold in folds:
         if validation is not None:
             write_summary(folder / f"fold_{fold}", *validation)
@@ -83,8 +84,8 @@ def compare(nnguard, tmp_path):
 
 
 def test_a_run_that_differs_in_nothing_differs_by_nothing(compare, tmp_path):
-    model(tmp_path, debug=attributes(), record=make_record(transforms=TREE))
-    model(tmp_path, "nnUNetTrainerSame", debug=attributes(), record=make_record(transforms=TREE))
+    model(tmp_path, debug=attributes(), record=record_of(transforms=TREE))
+    model(tmp_path, "nnUNetTrainerSame", debug=attributes(), record=record_of(transforms=TREE))
     row = rows(compare("--format", "json"))["nnUNetTrainerSame", 0]
     assert (row["differences"], row["unknown"]) == ([], [])
     assert "nothing" in compare().out
@@ -122,22 +123,24 @@ def test_the_learning_rate_is_the_one_that_ran(compare, tmp_path):
 
 
 def test_mirroring_is_one_setting_however_many_places_show_it(compare, tmp_path):
-    model(tmp_path, record=make_record(transforms=TREE))
+    model(tmp_path, record=record_of(transforms=TREE))
     bare = [{**TREE[0], "children": TREE[0]["children"][:2]}]
-    model(tmp_path, "nnUNetTrainerNoMirroring", axes=None, record=make_record((), None, transforms=bare))
+    model(
+        tmp_path, "nnUNetTrainerNoMirroring", axes=None, record=record_of(mirrored=(), declared=None, transforms=bare)
+    )
     (change,) = rows(compare("--format", "json"))["nnUNetTrainerNoMirroring", 0]["differences"]
     assert change == {"setting": "mirrored in training", "baseline": [0, 1], "run": []}
 
 
 def test_the_trap_of_issue_2552_is_mirroring_in_training_alone(compare, tmp_path):
     model(tmp_path)
-    model(tmp_path, "nnUNetTrainerTrapped", record=make_record(()))
+    model(tmp_path, "nnUNetTrainerTrapped", record=record_of(mirrored=()))
     assert settings(rows(compare("--format", "json"))["nnUNetTrainerTrapped", 0]) == ["mirrored in training"]
 
 
 def test_a_repaired_model_mirrors_less_at_test_time(compare, tmp_path):
-    model(tmp_path, "nnUNetTrainerTrapped", record=make_record(()))
-    model(tmp_path, "nnUNetTrainerRepaired", axes=None, record=make_record(()), logging=logged(started=2000.0))
+    model(tmp_path, "nnUNetTrainerTrapped", record=record_of(mirrored=()))
+    model(tmp_path, "nnUNetTrainerRepaired", axes=None, record=record_of(mirrored=()), logging=logged(started=2000.0))
     (change,) = rows(compare("--format", "json"))["nnUNetTrainerRepaired", 0]["differences"]
     assert change == {"setting": "mirrored at test time", "baseline": [0, 1], "run": []}
 
@@ -152,15 +155,15 @@ def test_a_repaired_model_mirrors_less_at_test_time(compare, tmp_path):
 def test_a_transform_is_named_with_what_changed_in_it(compare, tmp_path, place, name, value, setting):
     children = [dict(child) for child in TREE[0]["children"]]
     children[place][name] = value
-    model(tmp_path, record=make_record(transforms=TREE))
-    model(tmp_path, "nnUNetTrainerOther", record=make_record(transforms=[{**TREE[0], "children": children}]))
+    model(tmp_path, record=record_of(transforms=TREE))
+    model(tmp_path, "nnUNetTrainerOther", record=record_of(transforms=[{**TREE[0], "children": children}]))
     assert settings(rows(compare("--format", "json"))["nnUNetTrainerOther", 0]) == [setting]
 
 
 def test_a_transform_that_was_taken_out_is_named(compare, tmp_path):
     fewer = [{**TREE[0], "children": [TREE[0]["children"][0], TREE[0]["children"][2]]}]
-    model(tmp_path, record=make_record(transforms=TREE))
-    model(tmp_path, "nnUNetTrainerOther", record=make_record(transforms=fewer))
+    model(tmp_path, record=record_of(transforms=TREE))
+    model(tmp_path, "nnUNetTrainerOther", record=record_of(transforms=fewer))
     (change,) = rows(compare("--format", "json"))["nnUNetTrainerOther", 0]["differences"]
     assert change["setting"] == "GaussianNoiseTransform"
     assert "run" not in change
@@ -174,7 +177,7 @@ def with_patch(size):
     spatial = {"class": "SpatialTransform", "parameters": {"patch_size": size, "rotation": [-3.14, 3.14]}}
     tree = [{**TREE[0], "children": [spatial, *TREE[0]["children"][1:]]}]
     init_args = {"plans": plans, "configuration": "2d", "fold": 0, "dataset_json": DATASET}
-    return {"record": make_record(transforms=tree), "init_args": init_args}
+    return {"record": record_of(transforms=tree), "init_args": init_args}
 
 
 def test_the_patch_size_is_named_once(compare, tmp_path):
@@ -184,8 +187,8 @@ def test_the_patch_size_is_named_once(compare, tmp_path):
 
 
 def test_pipelines_recorded_without_parameters_are_not_known_and_not_called_equal(compare, tmp_path):
-    model(tmp_path, record=make_record(transforms=BARE_TREE))
-    model(tmp_path, "nnUNetTrainerOther", record=make_record(transforms=BARE_TREE))
+    model(tmp_path, record=record_of(transforms=BARE_TREE))
+    model(tmp_path, "nnUNetTrainerOther", record=record_of(transforms=BARE_TREE))
     row = rows(compare("--format", "json"))["nnUNetTrainerOther", 0]
     assert settings(row) == []
     assert "augmentation" in row["unknown"]
@@ -203,7 +206,7 @@ def test_runs_without_a_record_are_compared_by_debug_json(compare, tmp_path):
 
 
 def test_what_nothing_tells_is_not_known_and_never_nothing(compare, tmp_path):
-    model(tmp_path, debug=attributes(), record=make_record(transforms=TREE))
+    model(tmp_path, debug=attributes(), record=record_of(transforms=TREE))
     model(tmp_path, "nnUNetTrainerOther", record=None)
     row = rows(compare("--format", "json"))["nnUNetTrainerOther", 0]
     assert row["evidence"] == "checkpoint"
@@ -266,7 +269,7 @@ def test_without_one_it_is_the_oldest(compare, tmp_path):
 
 def test_a_baseline_that_is_asked_for_wins_and_need_not_lie_there(nnguard, tmp_path):
     model(tmp_path / "here")
-    asked = model(tmp_path / "elsewhere", "nnUNetTrainerA", record=make_record(()))
+    asked = model(tmp_path / "elsewhere", "nnUNetTrainerA", record=record_of(mirrored=()))
     done = nnguard("compare", tmp_path / "here", "--baseline", asked, "--format", "json")
     assert baseline_of(done)[0] == "nnUNetTrainerA"
     assert settings(rows(done)["nnUNetTrainer", 0]) == ["mirrored in training"]
@@ -357,7 +360,11 @@ def test_csv_has_a_line_for_each_run_and_each_error_and_no_formula(compare, tmp_
 def test_the_page_needs_no_network_and_escapes_what_files_say(compare, tmp_path):
     model(tmp_path)
     model(
-        tmp_path, "nnUNetTrainer<script>alert(1)", trainer_name="x", debug=attributes(own="<b>"), record=make_record(())
+        tmp_path,
+        "nnUNetTrainer<script>alert(1)",
+        trainer_name="x",
+        debug=attributes(own="<b>"),
+        record=record_of(mirrored=()),
     )
     page = compare("--format", "html").out
     assert "<script>alert" not in page
@@ -376,7 +383,7 @@ def test_it_can_be_written_to_a_file(compare, tmp_path):
 
 def test_text_is_escaped(compare, tmp_path):
     model(tmp_path)
-    model(tmp_path, "nnUNetTrainerB", debug=attributes(), record=make_record())
+    model(tmp_path, "nnUNetTrainerB", debug=attributes(), record=record_of())
     model(tmp_path, "nnUNetTrainerC", debug=attributes(own="\x1b[2J::error::"))
     assert "\x1b" not in compare().out
 

@@ -8,9 +8,8 @@ import warnings
 
 import pytest
 
-import disc_datasets
 import nnguard as public
-import trainers
+from tests.support import disc_datasets, trainers
 
 
 def small(plans):

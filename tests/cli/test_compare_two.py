@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from checkpoints import export, make_record, save_checkpoint
+from tests.support.checkpoints import export, save_checkpoint
+from tests.support.records import record_of
 
 NOISE = {"class": "RandomTransform", "children": [{"class": "GaussianNoiseTransform"}], "probability": 0.1}
 BLUR = {"class": "RandomTransform", "children": [{"class": "GaussianBlurTransform"}], "probability": 0.2}
@@ -12,7 +13,7 @@ MIRROR = {"class": "MirrorTransform", "parameters": {"allowed_axes": [0, 1]}}
 
 
 def pipeline(*transforms):
-    return make_record(transforms=[{"class": "ComposeTransforms", "children": list(transforms)}])
+    return record_of(transforms=[{"class": "ComposeTransforms", "children": list(transforms)}])
 
 
 def write(path, record):
@@ -57,13 +58,13 @@ def test_a_changed_probability_is_named_by_its_transform(nnguard, tmp_path):
 
 
 def test_a_missing_key_is_not_a_null(nnguard, tmp_path):
-    with_axes = save_checkpoint(tmp_path / "a.pth", axes=None, record=make_record())
-    without = save_checkpoint(tmp_path / "b.pth", axes=None, record=make_record())
+    with_axes = save_checkpoint(tmp_path / "a.pth", axes=None, record=record_of())
+    without = save_checkpoint(tmp_path / "b.pth", axes=None, record=record_of())
     import torch
 
-    from checkpoints import checkpoint_dict
+    from tests.support.checkpoints import checkpoint_dict
 
-    bare = checkpoint_dict(record=make_record())
+    bare = checkpoint_dict(record=record_of())
     del bare["inference_allowed_mirroring_axes"]
     torch.save(bare, without)
     (change,) = json.loads(nnguard("compare", with_axes, without, "--format", "json").out)["changes"]
@@ -92,7 +93,7 @@ def test_a_checkpoint_against_its_folder_is_compared_by_plans_and_dataset(nnguar
 
 
 def test_a_record_and_a_folder_have_nothing_in_common(nnguard, sound, tmp_path):
-    done = nnguard("compare", write(tmp_path / "a.json", make_record()), sound)
+    done = nnguard("compare", write(tmp_path / "a.json", record_of()), sound)
     assert (done.status, len(done.err.splitlines())) == (2, 1)
 
 
@@ -107,8 +108,8 @@ def test_values_nested_without_end_are_one_line(nnguard, sound, trapped):
 
 
 def test_text_shows_both_sides_escaped(nnguard, tmp_path):
-    first = save_checkpoint(tmp_path / "a.pth", record=make_record())
-    second = save_checkpoint(tmp_path / "b.pth", record=make_record(), trainer_name="Evil\x1b[2J")
+    first = save_checkpoint(tmp_path / "a.pth", record=record_of())
+    second = save_checkpoint(tmp_path / "b.pth", record=record_of(), trainer_name="Evil\x1b[2J")
     out = nnguard("compare", first, second).out
     assert "  - nnUNetTrainer\n  + Evil\\x1b[2J\n" in out
 
@@ -128,7 +129,7 @@ def test_a_fold_is_compared_by_its_checkpoint_and_a_zip_as_the_model_in_it(nngua
 
 
 def test_a_record_is_compared_with_a_checkpoints_own(nnguard, sound, tmp_path):
-    record = write(tmp_path / "a.json", make_record(mirrored=()))
+    record = write(tmp_path / "a.json", record_of(mirrored=()))
     found = keys(nnguard("compare", record, sound / "fold_0/checkpoint_final.pth", "--format", "json"))
     assert "record.mirroring.safe_axes" in found
     assert all(key.startswith("record.") for key in found)

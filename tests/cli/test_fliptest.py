@@ -16,7 +16,7 @@ import pytest
 from nnguard.cli import fliptest
 from nnguard.cli.fliptest import gain_words
 from nnguard.models.folder import FLIPTEST_FILE
-from small_models import raw, small_model
+from tests.support.small_models import raw, small_model
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/output.schema.json").read_text())
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import export, make_record, save_checkpoint
+from tests.support.checkpoints import export, save_checkpoint
+from tests.support.records import record_of
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/output.schema.json").read_text())
 
@@ -29,7 +30,7 @@ def test_compare_of_two_things_prints_differences(nnguard, sound, trapped):
 
 
 def test_inspect_prints_what_it_inspected(nnguard, trapped, tmp_path):
-    (tmp_path / "nnguard.json").write_text(make_record().to_json())
+    (tmp_path / "nnguard.json").write_text(record_of().to_json())
     bare = save_checkpoint(tmp_path / "bare.pth", axes=(), trainer_name=7)
     for path in (trapped / "fold_0/checkpoint_final.pth", tmp_path / "nnguard.json", bare):
         valid(json.loads(nnguard("inspect", path, "--format", "json").out), "inspect")

@@ -7,14 +7,14 @@ import msgspec
 import pytest
 import torch
 
-from checkpoints import export, make_record, save_checkpoint, save_model
-from fliptests import document, written
 from nnguard.checkpoint import read_checkpoint
 from nnguard.hooks.sidecar import saved_weights, write_copy
 from nnguard.models.folder import open_fold
 from nnguard.models.provenance import weights_belong
 from nnguard.record import Record, RecordCopy
-from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, record_of
+from tests.support.checkpoints import export, save_checkpoint, save_model
+from tests.support.fliptests import document, written
+from tests.support.records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, record_of
 
 AXES = "inference_allowed_mirroring_axes"
 
@@ -94,7 +94,7 @@ def test_a_sound_model_is_left_alone(nnguard, sound):
     [((0,), (0, 1), (0,)), ((0, 1), (0,), (0,)), ((0, 1), None, None), ((), (1,), None), ((0, 1), (1, 0), (1, 0))],
 )
 def test_axes_are_narrowed_and_never_widened(nnguard, tmp_path, mirrored, declared, after):
-    path = save_checkpoint(tmp_path / "c.pth", axes=declared, record=make_record(mirrored, declared))
+    path = save_checkpoint(tmp_path / "c.pth", axes=declared, record=record_of(mirrored=mirrored, declared=declared))
     assert nnguard("repair", path).status == 0
     assert axes_of(path) == after
 
@@ -116,15 +116,15 @@ def test_repair_is_not_advised_where_it_would_change_nothing(nnguard, tmp_path):
 
 @pytest.mark.parametrize("malformed", [(), [], (0, 0), (-1,), (0, 1, 2), 1])
 def test_malformed_axes_become_well_formed(nnguard, tmp_path, malformed):
-    path = save_checkpoint(tmp_path / "c.pth", axes=malformed, record=make_record(declared=malformed))
+    path = save_checkpoint(tmp_path / "c.pth", axes=malformed, record=record_of(declared=malformed))
     assert nnguard("repair", path).status == 0
     assert axes_of(path) is None or set(axes_of(path)) <= {0, 1}
     assert nnguard("inspect", path).status == 0
 
 
 def test_the_folds_of_an_ensemble_get_what_is_safe_for_all(nnguard, tmp_path):
-    save_model(tmp_path, (0,), record=make_record())
-    save_checkpoint(tmp_path / "fold_1/checkpoint_final.pth", record=make_record((0,)), fold=1)
+    save_model(tmp_path, (0,), record=record_of())
+    save_checkpoint(tmp_path / "fold_1/checkpoint_final.pth", record=record_of(mirrored=(0,)), fold=1)
     assert f"nnguard repair {tmp_path}\n" in nnguard("check", tmp_path).out
     alone = nnguard("repair", tmp_path / "fold_0/checkpoint_final.pth", "--dry-run")
     together = nnguard("repair", tmp_path)
@@ -135,7 +135,7 @@ def test_the_folds_of_an_ensemble_get_what_is_safe_for_all(nnguard, tmp_path):
 
 
 def test_every_checkpoint_of_a_fold_is_mended_unless_one_is_named(nnguard, trapped):
-    best = save_checkpoint(trapped / "fold_0/checkpoint_best.pth", record=make_record(mirrored=()))
+    best = save_checkpoint(trapped / "fold_0/checkpoint_best.pth", record=record_of(mirrored=()))
     nnguard("repair", trapped, "-chk", "checkpoint_final.pth")
     assert axes_of(best) == (0, 1)
     nnguard("repair", trapped)
@@ -143,7 +143,7 @@ def test_every_checkpoint_of_a_fold_is_mended_unless_one_is_named(nnguard, trapp
 
 
 def test_unknown_fields_of_a_record_survive(nnguard, tmp_path):
-    fields = json.loads(make_record(mirrored=()).to_json())
+    fields = json.loads(record_of(mirrored=()).to_json())
     fields["of_the_future"] = {"kept": [1, 2]}
     fields["axes"]["why"] = "kept too"
     path = save_checkpoint(tmp_path / "c.pth", record=json.dumps(fields))
@@ -156,7 +156,7 @@ def test_unknown_fields_of_a_record_survive(nnguard, tmp_path):
 
 def test_the_copy_beside_the_checkpoint_follows(nnguard, trapped):
     copy = trapped / "fold_0/nnguard.json"
-    copy.write_text(make_record(mirrored=()).to_json())
+    copy.write_text(record_of(mirrored=()).to_json())
     nnguard("repair", trapped)
     assert Record.from_json(copy.read_text()).axes.effective is None
     assert Record.from_json(copy.read_text()).axes.changed_by == "repair"
@@ -166,7 +166,7 @@ def test_the_copy_beside_the_checkpoint_follows(nnguard, trapped):
 
 
 def without_a_verdict(path, kind):
-    record = make_record(state=kind) if kind in ("pending", "unknown") else kind
+    record = record_of(state=kind) if kind in ("pending", "unknown") else kind
     return save_checkpoint(path, record=record)
 
 
@@ -245,8 +245,8 @@ def test_a_dry_run_lists_what_it_could_not_repair_and_writes_nothing(nnguard, tr
 
 
 def test_folds_without_a_verdict_do_not_widen_what_is_safe_for_the_others(nnguard, tmp_path):
-    save_model(tmp_path, (0,), record=make_record())
-    save_checkpoint(tmp_path / "fold_1/checkpoint_final.pth", record=make_record((0,)), fold=1)
+    save_model(tmp_path, (0,), record=record_of())
+    save_checkpoint(tmp_path / "fold_1/checkpoint_final.pth", record=record_of(mirrored=(0,)), fold=1)
     save_checkpoint(tmp_path / "fold_2/checkpoint_final.pth", fold=2)
     assert nnguard("repair", tmp_path).status == 2
     assert [axes_of(tmp_path / f"fold_{fold}/checkpoint_final.pth") for fold in range(3)] == [(0,), (0,), (0, 1)]
@@ -276,14 +276,14 @@ def the_same_but(text, record, *names):
 
 def test_a_lost_record_is_put_back_and_the_axes_are_narrowed_by_it(nnguard, trapped):
     path = trapped / "fold_0/checkpoint_final.pth"
-    copied(path, make_record(mirrored=()))
+    copied(path, record_of(mirrored=()))
     without_the_key(path)
     assert nnguard("check", trapped, "-f", "0").status == 1
     done = nnguard("repair", path)
     assert (done.status, done.err) == (0, "")
     assert "(0, 1) -> None; its record is put back from nnguard.json" in done.out
     record = read_checkpoint(path).record()
-    assert record.mirroring == make_record(mirrored=()).mirroring
+    assert record.mirroring == record_of(mirrored=()).mirroring
     assert (record.axes.effective, record.axes.changed_by) == (None, "repair")
     assert the_same_but((path.parent / "nnguard.json").read_text(), record, path.name)
     assert nnguard("check", trapped, "-f", "0", "--fail-level", "note").status == 0
@@ -295,7 +295,7 @@ def test_a_lost_record_is_put_back_and_the_axes_are_narrowed_by_it(nnguard, trap
 def test_the_lost_record_of_a_sound_model_is_put_back_as_it_was_and_no_axis_moves(nnguard, sound):
     path = sound / "fold_0/checkpoint_final.pth"
     text = read_checkpoint(path).record_text
-    copied(path, make_record())
+    copied(path, record_of())
     without_the_key(path)
     done = nnguard("repair", path)
     assert done.status == 0
@@ -306,7 +306,7 @@ def test_the_lost_record_of_a_sound_model_is_put_back_as_it_was_and_no_axis_move
 
 def test_a_copy_of_other_weights_is_no_record_to_repair_by(nnguard, trapped):
     path = trapped / "fold_0/checkpoint_final.pth"
-    copied(path, make_record(mirrored=()))
+    copied(path, record_of(mirrored=()))
     save_checkpoint(path, network_weights={})
     before = content(trapped)
     done = nnguard("repair", path)
@@ -321,7 +321,7 @@ def test_a_copy_of_other_weights_is_no_record_to_repair_by(nnguard, trapped):
 
 def test_a_lost_record_is_better_evidence_than_a_statement(nnguard, trapped):
     path = trapped / "fold_0/checkpoint_final.pth"
-    copied(path, make_record(mirrored=()))
+    copied(path, record_of(mirrored=()))
     without_the_key(path)
     before = content(trapped)
     done = nnguard("repair", path, "--state", "0,1")
@@ -331,7 +331,7 @@ def test_a_lost_record_is_better_evidence_than_a_statement(nnguard, trapped):
 
 
 def test_the_copy_follows_a_statement_and_still_belongs(nnguard, tmp_path):
-    record = make_record(state="unknown")
+    record = record_of(state="unknown")
     path = save_checkpoint(tmp_path / "fold_0/checkpoint_final.pth", record=record)
     other = saved_weights(path, "2024-01-01T00:00:00Z")
     copy = copied(path, record)
@@ -352,9 +352,9 @@ def weights_and(copy, other):
 
 
 def test_the_copy_follows_a_measurement(nnguard, tmp_path):
-    model = save_model(tmp_path / "Dataset002_Discs/nnUNetTrainer__nnUNetPlans__2d", record=make_record())
+    model = save_model(tmp_path / "Dataset002_Discs/nnUNetTrainer__nnUNetPlans__2d", record=record_of())
     path = model / "fold_0/checkpoint_final.pth"
-    copy = copied(path, make_record())
+    copy = copied(path, record_of())
     file = written(tmp_path / "flips.json", document(model))
     assert nnguard("repair", path, "--from-fliptest", file).status == 0
     record = read_checkpoint(path).record()
@@ -376,7 +376,7 @@ def of_other_weights(path, copy):
 @pytest.mark.parametrize("another", [another_checkpoints, of_other_weights])
 @pytest.mark.parametrize("command", [["repair"], ["repair", "--state", "none"]])
 def test_a_copy_that_is_not_this_checkpoints_stays_as_it_is(nnguard, tmp_path, command, another):
-    record = make_record(mirrored=()) if command == ["repair"] else make_record(state="unknown")
+    record = record_of(mirrored=()) if command == ["repair"] else record_of(state="unknown")
     path = save_checkpoint(tmp_path / "fold_0/checkpoint_final.pth", record=record)
     copy = copied(path, record)
     another(path, copy)
@@ -386,7 +386,7 @@ def test_a_copy_that_is_not_this_checkpoints_stays_as_it_is(nnguard, tmp_path, c
 
 
 def test_a_dry_run_leaves_the_copy(nnguard, trapped):
-    copy = copied(trapped / "fold_0/checkpoint_final.pth", make_record(mirrored=()))
+    copy = copied(trapped / "fold_0/checkpoint_final.pth", record_of(mirrored=()))
     before = copy.read_bytes()
     nnguard("repair", trapped, "--dry-run")
     assert copy.read_bytes() == before
@@ -394,7 +394,7 @@ def test_a_dry_run_leaves_the_copy(nnguard, trapped):
 
 def test_a_repair_that_was_cut_off_before_the_copy_is_finished_by_the_next(nnguard, trapped):
     path = trapped / "fold_0/checkpoint_final.pth"
-    copy = copied(path, make_record(mirrored=()))
+    copy = copied(path, record_of(mirrored=()))
     before = copy.read_bytes()
     nnguard("repair", path)
     copy.write_bytes(before)
@@ -478,11 +478,11 @@ def test_an_observed_record_is_not_replaced_by_a_statement(nnguard, sound):
 
 
 def test_an_unknown_record_is_completed_and_keeps_what_it_knew(nnguard, tmp_path):
-    path = save_checkpoint(tmp_path / "c.pth", record=make_record(state="unknown"))
+    path = save_checkpoint(tmp_path / "c.pth", record=record_of(state="unknown"))
     nnguard("repair", path, "--state", "0,1")
     record = read_checkpoint(path).record()
     assert record.mirroring.state == "declared"
-    assert record.environment == make_record().environment
+    assert record.environment == record_of().environment
 
 
 @pytest.mark.parametrize("text", ["", "3", "0,0", "-1", "x", "0;1", "0,2"])
@@ -527,7 +527,7 @@ def test_a_model_folder_is_stated_checkpoint_by_checkpoint_and_better_evidence_s
     for fold in (0, 1):
         path = model / f"fold_{fold}/checkpoint_final.pth"
         assert (read_checkpoint(path).record().mirroring.safe_axes, axes_of(path)) == ((), (0, 1))
-    save_checkpoint(model / "fold_1/checkpoint_final.pth", record=make_record(), fold=1)
+    save_checkpoint(model / "fold_1/checkpoint_final.pth", record=record_of(), fold=1)
     done = nnguard("repair", model, "--state", "0", "--format", "json")
     assert (done.status, len(json.loads(done.out)["changes"])) == (2, 1)
     assert "better evidence than a statement" in json.loads(done.out)["not_repaired"][0]["reason"]
@@ -589,7 +589,7 @@ def test_a_newer_nnguards_record_is_not_replaced(nnguard, tmp_path):
 
 def test_a_broken_record_with_an_intact_copy_is_put_back_and_not_talked_over(nnguard, trapped):
     path = trapped / "fold_0/checkpoint_final.pth"
-    copied(path, make_record(mirrored=()))
+    copied(path, record_of(mirrored=()))
     save_checkpoint(path, nnguard="no record")
     done = nnguard("repair", path, "--state", "0,1")
     assert (done.status, f"nnguard repair {path}" in done.err) == (2, True)

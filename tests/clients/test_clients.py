@@ -16,9 +16,8 @@ from pathlib import Path
 
 import pytest
 
-import disc_datasets
 import nnguard
-import trainers
+from tests.support import disc_datasets, trainers
 
 PROCESS = Path(__file__).with_name("client_process.py")
 PACKAGES = ("TotalSegmentator==2.18.0", "HD-BET==2.0.1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from commands import Ran
+from tests.support.commands import Ran
 
 
 class Wrong(Exception):

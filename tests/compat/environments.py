@@ -124,7 +124,7 @@ def commands_environment(python: Path) -> dict[str, str]:
     }
     return kept | {
         "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "PYTHONPATH": str(ROOT / "tests"),
+        "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",

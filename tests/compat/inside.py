@@ -1,5 +1,6 @@
-"""What runs with the version's own Python: ``python -m compat.inside WHAT ARGUMENTS``; the answer is the last line.
+"""What runs with the version's own Python: ``python -m tests.compat.inside WHAT ARGUMENTS``.
 
+The answer is the last line that it prints. WHAT and ARGUMENTS are one of
 ``variables RESULTS``, ``ran_on``, ``sweep``, ``loaded CHECKPOINT...``, ``predict MODEL IMAGES TARGET``,
 ``edited MODEL COPIES``.
 """
@@ -22,7 +23,7 @@ KINDS = ("2d", "isotropic", "anisotropic")
 
 def variables(results: str) -> dict[str, str]:
     """nnU-Net's variables; the small datasets are made with this version where they are missing."""
-    import disc_datasets
+    from tests.support import disc_datasets
 
     return disc_datasets.environment(Path(results))
 
@@ -42,7 +43,7 @@ def sweep() -> dict[str, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         # Before nnU-Net is imported: versions until 2.6 read them once.
         os.environ.update(variables(folder))
-        from built_in_trainers import built_in_trainers, swept
+        from tests.support.built_in_trainers import built_in_trainers, swept
 
         trainers = [trainer for trainer in built_in_trainers() if not trainer.__module__.endswith(".nnguard_compat")]
         for kind in KINDS:
@@ -54,8 +55,8 @@ def sweep() -> dict[str, dict[str, Any]]:
 
 def loaded(*paths: str) -> dict[str, dict[str, Any]]:
     """What PyTorch loads from checkpoints, once nnguard's reader has agreed with it on each of them."""
-    from checkpoint.agreement import AXES, assert_agrees
-    from checkpoint.agreement import loaded as load
+    from tests.support.agreement import AXES, assert_agrees
+    from tests.support.agreement import loaded as load
 
     answer = {}
     for path in paths:
@@ -70,7 +71,7 @@ def edited(model: str, copies: str) -> dict[str, dict[str, Any]]:
 
     ``error`` is nnU-Net's own, where it cannot load what was edited.
     """
-    from edits import edits_of, rewritten
+    from tests.support.edits import edits_of, rewritten
 
     answer = {"untouched": {"code": None, **_said_of(Path(model))}}
     for name, (file, change) in edits_of(json.loads((Path(model) / "plans.json").read_text())).items():
@@ -90,9 +91,9 @@ def _said_of(folder: Path) -> dict[str, Any]:
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    from edits import AMONG_FOLDS, IN_PLANS
     from nnguard import ConsistencyWarning
     from nnguard.models import check_model
+    from tests.support.edits import AMONG_FOLDS, IN_PLANS
 
     error = None
     with warnings.catch_warnings(record=True) as caught:

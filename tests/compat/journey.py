@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from commands import is_left
-from edits import ALL_TOLD
 from nnguard import read_record
 from nnguard.demo import disc_dataset, outcome
+from tests.support.commands import is_left
+from tests.support.edits import ALL_TOLD
 
 from .claims import Wrong, must, silent, succeeded, tail
 from .environments import CACHE

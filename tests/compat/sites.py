@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import commands
-from commands import Ran
 from nnguard.demo import disc_dataset, outcome
+from tests.support import commands
+from tests.support.commands import Ran
 
 from .claims import Wrong, tail
 from .environments import commands_environment, recorded_as
@@ -51,15 +51,15 @@ class Site:
     def predict_here(self, model: Path, target: str, mode: str) -> Ran:
         """The same with nnU-Net's predictor in one process."""
         arguments = ["predict", str(model), str(self.dataset / "imagesTs"), str(self.folder / target)]
-        return self.run([str(self.python), "-m", "compat.inside", *arguments], NNGUARD=mode)
+        return self.run([str(self.python), "-m", "tests.compat.inside", *arguments], NNGUARD=mode)
 
     def inside(self, what: str, *arguments: str, mode: str = "off") -> Any:
-        """The answer of ``compat.inside``.
+        """The answer of ``tests.compat.inside``.
 
         Raises:
             Wrong: it gave none.
         """
-        ran = self.run([str(self.python), "-m", "compat.inside", what, *arguments], patience=3600, NNGUARD=mode)
+        ran = self.run([str(self.python), "-m", "tests.compat.inside", what, *arguments], patience=3600, NNGUARD=mode)
         answers = [line for line in ran.output.splitlines() if line.startswith(MARK)]
         if ran.status or not answers:
             raise Wrong(f"{what} failed: {tail(ran)}")

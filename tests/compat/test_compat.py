@@ -2,8 +2,8 @@
 
 import pytest
 
-from compat import environments, page
-from compat.__main__ import IN_CI, options_of
+from tests.compat import environments, page
+from tests.compat.__main__ import IN_CI, options_of
 
 
 def test_versions_are_ordered_by_number_and_all_have_exact_pins():

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-import commands
-import disc_datasets
-from commands import Ran
 from nnguard.demo import disc_dataset
 from nnguard.demo.workspace import installed
+from tests.support import commands, disc_datasets
+from tests.support.commands import Ran
 
 TRAINERS = Path(__file__).with_name("trainers")
 

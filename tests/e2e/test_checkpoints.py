@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from checkpoint.agreement import assert_agrees
 from nnguard.checkpoint import read_checkpoint
 from nnguard.demo import disc_dataset, outcome
+from tests.support.agreement import assert_agrees
 
 NAME = "checkpoint_final.pth"
 

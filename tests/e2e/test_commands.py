@@ -8,10 +8,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-import disc_datasets
-from commands import is_left
 from nnguard import read_record
 from nnguard.demo import disc_dataset, outcome
+from tests.support import disc_datasets
+from tests.support.commands import is_left
 
 REPEATABLE = "nnUNetTrainerRepeatable2552"
 

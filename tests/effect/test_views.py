@@ -17,7 +17,7 @@ from nnguard.effect.statistics import mean_of
 from nnguard.effect.views import FlipTrial, cases_in
 from nnguard.errors import NNGuardError
 from nnguard.flips import flips_of
-from small_models import raw, small_model
+from tests.support.small_models import raw, small_model
 
 
 class ByBrightness(torch.nn.Module):

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 
-from gallery.entries import EVERY_FLIP_2D, NO_FLIP, Gallery, after_spatial, flipping, with_pipeline
-from gallery.steps_and_loaders import WATCHED, by_torch
-from pipelines import FlipBoth
+from tests.gallery.entries import EVERY_FLIP_2D, NO_FLIP, Gallery, after_spatial, flipping, with_pipeline
+from tests.gallery.steps_and_loaders import WATCHED, by_torch
+from tests.support.pipelines import FlipBoth
 
 gallery = Gallery()
 

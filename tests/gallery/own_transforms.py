@@ -13,7 +13,7 @@ from batchgeneratorsv2.transforms.spatial.transpose import TransposeAxesTransfor
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.random import OneOfTransform, RandomTransform
 
-from gallery.entries import (
+from tests.gallery.entries import (
     EVERY_FLIP_2D,
     EVERY_FLIP_3D,
     NO_FLIP,
@@ -22,7 +22,7 @@ from gallery.entries import (
     flipping,
     with_pipeline,
 )
-from pipelines import FlipBoth, FlipImageOnly, OwnGenerator, SwapLabels
+from tests.support.pipelines import FlipBoth, FlipImageOnly, OwnGenerator, SwapLabels
 
 gallery = Gallery()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from gallery.entries import EVERY_FLIP_2D, NO_FLIP, Gallery, after_spatial, declaring, flipping, with_pipeline
-from pipelines import FlipBoth, SwapLabels
+from tests.gallery.entries import EVERY_FLIP_2D, NO_FLIP, Gallery, after_spatial, declaring, flipping, with_pipeline
+from tests.support.pipelines import FlipBoth, SwapLabels
 
 gallery = Gallery()
 #: Steps after which nearly every train step is settled; those that flip whole batches have a vote a step.

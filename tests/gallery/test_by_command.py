@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import disc_datasets
-from gallery import own_transforms, steps_and_loaders, third_party
 from nnguard.checkpoint import read_checkpoint
 from nnguard.demo.workspace import installed
+from tests.gallery import own_transforms, steps_and_loaders, third_party
+from tests.support import disc_datasets
 
 ENTRIES = {entry.name: entry for entry in (*own_transforms.gallery, *third_party.gallery, *steps_and_loaders.gallery)}
 HERE = Path(__file__).parent
@@ -39,7 +39,7 @@ def test_the_command_gives_the_verdict_of_the_gallery(name, tmp_path):
     environment |= {
         "NNGUARD": "warn",
         "nnUNet_extTrainer": str(HERE / "external"),
-        "PYTHONPATH": str(HERE.parent),
+        "PYTHONPATH": str(HERE.parents[1]),
         "COLUMNS": "100",
     }
     if BY_COMMAND[name]:

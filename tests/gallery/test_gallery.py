@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import nnguard
-import trainers
-from gallery import out_of_the_way, own_transforms, steps_and_loaders, third_party
-from gallery.entries import EVERY_FLIP_2D, Entry
 from nnguard.checkpoint import read_checkpoint
 from nnguard.hooks import trainer as hook
+from tests.gallery import out_of_the_way, own_transforms, steps_and_loaders, third_party
+from tests.gallery.entries import EVERY_FLIP_2D, Entry
+from tests.support import trainers
 
 ENTRIES = [
     *own_transforms.gallery,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gallery.entries import EVERY_FLIP_2D, EVERY_FLIP_3D, Gallery, flipping
+from tests.gallery.entries import EVERY_FLIP_2D, EVERY_FLIP_3D, Gallery, flipping
 
 gallery = Gallery()
 KEYS = ("image", "segmentation")

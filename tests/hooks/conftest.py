@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import nnguard
-import trainers
 from nnguard.errors import ConsistencyWarning
+from tests.support import trainers
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-import trainers
+from tests.support import trainers
 
 
 def trainer_class(scenario: str) -> type:

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from hooks.test_predictor import CHECKPOINT, load, predicted
 from nnguard import MirroringError, check_model
+from tests.hooks.test_predictor import CHECKPOINT, load, predicted
 
 
 def tensor(axes):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fliptests import document, written
 from nnguard import MirroringError, check_model
 from nnguard.checkpoint import read_checkpoint
 from nnguard.hooks import origins, patching
 from nnguard.models import fliptest_evidence
 from nnguard.models.folder import FLIPTEST_FILE
+from tests.support.fliptests import document, written
 
 CHECKPOINT = "checkpoint_final.pth"
 

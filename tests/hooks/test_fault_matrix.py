@@ -11,7 +11,7 @@ import torch
 
 import nnguard
 from nnguard.hooks import patching
-from trainers import validating_predictor
+from tests.support.trainers import validating_predictor
 
 IMAGE = np.random.default_rng(1).normal(size=(1, 1, 64, 64)).astype(np.float32)
 PROPERTIES = {"spacing": (999.0, 1.0, 1.0)}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from edits import ALL_TOLD, AMONG_FOLDS, EDITS, FATAL, IN_PLANS, configured, rewritten, top
 from nnguard import InconsistencyError, MirroringError
 from nnguard.hooks import origins, patching, predictor
 from nnguard.models import check_model
+from tests.support.edits import ALL_TOLD, AMONG_FOLDS, EDITS, FATAL, IN_PLANS, configured, rewritten, top
 
 CHECKPOINT = "checkpoint_final.pth"
 

@@ -11,8 +11,8 @@ from nnguard.errors import NNGuardError
 from nnguard.hooks import preview_picture
 from nnguard.hooks.trainer import PREVIEW
 from nnguard.probe.preview import previews
-from pipelines import composed
-from trainers import trainer_on
+from tests.support.pipelines import composed
+from tests.support.trainers import trainer_on
 
 
 @pytest.fixture

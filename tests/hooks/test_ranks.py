@@ -55,7 +55,7 @@ def two_ranks(tmp_path, scenario, mode):
     """Two processes with a real gloo group and a real trainer each: exit status, what came of it, stderr, by rank."""
     environment = os.environ | {
         "NNGUARD": mode,
-        "PYTHONPATH": os.pathsep.join([str(PROCESS.parents[1]), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(PROCESS.parents[2]), os.environ.get("PYTHONPATH", "")]),
         "CUDA_VISIBLE_DEVICES": "",
     }
     running = [

@@ -3,15 +3,16 @@
 import pytest
 import torch
 
-from checkpoints import checkpoint_dict, make_record, save_checkpoint
 from nnguard.hooks.sidecar import known_weights, saved_weights, write_copy
 from nnguard.record import Record
+from tests.support.checkpoints import checkpoint_dict, save_checkpoint
+from tests.support.records import record_of
 
 WRITTEN = "2025-01-02T03:04:05Z"
 
 
 def test_a_copy_is_a_record_and_remembers_the_weights_of_the_checkpoints_that_are_there(tmp_path):
-    record = make_record()
+    record = record_of()
     path = save_checkpoint(tmp_path / "checkpoint_best.pth", record=record)
     saved = saved_weights(path, WRITTEN)
     write_copy(tmp_path, record, {path.name: saved, "checkpoint_latest.pth": saved})
@@ -41,5 +42,5 @@ def test_a_copy_that_cannot_be_read_remembers_nothing(tmp_path, text):
 
 
 def test_a_folder_that_is_gone_gets_no_copy(tmp_path):
-    write_copy(tmp_path / "gone", make_record(), {})
+    write_copy(tmp_path / "gone", record_of(), {})
     assert list(tmp_path.iterdir()) == []

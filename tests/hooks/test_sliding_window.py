@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hooks.test_predictor import PROPERTIES, load
 from nnguard import MirroringError
+from tests.hooks.test_predictor import PROPERTIES, load
 
 WIDE = np.random.default_rng(0).normal(size=(1, 1, 256, 256)).astype(np.float32)
 

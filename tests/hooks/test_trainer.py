@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import trainers
 from nnguard import ConfigurationError, ConsistencyWarning, MirroringError, Record
 from nnguard.hooks import patching, trainer
 from nnguard.models.folder import open_fold
 from nnguard.models.provenance import weights_belong
 from nnguard.nnunet import bare_network
+from tests.support import trainers
 
 
 def record_in(path):

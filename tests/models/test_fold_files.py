@@ -5,8 +5,9 @@ import json
 import msgspec
 import pytest
 
-from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, make_record, write_debug
 from nnguard.models.fold_files import weaker_evidence
+from tests.support.checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, write_debug
+from tests.support.records import record_of
 
 
 def test_an_empty_folder_says_nothing(tmp_path):
@@ -65,10 +66,10 @@ def test_a_broken_debug_json_is_no_evidence(tmp_path, text):
 
 def test_a_copy_of_the_record_beats_debug_json(tmp_path):
     write_debug(tmp_path, DEBUG_PLAIN)
-    (tmp_path / "nnguard.json").write_text(make_record().to_json())
+    (tmp_path / "nnguard.json").write_text(record_of().to_json())
     evidence = weaker_evidence(tmp_path)
     assert evidence.grade == "nnguard.json"
-    assert evidence.record == make_record()
+    assert evidence.record == record_of()
 
 
 def test_a_broken_copy_of_the_record_is_passed_over(tmp_path):

@@ -4,18 +4,19 @@ import re
 
 import pytest
 
-from checkpoints import DATASET, PLANS, make_record, save_checkpoint, save_model
 from nnguard.errors import CheckpointError
 from nnguard.models import open_model
 from nnguard.models.folder import detect_folds, open_fold
+from tests.support.checkpoints import DATASET, PLANS, save_checkpoint, save_model
+from tests.support.records import record_of
 
 
 def test_a_model_has_its_plans_dataset_and_folds(tmp_path):
-    model = open_model(save_model(tmp_path, (0, 1), record=make_record()))
+    model = open_model(save_model(tmp_path, (0, 1), record=record_of()))
     assert model.plans == PLANS
     assert model.dataset == DATASET
     assert [fold.fold for fold in model.folds] == [0, 1]
-    assert [fold.record for fold in model.folds] == [make_record()] * 2
+    assert [fold.record for fold in model.folds] == [record_of()] * 2
     assert model.errors == []
 
 

@@ -5,13 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, PLANS, make_record, save_checkpoint, save_model, write_debug
 from nnguard.errors import CheckpointError
 from nnguard.findings import HARMFUL
 from nnguard.models import check_model
+from tests.support.checkpoints import (
+    DEBUG_MIRRORED,
+    DEBUG_PLAIN,
+    PLANS,
+    save_checkpoint,
+    save_model,
+    write_debug,
+)
+from tests.support.records import record_of
 
-SEED_BUG = {"axes": (0, 1), "record": make_record(mirrored=(), declared=(0, 1))}
-SOUND = {"axes": (0, 1), "record": make_record()}
+SEED_BUG = {"axes": (0, 1), "record": record_of(mirrored=(), declared=(0, 1))}
+SOUND = {"axes": (0, 1), "record": record_of()}
 
 
 def found(findings):
@@ -35,14 +43,19 @@ def test_disable_tta_on_a_mirrored_training_is_told(tmp_path):
 
 
 def test_given_axes_replace_the_checkpoints(tmp_path):
-    folder = save_model(tmp_path, axes=None, record=make_record(mirrored=(), declared=None))
+    folder = save_model(tmp_path, axes=None, record=record_of(mirrored=(), declared=None))
     assert check_model(folder) == []
     assert found(check_model(folder, mirroring_axes=(0,)))["NNG101"] == "harmful"
 
 
 def test_every_fold_is_judged_by_the_first_ones_axes(tmp_path):
     save_model(tmp_path, (0,), **SOUND)
-    save_checkpoint(tmp_path / "fold_1/checkpoint_final.pth", axes=None, record=make_record((), None, fold=1), fold=1)
+    save_checkpoint(
+        tmp_path / "fold_1/checkpoint_final.pth",
+        axes=None,
+        record=record_of(mirrored=(), declared=None, fold=1),
+        fold=1,
+    )
     findings = [finding for finding in check_model(tmp_path) if finding.code == "NNG101"]
     assert [Path(finding.subject).parent.name for finding in findings] == ["fold_1"]
     assert "first fold" in findings[0].seen
@@ -86,7 +99,7 @@ def test_axes_edited_since_debug_json_are_told(tmp_path):
 
 def test_a_copy_of_the_record_advises(tmp_path):
     save_model(tmp_path)
-    (tmp_path / "fold_0/nnguard.json").write_text(make_record(mirrored=()).to_json())
+    (tmp_path / "fold_0/nnguard.json").write_text(record_of(mirrored=()).to_json())
     assert found(check_model(tmp_path)) == {"NNG101": "advisory", "NNG108": "note"}
 
 

@@ -5,14 +5,22 @@ import zipfile
 
 import pytest
 
-from checkpoint.archives import Piece, zipped
-from checkpoints import DEBUG_MIRRORED, DEBUG_PLAIN, PLANS, export, make_record, save_checkpoint, save_model
 from nnguard.errors import CheckpointError
 from nnguard.models import check_model
 from nnguard.models.audit import audit_folder
 from nnguard.models.model_zip import is_exported, open_exported_models
 from nnguard.models.results_tree import find_models
 from nnguard.record import AxesHistory
+from tests.support.archives import Piece, zipped
+from tests.support.checkpoints import (
+    DEBUG_MIRRORED,
+    DEBUG_PLAIN,
+    PLANS,
+    export,
+    save_checkpoint,
+    save_model,
+)
+from tests.support.records import record_of
 
 DATASET = "results/Dataset002_Discs"
 FOLD = "D/m/fold_0/checkpoint_final.pth"
@@ -28,8 +36,8 @@ def found(findings):
 
 def test_a_zip_is_judged_as_its_folder_is(tmp_path):
     for name, options in {
-        "Sound": {"record": make_record()},
-        "Trapped": {"record": make_record(mirrored=())},
+        "Sound": {"record": record_of()},
+        "Trapped": {"record": record_of(mirrored=())},
         "OldTrapped": {"debug": DEBUG_PLAIN},
         "OldSound": {"debug": DEBUG_MIRRORED},
         "Silent": {},
@@ -43,7 +51,7 @@ def test_a_zip_is_judged_as_its_folder_is(tmp_path):
 
 
 def test_plans_and_dataset_come_from_the_zip(tmp_path):
-    folder = model(tmp_path, record=make_record())
+    folder = model(tmp_path, record=record_of())
     (opened,) = open_exported_models(export(tmp_path / "a.zip", folder))
     assert opened.plans == PLANS
     assert opened.errors == []
@@ -54,7 +62,7 @@ def test_plans_and_dataset_come_from_the_zip(tmp_path):
 
 
 def test_a_summary_in_the_zip_is_read(tmp_path):
-    folder = model(tmp_path, folds=(0,), record=make_record())
+    folder = model(tmp_path, folds=(0,), record=record_of())
     summary = folder / "fold_0/validation/summary.json"
     summary.parent.mkdir()
     summary.write_text(json.dumps({"foreground_mean": {"Dice": 0.3}}))
@@ -64,7 +72,7 @@ def test_a_summary_in_the_zip_is_read(tmp_path):
 def test_results_that_lie_where_one_stands_are_not_the_zips(tmp_path, monkeypatch):
     """Names inside the zip are relative, as those in the results folder are."""
     repaired = AxesHistory(declared=[0, 1], changed_by="repair", changed_at="2099-01-01T00:00:00Z")
-    folder = model(tmp_path, folds=(0,), axes=None, record=make_record(axes=repaired))
+    folder = model(tmp_path, folds=(0,), axes=None, record=record_of(axes=repaired))
     (folder / "fold_0/validation").mkdir()
     (folder / "fold_0/validation/summary.json").write_text("{}")
     monkeypatch.chdir(tmp_path / "results")
@@ -73,14 +81,14 @@ def test_results_that_lie_where_one_stands_are_not_the_zips(tmp_path, monkeypatc
 
 
 def test_missing_plans_are_a_problem(tmp_path):
-    folder = model(tmp_path, record=make_record())
+    folder = model(tmp_path, record=record_of())
     (folder / "plans.json").unlink()
     with pytest.raises(CheckpointError, match=r"a\.zip!.*plans\.json: does not exist"):
         check_model(export(tmp_path / "a.zip", folder))
 
 
 def test_several_models_in_one_zip_are_all_judged(tmp_path):
-    folders = [model(tmp_path, "Sound", record=make_record()), model(tmp_path, "Trapped", record=make_record(()))]
+    folders = [model(tmp_path, "Sound", record=record_of()), model(tmp_path, "Trapped", record=record_of(mirrored=()))]
     archive = export(tmp_path / "a.zip", *folders)
     assert [one.folder.name for one in open_exported_models(archive)] == ["Sound", "Trapped"]
     assert {finding.subject.split("/")[-3] for finding in check_model(archive)} == {"Trapped"}
@@ -88,7 +96,7 @@ def test_several_models_in_one_zip_are_all_judged(tmp_path):
 
 
 def test_folds_are_those_that_nnunet_would_find_or_that_are_asked_for(tmp_path):
-    folder = model(tmp_path, folds=(2, 10, "all"), record=make_record())
+    folder = model(tmp_path, folds=(2, 10, "all"), record=record_of())
     archive = export(tmp_path / "a.zip", folder)
     assert [fold.fold for fold in open_exported_models(archive)[0].folds] == [10, 2]
     assert [fold.fold for fold in open_exported_models(archive, ["all"])[0].folds] == ["all"]
@@ -98,7 +106,7 @@ def test_folds_are_those_that_nnunet_would_find_or_that_are_asked_for(tmp_path):
 
 
 def test_what_is_there_instead_is_said(tmp_path):
-    folder = model(tmp_path, folds=("all",), record=make_record())
+    folder = model(tmp_path, folds=("all",), record=record_of())
     with pytest.raises(CheckpointError, match="-f all"):
         open_exported_models(export(tmp_path / "a.zip", folder))
     other = model(tmp_path, "Best", checkpoint_name="checkpoint_best.pth")
@@ -109,7 +117,7 @@ def test_what_is_there_instead_is_said(tmp_path):
 
 
 def test_remedies_are_for_the_installed_file(tmp_path):
-    archive = export(tmp_path / "a.zip", model(tmp_path, folds=(0,), record=make_record(mirrored=())))
+    archive = export(tmp_path / "a.zip", model(tmp_path, folds=(0,), record=record_of(mirrored=())))
     (finding,) = check_model(archive)
     assert f"nnUNetv2_install_pretrained_model_from_zip {archive}" in finding.remedy
     assert 'nnguard repair "$nnUNet_results"/Dataset002_Discs/nnUNetTrainer__nnUNetPlans__2d/fold_0/' in finding.remedy
@@ -118,7 +126,7 @@ def test_remedies_are_for_the_installed_file(tmp_path):
 
 def test_a_zip_behind_a_url_is_read(tmp_path):
     fsspec = pytest.importorskip("fsspec")
-    archive = export(tmp_path / "a.zip", model(tmp_path, record=make_record(mirrored=())))
+    archive = export(tmp_path / "a.zip", model(tmp_path, record=record_of(mirrored=())))
     fsspec.filesystem("memory").pipe("/models/a.zip", archive.read_bytes())
     assert found(check_model("memory://models/a.zip")) == [("NNG101", "harmful")]
     (audited,) = audit_folder("memory://models/a.zip")
@@ -128,7 +136,7 @@ def test_a_zip_behind_a_url_is_read(tmp_path):
 
 
 def test_an_unreadable_checkpoint_is_an_error_of_its_fold(tmp_path):
-    folder = model(tmp_path, record=make_record())
+    folder = model(tmp_path, record=record_of())
     (folder / "fold_1/checkpoint_final.pth").write_bytes(b"PK\x03\x04")
     archive = export(tmp_path / "a.zip", folder)
     (audited,) = audit_folder(archive)
@@ -172,7 +180,7 @@ def test_a_zip_that_would_grow_is_refused_before_it_does(tmp_path):
 
 
 def test_plans_that_are_too_long_are_not_read(tmp_path):
-    archive = export(tmp_path / "a.zip", model(tmp_path, folds=(0,), record=make_record()))
+    archive = export(tmp_path / "a.zip", model(tmp_path, folds=(0,), record=record_of()))
     with zipfile.ZipFile(archive) as before, zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as after:
         for name in before.namelist():
             after.writestr(name, bytes(17 << 20) if name.endswith("plans.json") else before.read(name))
@@ -183,7 +191,7 @@ def test_plans_that_are_too_long_are_not_read(tmp_path):
 
 
 def test_nothing_is_unpacked(tmp_path):
-    folder = model(tmp_path, record=make_record())
+    folder = model(tmp_path, record=record_of())
     archive = export(tmp_path / "a.zip", folder)
     before = sorted(tmp_path.rglob("*"))
     audit_folder(archive)
@@ -194,7 +202,7 @@ def test_nothing_is_unpacked(tmp_path):
 
 
 def test_zips_are_found_in_a_tree_where_they_are_asked_for(tmp_path):
-    folder = model(tmp_path, record=make_record())
+    folder = model(tmp_path, record=record_of())
     archive = export(tmp_path / "results/shared.ZIP", folder)
     assert list(find_models(tmp_path)) == [folder]
     assert sorted(find_models(tmp_path, with_zips=True)) == sorted([folder, archive])
@@ -215,7 +223,7 @@ def test_a_zip_of_something_else_is_no_subject_and_a_damaged_one_is_an_error(tmp
 
 
 def test_what_macos_adds_is_no_model(tmp_path):
-    archive = export(tmp_path / "a.zip", model(tmp_path, folds=(0,), record=make_record()))
+    archive = export(tmp_path / "a.zip", model(tmp_path, folds=(0,), record=record_of()))
     with zipfile.ZipFile(archive, "a") as packed:
         packed.writestr("__MACOSX/Dataset002_Discs/m/fold_0/._checkpoint_final.pth", b"x")
         packed.writestr("__MACOSX/Dataset002_Discs/m/fold_0/checkpoint_final.pth", b"x")
@@ -223,7 +231,7 @@ def test_what_macos_adds_is_no_model(tmp_path):
 
 
 def test_a_folder_may_be_called_as_a_zip_is(tmp_path):
-    folder = save_model(tmp_path / "model.zip", record=make_record())
+    folder = save_model(tmp_path / "model.zip", record=record_of())
     assert not is_exported(folder)
     assert check_model(folder) == []
     assert not is_exported(save_checkpoint(tmp_path / "x.pth"))

@@ -5,12 +5,13 @@ import json
 import pytest
 import torch
 
-from checkpoints import checkpoint_dict, make_record, save_model
 from nnguard.hooks.sidecar import saved_weights, write_copy
 from nnguard.models import check_model
 from nnguard.models.audit import audit_folder
 from nnguard.models.folder import open_fold
 from nnguard.models.provenance import check_belonging, weights_belong
+from tests.support.checkpoints import checkpoint_dict, save_model
+from tests.support.records import record_of
 
 NAME = "checkpoint_final.pth"
 
@@ -18,7 +19,7 @@ NAME = "checkpoint_final.pth"
 @pytest.fixture
 def path(tmp_path):
     """A checkpoint as nnguard leaves it, its copy beside it."""
-    record = make_record()
+    record = record_of()
     path = save_model(tmp_path / "model", record=record) / "fold_0" / NAME
     write_copy(path.parent, record, {NAME: saved_weights(path, record.written_at)})
     return path
@@ -50,7 +51,7 @@ def test_other_entries_may_change_for_only_weights_count(path):
 
 def test_a_later_record_than_the_copys_tells_nothing(path):
     """Killed between saving a checkpoint and its copy."""
-    torch.save(checkpoint_dict(record=make_record(written_at="2025-01-02T03:04:06Z"), network_weights={}), path)
+    torch.save(checkpoint_dict(record=record_of(written_at="2025-01-02T03:04:06Z"), network_weights={}), path)
     assert weights_belong(open_fold(path)) is None
 
 
@@ -86,7 +87,7 @@ def keep(path, **changes):
 @pytest.fixture
 def trap(tmp_path):
     """The bug of nnU-Net issue 2552, its copy beside it."""
-    record = make_record(mirrored=())
+    record = record_of(mirrored=())
     path = save_model(tmp_path / "model", record=record) / "fold_0" / NAME
     write_copy(path.parent, record, {NAME: saved_weights(path, record.written_at)})
     return path

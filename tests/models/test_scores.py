@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from checkpoints import DATASET, PLANS, make_record, save_model
 from nnguard.models.folder import open_fold
 from nnguard.models.model_check import check_model
 from nnguard.models.scores import labels_of, scores_of
+from tests.support.checkpoints import DATASET, PLANS, save_model
+from tests.support.records import record_of
 
 REGIONS = {**DATASET, "labels": {"background": 0, "whole": [1, 2], "right": 2}, "regions_class_order": [1, 2]}
 
@@ -31,7 +32,7 @@ def fold(tmp_path):
 
     def make(summary, dataset=DATASET, **options):
         arguments = {"plans": PLANS, "configuration": "2d", "fold": 0, "dataset_json": dataset}
-        folder = save_model(tmp_path / "model", record=make_record(), init_args=arguments, **options)
+        folder = save_model(tmp_path / "model", record=record_of(), init_args=arguments, **options)
         if summary is not None:
             write_summary(folder / "fold_0", summary if isinstance(summary, str) else json.dumps(summary))
         return open_fold(folder / "fold_0/checkpoint_final.pth")
@@ -83,14 +84,14 @@ def gaps_found(folder):
 
 
 def test_each_fold_is_judged_by_its_own_validation(tmp_path):
-    folder = save_model(tmp_path / "model", (0, 1, 2), record=make_record(), logging=curves(0.95, 0.95))
+    folder = save_model(tmp_path / "model", (0, 1, 2), record=record_of(), logging=curves(0.95, 0.95))
     for number, dice in enumerate((0.9, 0.6, 0.9)):
         write_summary(folder / f"fold_{number}", json.dumps({"foreground_mean": {"Dice": dice}, "mean": {}}))
     assert gaps_found(folder) == ["1"]
 
 
 def test_a_sound_model_has_no_gap_worth_a_word(tmp_path):
-    folder = save_model(tmp_path / "model", record=make_record(), logging=curves(0.95, 0.94))
+    folder = save_model(tmp_path / "model", record=record_of(), logging=curves(0.95, 0.94))
     mean = {"1": {"Dice": 0.93}, "2": {"Dice": 0.91}}
     write_summary(folder / "fold_0", json.dumps({"foreground_mean": {"Dice": 0.92}, "mean": mean}))
     assert gaps_found(folder) == []

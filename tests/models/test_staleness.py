@@ -6,11 +6,12 @@ import shutil
 
 import pytest
 
-from checkpoints import DEBUG_MIRRORED, make_record, save_model, write_debug
 from nnguard.cli import main
 from nnguard.models import check_model
 from nnguard.models.staleness import Results, results_of
 from nnguard.record import AxesHistory
+from tests.support.checkpoints import DEBUG_MIRRORED, save_model, write_debug
+from tests.support.records import record_of
 
 NAME = "checkpoint_final.pth"
 DATASET = "Dataset002_Discs"
@@ -82,11 +83,11 @@ def test_the_next_stage_of_a_cascade_is_trained_anew_before_the_choice(tmp_path)
 
 def by(who, effective=None, validated=None):
     history = AxesHistory(declared=[0, 1], effective=effective, changed_by=who, changed_at=CHANGED, validated=validated)
-    return make_record((), (0, 1), axes=history)
+    return record_of(mirrored=(), declared=(0, 1), axes=history)
 
 
 def test_what_was_validated_before_a_repair_is_stale_until_it_is_made_anew_whatever_its_files_times_say(tmp_path):
-    model = model_in(tmp_path, folds=(0,), record=make_record(()))
+    model = model_in(tmp_path, folds=(0,), record=record_of(mirrored=()))
     made(model / "fold_0/validation", SINCE)
     assert main(["repair", str(model)]) == 0
     (finding,) = stale(model)
@@ -110,7 +111,7 @@ def test_without_a_hash_times_tell_what_was_validated_before_the_axes_were_narro
 def test_what_was_validated_before_somebody_edited_the_file_is_stale_until_it_is_made_anew(
     tmp_path, recorded, at, found
 ):
-    model = model_in(tmp_path, folds=(0,), axes=(0,), record=make_record() if recorded else None)
+    model = model_in(tmp_path, folds=(0,), axes=(0,), record=record_of() if recorded else None)
     if not recorded:
         write_debug(model / "fold_0", DEBUG_MIRRORED, (0, 1))
     os.utime(model / "fold_0" / NAME, (1.8e9, 1.8e9))
@@ -123,7 +124,7 @@ def test_what_was_validated_before_somebody_edited_the_file_is_stale_until_it_is
 @pytest.mark.parametrize(("at", "found"), [(0.0, 1), (SINCE, 0)])
 def test_a_repair_that_finds_the_axes_in_order_makes_nothing_stale_that_was_not(tmp_path, at, found):
     """Somebody had set them by hand; the repair brings the record up to date."""
-    model = model_in(tmp_path, folds=(0,), axes=None, record=make_record(()))
+    model = model_in(tmp_path, folds=(0,), axes=None, record=record_of(mirrored=()))
     os.utime(model / "fold_0" / NAME, (1.8e9, 1.8e9))
     made(model / "fold_0/validation", at)
     assert main(["repair", str(model)]) == 0
@@ -131,7 +132,7 @@ def test_a_repair_that_finds_the_axes_in_order_makes_nothing_stale_that_was_not(
 
 
 def test_axes_that_nobody_changed_make_nothing_stale_however_old(tmp_path):
-    model = model_in(tmp_path, folds=(0,), record=make_record())
+    model = model_in(tmp_path, folds=(0,), record=record_of())
     made(model / "fold_0/validation")
     assert stale(model) == []
     unrecorded = model_in(tmp_path, "2d", folds=(0,))
@@ -148,7 +149,7 @@ def test_a_statement_changes_no_axes(tmp_path):
 
 
 def test_a_backup_put_back_is_as_before_the_repair(tmp_path):
-    model = model_in(tmp_path, folds=(0,), record=make_record(()))
+    model = model_in(tmp_path, folds=(0,), record=record_of(mirrored=()))
     made(model / "fold_0/validation")
     shutil.copy(model / "fold_0" / NAME, model / "fold_0/kept")
     assert main(["repair", str(model)]) == 0

@@ -13,7 +13,7 @@ from nnguard.flips import flips_of
 from nnguard.probe.labels import label_behaviour, placed_labels
 from nnguard.probe.pipeline import Stage
 from nnguard.probe.samples import Form
-from pipelines import CUBE, SQUARE, SwapLabels, case, composed, mirror, nnunet
+from tests.support.pipelines import CUBE, SQUARE, SwapLabels, case, composed, mirror, nnunet
 
 
 def behaviour(pipeline, *, patch=SQUARE, flips=None, strangers=True, **changes):

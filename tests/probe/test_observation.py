@@ -12,8 +12,8 @@ from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
 from nnguard.probe import observe, snapshot
 from nnguard.rules.training import check_training
-from pipelines import FlipBoth, FlipImageOnly
-from trainers import trainer_class, trainer_on
+from tests.support.pipelines import FlipBoth, FlipImageOnly
+from tests.support.trainers import trainer_class, trainer_on
 
 #: kind -> trainer as nnU-Net ships it
 KINDS = ("2d", "2d_oblong", "isotropic", "anisotropic", "regions", "ignore", "two_channels")

@@ -16,7 +16,7 @@ from nnguard.flips import ENOUGH_TO_MISS, settled
 from nnguard.probe import orientation_probe as probing
 from nnguard.probe.orientation_probe import FEWEST_DRAWS, probe
 from nnguard.probe.pipeline import Stage
-from pipelines import (
+from tests.support.pipelines import (
     CUBE,
     OBLONG,
     SQUARE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nnguard.probe.pipeline import locate
-from trainers import trainer_on
+from tests.support.trainers import trainer_on
 
 
 def transform(**data):

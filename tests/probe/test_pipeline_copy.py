@@ -17,7 +17,7 @@ from nnguard.probe.pipeline_copy import (
     untouched_randomness,
     with_identities,
 )
-from pipelines import FlipBoth, OwnGenerator, composed, mirror
+from tests.support.pipelines import FlipBoth, OwnGenerator, composed, mirror
 
 
 class Holds:

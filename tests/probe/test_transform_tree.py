@@ -18,7 +18,7 @@ from nnguard.probe.transform_tree import (
     for_the_record,
     structure,
 )
-from pipelines import SQUARE, FlipBoth, composed, mirror, nnunet
+from tests.support.pipelines import SQUARE, FlipBoth, composed, mirror, nnunet
 
 
 def stages(transform):

@@ -8,7 +8,7 @@ from nnguard.report.text import finding_text, findings_text, record_block, silen
 from nnguard.rules.prediction import check_prediction
 from nnguard.rules.subjects import Prediction
 from nnguard.settings import Policy
-from records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of, stated_record
+from tests.support.records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of
 
 PATH = "/models/fold_0/checkpoint_final.pth"
 
@@ -69,7 +69,7 @@ def test_a_long_path_is_not_broken_across_lines():
         record_of(NO_FLIP, state="unknown", reasons=["a\x1bb"] * 10),
         record_of(NO_FLIP, state="pending"),
         record_of({(0,): 10, (1,): 10, (2,): 10}, dims=3, declared=(0, 1, 2), transforms=[{"class": "T" * 50}] * 60),
-        stated_record((0, 1)),
+        record_of(stated=(0, 1)),
     ],
     ids=["observed", "unknown", "pending", "large", "declared"],
 )

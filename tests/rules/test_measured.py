@@ -10,7 +10,13 @@ from nnguard.rules.measured import FEWEST_CASES, check_measured, measurement_of,
 from nnguard.rules.prediction import check_prediction
 from nnguard.rules.subjects import MeasuredFlip, Measurement, Prediction
 from nnguard.rules.verdicts import narrowed_axes
-from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, EVERY_FLIP, NO_FLIP, record_of, stated_record
+from tests.support.records import (
+    AXIS_0_AND_HALF_TURNS,
+    AXIS_1_BY_ESTIMATE_RARE,
+    EVERY_FLIP,
+    NO_FLIP,
+    record_of,
+)
 
 PATH = "/models/fold_0/checkpoint_final.pth"
 FILE = "/models/nnguard-fliptest.json"
@@ -88,14 +94,14 @@ def test_a_harmful_flip_that_is_not_in_use_is_silent():
 
 @pytest.mark.parametrize(("shown", "code"), [(NO_FLIP, "NNG101"), (AXIS_0_AND_HALF_TURNS, "NNG101")])
 def test_what_training_is_known_to_have_left_out_has_its_own_rule_and_no_second_one(shown, code):
-    record = record_of(shown, (1,), clean=256)
+    record = record_of(shown, declared=(1,), clean=256)
     assert codes(judged(record, dict.fromkeys(flips_of((0, 1)), "harmful"), axes=(1,))) == [code]
     assert codes(judged(record, SAFE, axes=(1,))) == [code]
 
 
 def test_what_was_measured_outweighs_a_statement():
-    assert "NNG116" in codes(judged(stated_record((0, 1)), AXIS_0))
-    assert judged(stated_record((0, 1)), SAFE) == []
+    assert "NNG116" in codes(judged(record_of(stated=(0, 1)), AXIS_0))
+    assert judged(record_of(stated=(0, 1)), SAFE) == []
 
 
 def test_the_remedy_keeps_the_axes_that_both_allow_and_names_the_file():

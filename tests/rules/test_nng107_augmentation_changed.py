@@ -5,7 +5,7 @@ import pytest
 
 from nnguard.record import Environment, Segment
 from nnguard.rules.nng107_augmentation_changed import check_resumed
-from records import EVERY_FLIP, NO_FLIP, record_of
+from tests.support.records import EVERY_FLIP, NO_FLIP, record_of
 
 MIRROR = {"class": "MirrorTransform", "module": "bg", "parameters": {"allowed_axes": [0, 1]}}
 GAMMA = {"class": "Gamma", "module": "bg", "probability": 0.3, "code": "aa"}

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 
-from checkpoints import DATASET, PLANS
 from nnguard.findings import ADVISORY, HARMFUL, NOTE
 from nnguard.rules.nng201_folder_differs import check_settings, resolved_configuration
+from tests.support.checkpoints import DATASET, PLANS
 
 CT_PLANS = copy.deepcopy(PLANS)
 CT_PLANS["configurations"]["2d"]["normalization_schemes"] = ["CTNormalization"]

@@ -2,11 +2,17 @@
 
 import copy
 
-from checkpoints import DATASET, PLANS
 from nnguard.findings import ADVISORY, HARMFUL, NOTE
 from nnguard.rules.nng301_folds_differ import check_ensemble
 from nnguard.rules.subjects import Member
-from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, EVERY_FLIP, NO_FLIP, record_of, stated_record
+from tests.support.checkpoints import DATASET, PLANS
+from tests.support.records import (
+    AXIS_0_AND_HALF_TURNS,
+    AXIS_1_BY_ESTIMATE_RARE,
+    EVERY_FLIP,
+    NO_FLIP,
+    record_of,
+)
 
 
 def member(fold, counts=EVERY_FLIP, **changes):
@@ -55,7 +61,7 @@ def test_folds_that_declare_different_axes_are_worth_a_look():
 
 
 def test_an_owners_word_about_a_fold_is_not_harmful():
-    assert codes([member(0), member(1, record=stated_record(()))]) == [("NNG301", ADVISORY)]
+    assert codes([member(0), member(1, record=record_of(stated=()))]) == [("NNG301", ADVISORY)]
 
 
 def test_what_is_pending_or_unknown_is_not_compared():

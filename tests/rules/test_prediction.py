@@ -8,7 +8,13 @@ from nnguard.record import Apart
 from nnguard.rules.prediction import check_prediction
 from nnguard.rules.subjects import Prediction
 from nnguard.rules.verdicts import narrowed_axes
-from records import AXIS_0_AND_HALF_TURNS, AXIS_1_BY_ESTIMATE_RARE, EVERY_FLIP, NO_FLIP, record_of, stated_record
+from tests.support.records import (
+    AXIS_0_AND_HALF_TURNS,
+    AXIS_1_BY_ESTIMATE_RARE,
+    EVERY_FLIP,
+    NO_FLIP,
+    record_of,
+)
 
 PATH = "/models/my results/fold_0/checkpoint_final.pth"
 
@@ -151,14 +157,14 @@ def test_no_record_is_no_pass_even_without_mirroring():
 
 
 def test_an_owners_statement_is_advisory_and_named():
-    (finding,) = [one for one in judged(stated_record((0,))) if one.code == "NNG101"]
+    (finding,) = [one for one in judged(record_of(stated=(0,))) if one.code == "NNG101"]
     assert finding.severity == ADVISORY
     assert "as the model's owner says" in finding.message
-    assert judged(stated_record((0, 1))) == []
+    assert judged(record_of(stated=(0, 1))) == []
 
 
 def test_a_measurement_of_the_network_is_settled():
-    (finding,) = judged(stated_record((), state="measured"))
+    (finding,) = judged(record_of(stated=(), state="measured"))
     assert (finding.code, finding.severity) == ("NNG101", HARMFUL)
 
 

@@ -10,7 +10,7 @@ from nnguard.rules.prediction import check_prediction
 from nnguard.rules.subjects import Prediction, Training
 from nnguard.rules.training import check_training
 from nnguard.rules.verdicts import evidence_of, narrowed_axes, settled_against, unsettled_flips, unsound_flips
-from records import record_of
+from tests.support.records import record_of
 
 LABELS = st.sampled_from(["kept", "kept", "kept", "swapped", "mixed", "unknown"])
 
@@ -24,7 +24,13 @@ def records(draw, state="observed"):
     plain = draw(st.integers(1, 60))
     declared = draw(st.one_of(st.none(), axes_of(dims)))
     return record_of(
-        counts, declared, clean=plain + sum(counts.values()), dims=dims, labels=labels, state=state, permutation={1: 2}
+        counts,
+        declared=declared,
+        clean=plain + sum(counts.values()),
+        dims=dims,
+        labels=labels,
+        state=state,
+        permutation={1: 2},
     )
 
 

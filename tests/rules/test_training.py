@@ -5,7 +5,7 @@ import pytest
 from nnguard.findings import ADVISORY, HARMFUL, NOTE
 from nnguard.rules.subjects import Training
 from nnguard.rules.training import check_training
-from records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of, stated_record
+from tests.support.records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of
 
 SUBJECT = "nnUNetTrainerX, Dataset002_Discs, 2d, fold 0"
 
@@ -101,7 +101,7 @@ def test_unknown_is_unverified_and_never_a_mismatch():
 
 
 def test_an_owners_word_is_never_harmful():
-    assert {finding.severity for finding in judged(stated_record((0,)))} == {ADVISORY}
+    assert {finding.severity for finding in judged(record_of(stated=(0,)))} == {ADVISORY}
 
 
 def test_image_flipped_without_its_segmentation_is_told():

@@ -4,7 +4,7 @@ import pytest
 
 from nnguard.flips import flips_of
 from nnguard.rules.words import flip_name, flip_names, joined, percent, rates, training_showed
-from records import AXIS_0_AND_HALF_TURNS, NO_FLIP, record_of, stated_record
+from tests.support.records import AXIS_0_AND_HALF_TURNS, NO_FLIP, record_of
 
 
 @pytest.mark.parametrize(
@@ -46,5 +46,5 @@ def test_the_number_of_draws_and_the_grade_are_named():
     assert "256 clean draws (observed while training)" in training_showed(
         record_of(AXIS_0_AND_HALF_TURNS, clean=256), [(0,)]
     )
-    assert "stated by the model's owner" in training_showed(stated_record((0,)), [(0,)])
-    assert "measured on the trained network" in training_showed(stated_record((0,), state="measured"), [(0,)])
+    assert "stated by the model's owner" in training_showed(record_of(stated=(0,)), [(0,)])
+    assert "measured on the trained network" in training_showed(record_of(stated=(0,), state="measured"), [(0,)])

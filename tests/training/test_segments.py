@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from nnguard.record import Mirroring, Segment
 from nnguard.training.segments import MOST_SEGMENTS, bounded, earlier, merged, mixture
-from records import EVERY_FLIP, NO_FLIP, record_of
+from tests.support.records import EVERY_FLIP, NO_FLIP, record_of
 
 MIRRORED = record_of(EVERY_FLIP).mirroring
 PLAIN = record_of(NO_FLIP).mirroring

@@ -1,4 +1,4 @@
-"""A ``.pth`` file as bytes: a reader that runs nothing, and a writer that leaves the weights alone."""
+"""``.pth`` files as bytes: a reader that runs nothing in them, and a writer that does not change the weights."""
 
 from typing import TYPE_CHECKING, Any
 

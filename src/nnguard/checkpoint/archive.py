@@ -1,8 +1,8 @@
-"""The directory of a zip file: ``zipfile`` parses it, and whatever PyTorch may read differently is an error.
+"""The directory of a zip file: ``zipfile`` parses it, and anything that PyTorch may read differently is an error.
 
-PyTorch finds a member by a case-insensitive search below the first member's folder, ``zipfile`` by its last exact name;
-they differ on what precedes and follows the archive as well. A file that both read the same way ends with the very
-records that a writer makes for its one directory, and that directory accounts for every byte outside the members.
+PyTorch searches a member below the first member's folder and ignores case; ``zipfile`` takes the last exact name. They
+also differ on bytes before and after the archive. Both read a file in the same way if it ends exactly as a writer would
+end it after its one directory, and if the directory accounts for every byte outside the members.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from ..errors import CheckpointError
 if TYPE_CHECKING:
     from .sources import Source
 
-#: Some 20,000 members, which zipfile keeps in 20 MB. The largest nnU-Net checkpoints have some 2,000.
+#: About 20,000 members, which take 20 MB in zipfile. The largest nnU-Net checkpoints have about 2,000.
 MAX_DIRECTORY = 2 << 20
-#: One read at the end of the file usually gets all of the directory.
+#: One read of this size at the end of the file usually contains the whole directory.
 TAIL = 64 << 10
 
 LOCAL = struct.Struct("<4s5H3I2H")
 ENTRY = struct.Struct("<4s6H3I5H2I")
-#: Of an entry of the directory: CRC, size, and the lengths of name, extra fields and comment.
+#: The part of a directory entry that the fingerprint needs: CRC, size, lengths of name, extra fields and comment.
 SUMS = struct.Struct("<16xI4xI3H12x")
 END = struct.Struct("<4s4H2IH")
 LOCATOR64 = struct.Struct("<4sIQI")
 END64 = struct.Struct("<4sQ2H2I4Q")
-#: Where the two zip64 records begin, counted from the end of the file.
+#: Distances from the end of the file to the two zip64 records.
 _AT_LOCATOR64 = END.size + LOCATOR64.size
 _AT_END64 = _AT_LOCATOR64 + END64.size
 LOCAL_SIGNATURE = b"PK\x03\x04"
 END_SIGNATURE, LOCATOR64_SIGNATURE, END64_SIGNATURE = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
 FULL_2, FULL_4 = 0xFFFF, 0xFFFFFFFF
 ENCRYPTED, UTF8 = 0x1, 0x800
-#: PyTorch's "made by" and "needed to extract" in the zip64 end record.
+#: "Made by" and "needed to extract", as PyTorch writes them into the zip64 end record.
 _VERSIONS = (0x31E, 0x2D)
 
 
 class Directory(msgspec.Struct, frozen=True):
-    """All members by their names, in the directory's order; where the directory begins, and its bytes."""
+    """All members by name, in the directory's order; the directory's offset (``start``) and its bytes (``raw``)."""
 
     members: dict[str, zipfile.ZipInfo]
     start: int
@@ -58,7 +58,7 @@ def read_directory(source: Source) -> Directory:
     """Reads the directory at the end of ``source``.
 
     Raises:
-        CheckpointError: no directory, or one that readers could understand differently.
+        CheckpointError: there is no directory, or two readers could understand it differently.
     """
     tail = _tail_of(source)
     count, start, size = _located(tail, source.size)
@@ -72,10 +72,10 @@ def read_directory(source: Source) -> Directory:
 
 
 def raw_directory(source: Source) -> bytes:
-    """The bytes of the directory alone, for a file that PyTorch has just written or read.
+    """Only the bytes of the directory, for a file that PyTorch has just written or read.
 
     Raises:
-        CheckpointError: the file does not end as an archive does.
+        CheckpointError: the file does not end as a zip archive ends.
     """
     tail = _tail_of(source)
     _, start, size = _located(tail, source.size)
@@ -83,9 +83,15 @@ def raw_directory(source: Source) -> bytes:
 
 
 def fingerprint(raw: bytes) -> str | None:
-    """A checksum over the checksums of the tensors' members, with their number and bytes; of a directory's bytes.
+    """A checksum over the checksums of the tensors' members, with their number and total size in bytes.
 
-    ``zipfile`` takes three times as long.
+    It parses the directory's bytes itself, because ``zipfile`` takes three times as long.
+
+    Args:
+        raw: the directory's bytes.
+
+    Returns:
+        ``None`` if PyTorch wrote no CRCs.
 
     Raises:
         CheckpointError: the directory is garbled.
@@ -123,7 +129,7 @@ def _between(source: Source, tail: bytes, start: int, size: int) -> bytes:
 
 @contextmanager
 def zip_errors() -> Iterator[None]:
-    """Says in one line what ``zipfile`` says in many exceptions."""
+    """Turns the many exceptions of ``zipfile`` into one ``CheckpointError``."""
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError, OverflowError) as error:
@@ -131,7 +137,7 @@ def zip_errors() -> Iterator[None]:
 
 
 class _File(io.RawIOBase):
-    """A source as a file for ``zipfile``. Its tail is read once: going back costs a compressed source all again."""
+    """A source as a file for ``zipfile``. It keeps the tail, because a compressed source restarts to go back."""
 
     def __init__(self, source: Source, tail: bytes) -> None:
         self.source = source
@@ -163,7 +169,7 @@ class _File(io.RawIOBase):
 
 
 def end_records(count: int, size: int, start: int, versions: Sequence[int] = _VERSIONS) -> bytes:
-    """What PyTorch writes behind a directory of ``count`` members and ``size`` bytes at ``start``: zip64, always."""
+    """What PyTorch writes after a directory of ``count`` members and ``size`` bytes at ``start``; always zip64."""
     here = min(count, FULL_2)
     return (
         END64.pack(END64_SIGNATURE, END64.size - 12, *versions, 0, 0, count, count, size, start)
@@ -173,7 +179,7 @@ def end_records(count: int, size: int, start: int, versions: Sequence[int] = _VE
 
 
 def _located(tail: bytes, total: int) -> tuple[int, int, int]:
-    """Member count, offset and size of the directory, if the file ends as a writer of this directory ends it."""
+    """Member count, offset and size of the directory. Refuses a file that does not end as a writer would end it."""
     if len(tail) < END.size or tail[-END.size :][:4] != END_SIGNATURE:
         if END_SIGNATURE in tail:
             raise CheckpointError("bytes follow the end of the zip archive, or it carries a comment")
@@ -217,7 +223,7 @@ def _refuse_ambiguous(infos: list[zipfile.ZipInfo], directory_start: int) -> Non
 
 
 def refuse_foreign(infos: list[zipfile.ZipInfo]) -> None:
-    """Refuses what PyTorch does not write into a directory and may read otherwise than ``zipfile``."""
+    """Refuses directory entries that PyTorch does not write and may read otherwise than ``zipfile``."""
     for info in infos:
         fields = info.extra[:4]
         numbers = (info.file_size, info.compress_size, info.header_offset)
@@ -234,9 +240,9 @@ def refuse_foreign(infos: list[zipfile.ZipInfo]) -> None:
 
 
 def data_offset(source: Source, info: zipfile.ZipInfo, directory_start: int) -> int:
-    """Where the bytes of a member begin; its local header has to agree with the directory.
+    """The offset of a member's bytes. Its local header must agree with the directory.
 
-    PyTorch writes sizes and CRC behind the data and leaves them 0 in the header.
+    Sizes and CRC may be 0 in the header, because PyTorch writes them after the data.
     """
     raw = source.read(info.header_offset, LOCAL.size)
     if len(raw) < LOCAL.size:

@@ -1,4 +1,4 @@
-"""What a file is that is no checkpoint, in words, and how to turn it into one."""
+"""Says what kind of file a file is that is no checkpoint, and how to get a checkpoint from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def describe(head: bytes, name: str = "") -> str:
     """One sentence about a file that does not begin like a zip archive.
 
     Args:
-        head: its first ``HEAD`` bytes, or all of a shorter one.
+        head: its first ``HEAD`` bytes, or all bytes of a shorter file.
         name: its file name.
     """
     suffix = name.lower().rpartition(".")[2]

@@ -1,8 +1,8 @@
-"""The globals that PyTorch, numpy and nnU-Net write into a checkpoint, and what each makes of its arguments.
+"""The globals that PyTorch, numpy and nnU-Net write into a checkpoint, and what a call of each gives.
 
-A name that is not listed makes a file unreadable: unpickling it imports, and may run, code that could
-change anything the file says, so that no reader but the unpickler could tell what the loader sees.
-Nothing listed is ever imported or called here; a builder below rebuilds plain data from the arguments.
+A file that names any other global is unreadable. Unpickling such a file imports, and may run, code that could change
+everything the file says, so only the unpickler could tell what the loader gets.
+This module never imports or calls a listed global; a builder below makes plain data from the arguments.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _SCALARS = (str, bytes, int, float, type(None))
 
 
 class Opaque(msgspec.Struct, frozen=True):
-    """A value that only running code would yield, for example a ``torch.device``.
+    """A value that only code can make, for example a ``torch.device``.
 
-    ``name`` is its global; ``arguments`` are what it would be called with, where they are plain scalars.
+    ``name`` is its global; ``arguments`` are the arguments of the call if they are plain scalars, else empty.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Opaque(msgspec.Struct, frozen=True):
 
 
 class Global:
-    """A class or function that the file names; not imported. ``build`` makes what stands for a call of it."""
+    """A class or function that the file names; it is not imported. ``build`` makes the value that represents a call."""
 
     __slots__ = ("build", "name")
 
@@ -50,9 +50,9 @@ class OrderedMapping(dict[Any, Any]):
 
 
 class DType:
-    """A ``numpy.dtype`` in the making: ``code`` such as ``f8``; its byte order arrives with BUILD.
+    """A ``numpy.dtype``: ``code`` such as ``f8``. A later BUILD opcode sets its byte order.
 
-    ``number`` unpacks one; ``None`` for types that do not stand for a single number.
+    ``number`` unpacks one number; it is ``None`` for types that are not a single number.
     """
 
     __slots__ = ("code", "number")
@@ -62,14 +62,14 @@ class DType:
         self.settle((3, "<", None, None, None, -1, -1, 0))
 
     def settle(self, state: Any) -> None:
-        """Takes the state that numpy stores: a version, a byte order, and what single numbers have not."""
+        """Takes the state that numpy stores: a version, a byte order, and fields that single numbers leave empty."""
         if type(state) is not tuple or len(state) < 8 or state[1] not in ("<", ">", "|"):
             raise CheckpointError("a numpy dtype has a state that numpy does not write")
         letter = NUMBERS.get(self.code) if state[2:] == (None, None, None, -1, -1, 0) else None
         self.number = struct.Struct((">" if state[1] == ">" else "<") + letter) if letter else None
 
 
-#: numpy's codes that stand for one number -> struct's.
+#: numpy's codes for single numbers -> struct's codes.
 NUMBERS = {
     "f2": "e", "f4": "f", "f8": "d", "i1": "b", "i2": "h", "i4": "i", "i8": "q",
     "u1": "B", "u2": "H", "u4": "I", "u8": "Q", "b1": "?",
@@ -81,7 +81,7 @@ def opaque(name: str, arguments: tuple[Any, ...]) -> Opaque:
 
 
 def _empty(kind: Callable[[], Any]) -> Builder:
-    """An empty OrderedDict or bytes: what is in them arrives otherwise."""
+    """A builder for an empty OrderedDict or bytes. Other opcodes fill the dict; other calls make non-empty bytes."""
 
     def build(name: str, arguments: tuple[Any, ...]) -> Any:
         if arguments:
@@ -105,7 +105,7 @@ def _size(name: str, arguments: tuple[Any, ...]) -> Any:
 
 def _dtype(name: str, arguments: tuple[Any, ...]) -> DType:
     match arguments:
-        # Without the copy (the third argument) a following BUILD would alter numpy's own dtype for the whole process.
+        # The third argument asks for a copy. Without it, a later BUILD would alter numpy's own dtype in the process.
         case (str() as code, 0 | False, 1 | True):
             return DType(code)
     raise CheckpointError(f"{name} is called otherwise than numpy stores it")
@@ -123,11 +123,11 @@ def _numpy_scalar(name: str, arguments: tuple[Any, ...]) -> Any:
 
 
 def _inert(prefix: str, names: str) -> dict[str, Builder]:
-    """Globals whose call changes nothing outside its result, and whose result no rule looks into."""
+    """Globals whose call changes nothing except its result, and whose result no rule needs."""
     return {f"{prefix}.{name}": opaque for name in names.split()}
 
 
-#: global -> what stands for a call of it
+#: global -> the builder of the value that represents a call of it
 KNOWN: dict[str, Builder] = {
     **_inert(
         "torch",
@@ -174,5 +174,5 @@ KNOWN: dict[str, Builder] = {
 
 
 def known_name(module: str, name: str) -> str:
-    """``module.name``, with Python 2's name for ``builtins`` (protocols 0 to 2 write it) put right."""
+    """``module.name``. Python 2's ``__builtin__``, which protocols 0 to 2 write, becomes ``builtins``."""
     return f"{'builtins' if module == '__builtin__' else module}.{name}"

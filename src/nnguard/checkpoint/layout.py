@@ -1,8 +1,8 @@
-"""Writes a zip archive byte for byte as PyTorch lays it out.
+"""Writes a zip archive with exactly the layout of PyTorch's writer.
 
-The layout is a contract, not a habit: ``torch.load(mmap=True)`` may compute where a tensor lies from the
-sizes before it (``torch.serialization._load``, ``_get_offset``) instead of looking it up, so headers, padding
-and data descriptors have to have exactly the lengths that PyTorch's writer gives them.
+The layout matters: ``torch.load(mmap=True)`` may compute a tensor's offset from the sizes before it
+(``torch.serialization._load``, ``_get_offset``) instead of looking it up. So headers, padding and data descriptors need
+exactly the lengths that PyTorch's writer gives them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from zipfile import ZIP_STORED, ZipInfo
 from .archive import ENTRY, FULL_4, LOCAL, LOCAL_SIGNATURE, UTF8, end_records
 
 DESCRIPTOR = 0x8
-#: "FB" and a length open the extra field whose "Z"s push the data to its alignment.
+#: "FB" and a length begin the extra field; its "Z"s move the data to the next aligned offset.
 _PADDING = b"FB"
 _CENTRAL_SIGNATURE, _DESCRIPTOR_SIGNATURE = b"PK\x01\x02", b"PK\x07\x08"
 
 
 class Placed:
-    """A member with its place in the new archive: header at ``offset``, data at ``data``, next header at ``end``."""
+    """A member and its offsets in the new archive: header ``offset``, data ``data``, next header ``end``."""
 
     __slots__ = ("data", "end", "header", "info", "offset", "trailer")
 
@@ -34,7 +34,7 @@ class Placed:
 
 
 def place(infos: Iterable[ZipInfo], alignment: int) -> list[Placed]:
-    """Where PyTorch's writer would put the members, one after the other."""
+    """The members with the offsets that PyTorch's writer would give them."""
     placed: list[Placed] = []
     for info in infos:
         placed.append(Placed(info, placed[-1].end if placed else 0, alignment))
@@ -46,14 +46,14 @@ def _flags(info: ZipInfo) -> int:
 
 
 def _wide_fields(info: ZipInfo, offset: int) -> bytes:
-    """The zip64 extra field, where a size or the offset needs one."""
+    """The zip64 extra field if a size or the offset needs one, else nothing."""
     sizes = struct.pack("<2Q", info.file_size, info.file_size) if info.file_size >= FULL_4 else b""
     place = struct.pack("<Q", offset) if offset >= FULL_4 else b""
     return struct.pack("<2H", 1, len(sizes + place)) + sizes + place if sizes or place else b""
 
 
 def _local_header(info: ZipInfo, offset: int, alignment: int) -> bytes:
-    """Header, name and extra fields, padded so that the data begins at a multiple of ``alignment``."""
+    """Header, name and extra fields, with padding so that the data begins at a multiple of ``alignment``."""
     name = info.filename.encode()
     wide = _wide_fields(info, offset)
     padding = -(offset + LOCAL.size + len(name) + len(wide) + 4) % alignment
@@ -63,7 +63,7 @@ def _local_header(info: ZipInfo, offset: int, alignment: int) -> bytes:
 
 
 def _descriptor(info: ZipInfo, offset: int) -> bytes:
-    """CRC and sizes, which PyTorch writes behind the data; nothing behind an empty member."""
+    """CRC and sizes, which PyTorch writes after the data; an empty member has none."""
     if not info.file_size:
         return b""
     sizes = "<2Q" if info.file_size >= FULL_4 or offset >= FULL_4 else "<2I"
@@ -88,7 +88,7 @@ def _central(item: Placed) -> bytes:
 
 
 def write(placed: list[Placed], content: Callable[[ZipInfo], Iterable[bytes]], out: Callable[[bytes], object]) -> None:
-    """Writes the archive; ``content`` gives each member's bytes in pieces."""
+    """Writes the archive with ``out``; ``content`` gives each member's bytes in pieces."""
     for item in placed:
         out(item.header)
         for piece in content(item.info):

@@ -1,7 +1,7 @@
-"""One pass over the opcodes of ``data.pkl``: plain values out, nothing imported, nothing called.
+"""Reads ``data.pkl`` in one pass over its opcodes: it returns plain values, imports nothing and calls nothing.
 
-Only opcodes that pickle protocols 2 to 5 consist of are understood, each bounded by the bytes that it came in,
-and every doubt ends in ``CheckpointError``: what this reader accepts, the unpickler reads the same way.
+It knows only the opcodes that PyTorch writes with pickle protocols 2 to 5. No value can be larger than its bytes in the
+file. Every doubt raises ``CheckpointError``, so the unpickler reads whatever this reader accepts in the same way.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ..errors import CheckpointError
 from .foreign_files import CONVERT
 from .globals import KNOWN, DType, Global, Opaque, OrderedMapping, known_name
 
-#: Memory that the values may take, in bytes, estimated: a floor, and so much for each byte of the file. nnU-Net's
-#: own pickles stay below 8 bytes a byte; one-byte opcodes that each make a container reach 50.
+#: The values may take FLOOR bytes of memory, plus GROWTH bytes per byte of the file (estimated). nnU-Net's own pickles
+#: stay below 8 bytes per byte; one-byte opcodes that each make a container reach 50.
 FLOOR, GROWTH = 8 << 20, 16
-#: So many opcodes pass between two looks at that estimate.
+#: The reader checks this estimate after so many opcodes.
 STRIDE = 1 << 14
 #: Marks inside marks. Python's own recursion limit keeps a pickler from writing more than about 300.
 MAX_MARKS = 1_000
-#: Keys whose hash a file can choose (tuples). Colliding ones cost their number squared; nnU-Net writes none.
+#: A file can choose the hash of its tuple keys. Colliding keys take quadratic time, and nnU-Net writes no tuple keys.
 MAX_TUPLE_KEYS = 500
-#: How many of the last entries may be a splice's own: it writes two.
+#: At most so many of the last entries can come from a splice; a splice writes two.
 MAX_ENDS = 32
 
 _KEYS = frozenset({str, int, float, bool, bytes, type(None)})
@@ -34,13 +34,13 @@ _SIZE_4 = struct.Struct("<I")
 
 
 class Pickle(msgspec.Struct):
-    """What a pickle holds, and where.
+    """What a pickle contains, and where.
 
     Attributes:
-        root: the dict at its top.
+        root: the top-level dict.
         stop: the position of STOP.
-        frame: the position of the FRAME opcode that STOP lies in, if any.
-        ends: the last positions behind an opcode that set keys of the root, with nothing beside it on the stack.
+        frame: the position of the FRAME opcode whose frame contains STOP, if any.
+        ends: the last positions after an opcode that set keys of the root while the root was alone on the stack.
     """
 
     root: dict[Any, Any]
@@ -50,10 +50,10 @@ class Pickle(msgspec.Struct):
 
 
 def read_pickle(data: bytes) -> Pickle:
-    """Reads a checkpoint's ``data.pkl``, all of whose bytes are given.
+    """Reads a checkpoint's ``data.pkl`` from its bytes.
 
     Raises:
-        CheckpointError: with the position and the reason.
+        CheckpointError: it gives the position and the reason.
     """
     reader = _Reader(data)
     try:
@@ -93,9 +93,9 @@ class _Reader:
         return self.finish()
 
     def stride(self) -> bool:
-        """Interprets a stretch of opcodes. True when it came to STOP.
+        """Interprets ``STRIDE`` opcodes. Returns whether it reached STOP.
 
-        The most frequent opcodes are interpreted here: a call each would double the time.
+        The most frequent opcodes are interpreted here, because a function call for each would double the time.
         """
         data, memo, stack, position = self.data, self.memo, self.stack, self.position
         try:
@@ -123,12 +123,12 @@ class _Reader:
         return False
 
     def logged_number(self, position: int) -> int:
-        """Does at once what fourteen opcodes do with which protocol 2 writes a number of numpy's, if these stand here.
+        """Interprets, in one step, the fourteen opcodes with which protocol 2 writes a numpy number.
 
-        nnU-Net logs six of them an epoch: nearly all opcodes of a long training's checkpoint are theirs.
+        nnU-Net logs six such numbers per epoch, so they are nearly all opcodes in the checkpoint of a long training.
 
         Returns:
-            The position behind them; 0 where others stand here.
+            The position after them; 0 if other opcodes stand here.
         """
         data, memo, first = self.data, self.memo, len(self.memo)
         try:
@@ -200,7 +200,7 @@ class _Reader:
         return values
 
     def put(self, index: int) -> None:
-        # Picklers number as they go; a larger index only serves to make an unpickler allocate.
+        # A pickler uses increasing numbers. A larger index serves only to make an unpickler allocate memory.
         if index == len(self.memo):
             self.memo.append(self.stack[-1])
         elif index < len(self.memo):
@@ -221,10 +221,14 @@ class _Reader:
         self.stack.append(self.take(length).decode("utf-8", "surrogatepass"))
 
     def key(self, value: Any) -> Any:
-        """A dict's key, or a stand-in where hashing it could cost more than it is worth."""
+        """The value as a dict's key; a global becomes an ``Opaque``.
+
+        Raises:
+            CheckpointError: hashing the key could take too long, or the key could equal another one.
+        """
         kind = type(value)
         if kind is int and not -(2**60) < value < 2**60:
-            # Beyond Python's hash modulus a file could choose numbers that all collide.
+            # Beyond Python's hash modulus, a file could choose numbers that all collide.
             raise CheckpointError("a key is a whole number beyond 2**60")
         if kind in _KEYS:
             return value
@@ -234,7 +238,7 @@ class _Reader:
                 return value
         if kind is Global:
             return Opaque(value.name)
-        # What a call makes may equal a key that is there: str("nnguard"), for example.
+        # The result of a call may equal an existing key: str("nnguard"), for example.
         raise CheckpointError(f"a key is neither text nor a number, or more than {MAX_TUPLE_KEYS} are tuples")
 
     def set_items(self, pairs: list[Any]) -> None:
@@ -295,7 +299,7 @@ class _Reader:
         state = self.stack.pop()
         target = self.stack[-1]
         if type(target) is OrderedMapping:
-            # Attributes could hide methods of the mapping; PyTorch sets this one.
+            # Other attributes could hide methods of the mapping. PyTorch sets only this one.
             if type(state) is not dict or set(state) != {"_metadata"}:
                 raise CheckpointError("an OrderedDict is given attributes that PyTorch does not give")
         elif type(target) is DType:
@@ -312,9 +316,9 @@ class _Reader:
 
 
 _STOP, _LONG_BINGET, _LONG_BINPUT = b".jr"
-#: ``scalar(dtype, encode(text, "latin1"))`` with all that occurs twice out of the memo: before the text, and behind it.
+#: ``scalar(dtype, encode(text, "latin1"))`` with all repeated parts from the memo: the bytes before and after ``text``.
 _NUMBER_HEAD, _NUMBER_TAIL = struct.Struct("<xIxIxIxI"), struct.Struct("<cIcI2sI2sI2sI2sI")
-#: Opcode -> how its operand is stored, and what to do, of all that ``stride`` does not interpret itself.
+#: Opcode -> its operand's format and its handler, for all opcodes that ``stride`` does not interpret itself.
 _OPCODES: dict[str, tuple[str, Callable[..., None]]] = {
     "\x95": ("<Q", _Reader.begin_frame),
     "(": ("", _Reader.mark),

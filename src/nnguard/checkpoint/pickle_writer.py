@@ -1,6 +1,6 @@
-"""Plain values as pickle opcodes that every loader of PyTorch understands, ``weights_only`` included.
+"""Plain values as pickle opcodes that every PyTorch loader understands, also with ``weights_only``.
 
-Nothing is put into the memo: what is written here stands by itself and can be cut out again.
+The opcodes do not use the memo, so a later splice can cut them out again.
 """
 
 from __future__ import annotations

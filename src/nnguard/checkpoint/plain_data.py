@@ -1,4 +1,4 @@
-"""From what an unpickled checkpoint holds to plain data that is safe to keep, print and encode."""
+"""Turns the values of a checkpoint into plain data that is safe to keep, print and encode."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 from ..errors import CheckpointError
 from .globals import DType, Global, Opaque
 
-#: nnU-Net's plans nest about 8 deep; anything that walks the result recursively has to survive it.
+#: nnU-Net's plans nest about 8 deep. Code that walks the result recursively must not reach its recursion limit.
 MAX_DEPTH = 100
 ATOMS = frozenset({str, int, float, bool, type(None)})
 
 
 class Budget:
-    """How many values may still be copied. Shared references can stand for exponentially many."""
+    """How many values may still be copied, because shared references can expand to exponentially many."""
 
     __slots__ = ("left",)
 
@@ -22,10 +22,10 @@ class Budget:
 
 
 def plain(value: Any, budget: Budget, depth: int = 0) -> Any:
-    """A copy without shared parts; an ``OrderedDict`` becomes a dict, what is no data an ``Opaque``.
+    """A copy without shared parts. An ``OrderedDict`` becomes a dict; a global or a dtype becomes an ``Opaque``.
 
     Raises:
-        CheckpointError: it is nested too deep (or in itself), or would expand beyond ``budget``.
+        CheckpointError: the value is nested too deep (or contains itself), or would expand beyond ``budget``.
     """
     kind = type(value)
     if kind in ATOMS:

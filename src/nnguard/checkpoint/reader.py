@@ -1,4 +1,4 @@
-"""Reads what a checkpoint says, from its zip directory and ``data.pkl`` alone."""
+"""Reads a checkpoint's metadata from its zip directory and ``data.pkl`` only."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from .foreign_files import HEAD, describe
 from .pickle_reader import read_pickle
 from .plain_data import Budget, plain
 
-#: 4,000 epochs of 117 classes log 21 MB; nothing that nnU-Net stores beside the weights is larger.
+#: 4,000 epochs of 117 classes log 21 MB, and nnU-Net stores nothing larger except the weights.
 MAX_PICKLE = 32 << 20
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What a checkpoint says; the weights stay unread.
+    """A checkpoint's metadata, without its weights.
 
     Args:
-        path: as it was given, with the member's name where it lies in another zip.
-        size: in bytes; of the member, where it lies in another zip.
-        keys: the text keys at the top, in order.
-        trainer_name: the trainer's class; ``None`` where it is missing or no text.
+        path: as it was given, with the member's name if the checkpoint is inside another zip.
+        size: in bytes; the member's size if the checkpoint is inside another zip.
+        keys: the top-level text keys, in order.
+        trainer_name: the trainer's class; ``None`` if it is missing or no text.
         epoch: how many epochs were finished (``current_epoch``).
         best_ema: the best exponential moving average of the pseudo Dice.
-        has_declared_axes: whether ``inference_allowed_mirroring_axes`` is there at all.
-        declared_axes: its value, verbatim, malformed or not.
+        has_declared_axes: whether the key ``inference_allowed_mirroring_axes`` exists.
+        declared_axes: its value, verbatim, even if malformed.
         init_args: the trainer's arguments: plans, configuration, fold, dataset_json.
-        logging: nnU-Net's curves, lists over epochs.
-        record_text: nnguard's record as it is stored; ``None`` where there is none, or something else than text.
-        has_record: whether there is an entry for it, readable or not.
-        weights_fingerprint: changes when any tensor does; ``None`` where PyTorch was told to write no CRCs.
+        logging: nnU-Net's curves, as lists over epochs.
+        record_text: nnguard's record as it is stored; ``None`` if there is none or it is no text.
+        has_record: whether the key for the record exists, readable or not.
+        weights_fingerprint: changes when any tensor changes; ``None`` if PyTorch was told to write no CRCs.
     """
 
     path: str
@@ -63,10 +63,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     weights_fingerprint: str | None = None
 
     def record(self) -> Record | None:
-        """The record; ``None`` where there is none.
+        """The record; ``None`` if there is none.
 
         Raises:
-            CheckpointError: it is broken, or newer than this nnguard.
+            CheckpointError: the record is broken, or newer than this nnguard.
         """
         if not self.has_record:
             return None
@@ -83,11 +83,11 @@ def read_checkpoint(source: Any, *, member: str | None = None) -> Checkpoint:
 
     Args:
         source: a path, an ``fsspec`` URL, or an open binary file that can seek.
-        member: the checkpoint's name inside ``source``, where that is a zip of
-            ``nnUNetv2_export_model_to_zip`` (``exported_checkpoints`` lists them).
+        member: the checkpoint's name inside ``source``, if that is a zip of
+            ``nnUNetv2_export_model_to_zip`` (``exported_checkpoints`` lists the names).
 
     Raises:
-        CheckpointError: it cannot be read, or PyTorch could read something else than nnguard does; says why.
+        CheckpointError: the file is unreadable, or PyTorch could read other values than nnguard. The message says why.
     """
     path = sources.name_of(source) + (f"!{member}" if member else "")
     with sources.opened(source, path) as there:
@@ -97,21 +97,21 @@ def read_checkpoint(source: Any, *, member: str | None = None) -> Checkpoint:
 
 
 def weights_fingerprint(source: Any) -> str | None:
-    """The fingerprint alone, of a file that PyTorch has just written or read; ``None`` where it computed no CRCs.
+    """Only the fingerprint, of a file that PyTorch has just written or read; ``None`` if PyTorch computed no CRCs.
 
     Raises:
-        CheckpointError: it is no zip.
+        CheckpointError: the file is no zip.
     """
     with sources.opened(source) as there:
         return fingerprint(raw_directory(there))
 
 
 def exported_files(source: Any) -> list[str]:
-    """The files inside a zip of ``nnUNetv2_export_model_to_zip``, by their names in it.
+    """The names of the files inside a zip of ``nnUNetv2_export_model_to_zip``.
 
     Raises:
-        CheckpointError: it is no zip archive that can be read, nnU-Net would install other files than these, or
-            its checkpoints are made to grow.
+        CheckpointError: the zip is unreadable, nnU-Net would install other files than these, or the checkpoints would
+            grow suspiciously when unpacked (a zip bomb).
     """
     with sources.opened(source) as there:
         members = zip_directory(there, sources.name_of(source)).members
@@ -120,15 +120,15 @@ def exported_files(source: Any) -> list[str]:
 
 
 def exported_checkpoints(source: Any) -> list[str]:
-    """Those of the ``exported_files`` that are checkpoints."""
+    """The ``exported_files`` that are checkpoints."""
     return [name for name in exported_files(source) if name.endswith(".pth")]
 
 
 def read_exported(source: Any, name: str, longest: int) -> bytes | None:
-    """The content of one of the ``exported_files``; ``None`` where there is none of this name.
+    """The content of one of the ``exported_files``; ``None`` if none has this name.
 
     Raises:
-        CheckpointError: it is longer than ``longest`` bytes, damaged, or in no zip that can be read.
+        CheckpointError: the file is longer than ``longest`` bytes or damaged, or the zip is unreadable.
     """
     path = sources.name_of(source)
     with sources.opened(source, f"{path}!{name}") as there:
@@ -145,14 +145,14 @@ def read_exported(source: Any, name: str, longest: int) -> bytes | None:
 
 
 def _refuse_growth(checkpoints: list[zipfile.ZipInfo]) -> None:
-    """Of all checkpoints together: each alone is held to the same by ``sources``."""
+    """Refuses checkpoints that together grow too much; ``sources`` checks each single one."""
     size, packed = sum([info.file_size for info in checkpoints]), sum([info.compress_size for info in checkpoints])
     if size > sources.SMALL and size > sources.MAX_RATIO * packed:
         raise CheckpointError(f"its checkpoints would grow {size // max(1, packed)}-fold when unpacked")
 
 
 def _installed_names(names: list[str]) -> list[str]:
-    """The names of files; nnU-Net unpacks a name with ``..`` to another place, perhaps over another file."""
+    """The names without folders. Refuses names with ``..``, because nnU-Net could unpack them over another file."""
     for name in names:
         parts = name.removesuffix("/").split("/")
         if ":" in name or any(part in ("", ".", "..") for part in parts):
@@ -190,7 +190,7 @@ def _read(source: sources.Source, path: str) -> Checkpoint:
 
 
 def zip_directory(source: sources.Source, path: str = "") -> Directory:
-    """The directory of a zip file; ``path`` helps to say what the file is where it is none."""
+    """The directory of a zip file. If the file is no zip, ``path`` helps to say what it is."""
     head = source.read(0, HEAD)
     if not head.startswith(LOCAL_SIGNATURE):
         raise CheckpointError(describe(head, path))
@@ -198,7 +198,7 @@ def zip_directory(source: sources.Source, path: str = "") -> Directory:
 
 
 def archive_root(directory: Directory) -> str:
-    """The folder that all members lie in, with its slash: PyTorch takes the first member's for all."""
+    """The folder that contains all members, with its slash. PyTorch takes the first member's folder for all."""
     names = list(directory.members)
     lower = [name.lower() for name in names]
     if [name for name in lower if name.endswith(".pth")]:
@@ -218,14 +218,14 @@ def archive_root(directory: Directory) -> str:
 
 
 def pickle_bytes(source: sources.Source, directory: Directory, root: str) -> bytes:
-    """``data.pkl``, checked against its header and checksum."""
+    """The bytes of ``data.pkl``. Its header and its checksum must agree with the directory."""
     info = directory.members.get(root + "data.pkl")
     if info is None:
         raise CheckpointError("it has no data.pkl, so it is not a checkpoint of torch.save")
     if info.file_size > MAX_PICKLE:
         raise CheckpointError(f"its data.pkl is {info.file_size} bytes long, more than the {MAX_PICKLE} that are read")
     data = source.read(data_offset(source, info, directory.start), info.file_size)
-    # 0 is PyTorch's "not computed" (torch.serialization.set_crc32_options(False)).
+    # PyTorch writes 0 if it computed no checksum (torch.serialization.set_crc32_options(False)).
     if len(data) != info.file_size or (info.CRC and zlib.crc32(data) != info.CRC):
         raise CheckpointError("the checksum of its data.pkl is wrong: damaged, edited, or cut off")
     return data

@@ -1,4 +1,4 @@
-"""Puts a new file in place of an old one so that at every moment one of the two is there, whole."""
+"""Replaces a file so that at every moment either the old or the new one is there, and complete."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ PART_SUFFIX = ".nnguard-part"
 
 
 def backup_of(target: Path) -> Path:
-    """Where the backup of ``target`` lies."""
+    """The path of the backup of ``target``."""
     return target.with_name(target.name + BACKUP_SUFFIX)
 
 
 def refuse_unwritable(target: Path) -> None:
-    """Raises before anything is written, where replacing ``target`` could not end well.
+    """Refuses a ``target`` that cannot be replaced safely, before anything is written.
 
     Raises:
-        CheckpointError: hard links, write protection, a read-only folder, an owner who could not be kept.
+        CheckpointError: the file has hard links, is write-protected, is in a read-only folder, or belongs to an owner
+            whom the new file could not keep.
     """
     there = target.stat()
     names = there.st_nlink - (1 if _is(there, backup_of(target)) else 0)
@@ -60,20 +61,23 @@ def replace(
     check: Callable[[Path], None],
     backup: bool,
 ) -> Path | None:
-    """Writes a new ``target`` beside the old one, checks it, and puts it in place.
+    """Writes a new file next to ``target``, checks it, and renames it to ``target``.
 
-    Of two processes, one is refused, or comes second and begins from what the first wrote; beside a training that
-    saves in the meantime, this one is refused.
+    If two processes do this at once, one is refused, or runs second and starts from what the first wrote. If a training
+    saves in the meantime, this process is refused.
 
     Args:
         target: an ordinary file, no symbolic link.
         unchanged_since: its state when the new content was planned.
         write: writes the new content.
-        check: reads it back and raises where it is not as planned.
-        backup: whether to keep the old file as ``NAME.before-nnguard``, unless one is there already.
+        check: reads the new file back and raises if it is not as planned.
+        backup: whether to keep the old file as ``NAME.before-nnguard``, unless a backup exists already.
 
     Returns:
         The backup, if there is one.
+
+    Raises:
+        CheckpointError: ``target`` could not be replaced. It is unchanged.
     """
     try:
         with _part(target) as (file, part):
@@ -84,7 +88,7 @@ def replace(
             _refuse_changed(target, unchanged_since)
             check(part)
             with _backed_up(target) if backup else contextlib.nullcontext() as kept:
-                # A training writes its checkpoints whenever it likes: nothing stands between this look and the rename.
+                # A training may save at any time, so nothing comes between this check and the rename.
                 _refuse_changed(target, unchanged_since)
                 part.replace(target)
             _sync_folder(target.parent)
@@ -101,14 +105,14 @@ def _refuse_changed(target: Path, before: os.stat_result) -> None:
 
 @contextmanager
 def _part(target: Path) -> Iterator[tuple[IO[bytes], Path]]:
-    """The new file in the making, locked; what an interrupted run left behind is used again."""
+    """The unfinished new file, locked. It reuses the file that an interrupted run left behind."""
     part = target.with_name(target.name + PART_SUFFIX)
     with _locked(part) as file:
         try:
             file.truncate(0)
             yield file, part
         except BaseException:
-            # While the lock is held: a moment later the name may be another process's new file.
+            # This happens while the lock is held; later, the name may belong to another process's new file.
             part.unlink(missing_ok=True)
             raise
 
@@ -124,7 +128,7 @@ def _locked(part: Path) -> IO[bytes]:
         except BlockingIOError:
             file.close()
             raise CheckpointError("another nnguard is rewriting it at this moment") from None
-        # While this process waited for the lock, its holder may have moved the file into place.
+        # Before this process got the lock, its holder may have renamed the file to the target.
         with contextlib.suppress(FileNotFoundError):
             mine = os.fstat(descriptor)
             if mine.st_nlink > 1 or not stat.S_ISREG(mine.st_mode):
@@ -145,7 +149,7 @@ def _lock(descriptor: int) -> None:
     except BlockingIOError:
         raise
     except OSError:
-        # Some network file systems have no locks; the file is still never touched in place.
+        # Some network file systems have no locks. The old file is still never modified in place.
         return
 
 
@@ -159,7 +163,7 @@ def _keep_owner_and_mode(descriptor: int, target: Path, before: os.stat_result) 
                 raise CheckpointError("its owner and group cannot be kept by you: let its owner do it") from None
         os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
     if hasattr(os, "listxattr"):
-        # Access lists live here. A file system that has none says so by an error.
+        # Access control lists are extended attributes. A file system without them raises an error.
         with contextlib.suppress(OSError):
             for name in os.listxattr(target):
                 os.setxattr(descriptor, name, os.getxattr(target, name))
@@ -167,8 +171,11 @@ def _keep_owner_and_mode(descriptor: int, target: Path, before: os.stat_result) 
 
 @contextmanager
 def _backed_up(target: Path) -> Iterator[Path]:
-    """The backup of ``target``; one that was made here goes again where the replacement is refused after all, for a
-    later one would keep it as the file that it began from."""
+    """The backup of ``target``.
+
+    A backup that was made here is removed if the replacement is refused after all. A later replacement would otherwise
+    keep it, although it started from another file.
+    """
     backup = backup_of(target)
     made = _back_up(target, backup)
     try:
@@ -180,9 +187,9 @@ def _backed_up(target: Path) -> Iterator[Path]:
 
 
 def _back_up(target: Path, backup: Path) -> bool:
-    """Whether it was made now; an earlier one stays."""
+    """Makes the backup unless there is one. Returns whether it made one."""
     try:
-        # A second name for the old file: there at once, whole, and without taking room.
+        # A hard link is complete at once and takes no disk space.
         os.link(target, backup)
     except FileExistsError:
         return False
@@ -195,7 +202,7 @@ def _back_up(target: Path, backup: Path) -> bool:
 
 
 def _copy_aside(target: Path, backup: Path) -> None:
-    """For file systems without hard links."""
+    """Makes the backup on file systems without hard links."""
     partial = backup.with_name(backup.name + PART_SUFFIX)
     import shutil
 
@@ -214,7 +221,7 @@ def _sync_folder(folder: Path) -> None:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        # Not every network file system can do this, and none loses the file for it.
+        # Some network file systems cannot do this, and they do not lose the file because of it.
         with contextlib.suppress(OSError):
             os.fsync(descriptor)
     finally:

@@ -1,4 +1,4 @@
-"""Bytes by range, wherever a checkpoint lies: a local file, an open file, a URL, or inside another zip."""
+"""Reads ranges of bytes from a checkpoint: a local file, an open file, a URL, or a member of another zip."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import IO, Any, Protocol
 from ..errors import CheckpointError
 from .archive import Directory, data_offset, zip_errors
 
-#: Trained weights hardly compress. A member that shrank more than this is made to be large.
+#: Trained weights hardly compress. A member that is compressed more than this was made to exhaust memory.
 MAX_RATIO = 200
 SMALL = 64 << 20
 _CHUNK = 1 << 20
 
 
 class Source(Protocol):
-    """``size`` in bytes, and any stretch of them; a read past the end gives what is there."""
+    """``size`` in bytes, and any range of them. A read beyond the end returns fewer bytes."""
 
     size: int
 
@@ -40,11 +40,11 @@ class FileSource:
 
 
 class RemoteSource:
-    """A file behind an ``fsspec`` URL; only the ranges that are asked for travel."""
+    """A file behind an ``fsspec`` URL. It transfers only the requested ranges."""
 
     def __init__(self, url: str) -> None:
         try:
-            # An extra, and 30 ms and more to import; local files never need it.
+            # fsspec is an optional dependency that takes 30 ms or more to import, and local files do not need it.
             from fsspec.core import url_to_fs
         except ImportError:
             raise CheckpointError("nnguard needs fsspec to read a URL: pip install fsspec") from None
@@ -62,16 +62,16 @@ class RemoteSource:
 
 
 def _asked(failure: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """What a file system answers.
+    """The result of a call to a file system.
 
     Raises:
-        CheckpointError: it raised; the message begins with ``failure``. fsspec's own names a package that is missing.
+        CheckpointError: the call raised. The message begins with ``failure``; fsspec's own text names missing packages.
     """
     try:
         return call(*arguments, **options)
     except FileNotFoundError:
         raise CheckpointError(f"{failure}: there is no such file") from None
-    except Exception as error:  # noqa: BLE001 - whoever wrote this file system, its failure is the answer
+    except Exception as error:  # noqa: BLE001 - a file system may raise anything, and its failure is the answer
         raise CheckpointError(f"{failure}: {_brief(error)}") from None
 
 
@@ -88,7 +88,7 @@ class StoredMember:
 
 
 class DeflatedMember:
-    """A compressed member of another archive, unpacked on the way; going back starts again."""
+    """A compressed member of another archive. Reading unpacks it; reading backwards unpacks it from the start."""
 
     def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
         if info.file_size > SMALL and info.file_size > MAX_RATIO * info.compress_size:
@@ -108,7 +108,11 @@ class DeflatedMember:
 
 
 def member_source(source: Source, directory: Directory, name: str) -> Source:
-    """The member ``name`` of a zip file, as a source of its own."""
+    """The member ``name`` of a zip file as a source.
+
+    Raises:
+        CheckpointError: there is no such member, or nnguard cannot unpack it.
+    """
     info = directory.members.get(name)
     if info is None:
         raise CheckpointError(f"it has no member {name!r}")
@@ -120,7 +124,7 @@ def member_source(source: Source, directory: Directory, name: str) -> Source:
 
 
 def name_of(source: Any) -> str:
-    """What to call ``source`` in a message."""
+    """The name of ``source`` in messages."""
     if isinstance(source, (str, os.PathLike)):
         return os.fsdecode(source)
     name = getattr(source, "name", None)
@@ -129,10 +133,10 @@ def name_of(source: Any) -> str:
 
 @contextmanager
 def opened(source: Any, name: str = "") -> Iterator[Source]:
-    """Opens a path, URL or binary file for reading by range. An open file is left open, where it stood.
+    """Opens a path, URL or binary file to read ranges. An open file stays open and keeps its position.
 
     Raises:
-        CheckpointError: whatever goes wrong until it is closed; the message begins with ``name``, or ``name_of``.
+        CheckpointError: anything failed while it was open. The message begins with ``name``, else with ``name_of``.
     """
     try:
         if isinstance(source, str) and "://" in source:
@@ -160,7 +164,7 @@ def _seekable(file: Any) -> tuple[int, FileSource]:
 @contextmanager
 def _open_regular(path: str) -> Iterator[IO[bytes]]:
     def without_waiting(name: str, flags: int) -> int:
-        # A FIFO without a writer would keep an ordinary open waiting for ever.
+        # Without this flag, opening a FIFO without a writer would wait forever.
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
     try:

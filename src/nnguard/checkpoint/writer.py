@@ -1,8 +1,8 @@
 """Changes top-level entries of a checkpoint without loading it.
 
-Key, value and SETITEM are inserted before the last STOP of ``data.pkl``; every tensor is copied byte for byte. A
-later SETITEM overrides an earlier one, for PyTorch as for the reader here. What an earlier splice
-inserted is replaced, not added to, so that a file does not grow with every change.
+A splice inserts key, value and SETITEM before the last STOP of ``data.pkl`` and copies every tensor byte for byte. A
+later SETITEM overrides an earlier one, for PyTorch and for nnguard's reader. A splice replaces what an earlier splice
+inserted, so that a file does not grow with every change.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ DEFAULT_ALIGNMENT = 64
 class SpliceResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a splice did, or with ``dry_run`` would do.
 
-    ``before`` and ``after`` hold the changed keys only; a key that was not there is missing from ``before``.
-    ``backup`` is the path of the old file, ``None`` where there is none.
+    ``before`` and ``after`` contain only the changed keys; ``before`` lacks a key that is new.
+    ``size_after`` is the new size in bytes. ``backup`` is the path of the old file, ``None`` if there is none.
     """
 
     changed: bool
@@ -46,7 +46,7 @@ class SpliceResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Plan(msgspec.Struct):
-    """Everything that is known before the first byte is written; ``origins`` is where the old data of each begins."""
+    """Everything that is known before the first byte is written. ``origins``: member name -> offset of its old data."""
 
     before: dict[str, Any]
     after: dict[str, Any]
@@ -63,13 +63,13 @@ def splice(
     """Sets top-level keys of a checkpoint.
 
     Args:
-        path: a local checkpoint file; a symbolic link is followed and stays.
+        path: a local checkpoint file; a symbolic link is followed and stays a link.
         changes: key -> plain value (text, numbers, ``None``, and tuples, lists and dicts of these).
-        backup: keep the old file as ``NAME.before-nnguard``; one that is there already is never overwritten.
-        dry_run: say what would change, and write nothing.
+        backup: keep the old file as ``NAME.before-nnguard``; an existing backup is never overwritten.
+        dry_run: return what would change, and write nothing.
 
     Raises:
-        CheckpointError: the file cannot be read or safely replaced; it is as it was.
+        CheckpointError: the file cannot be read or safely replaced. It is unchanged.
         TypeError: a value is not plain.
     """
     encoded(dict(changes))
@@ -121,15 +121,16 @@ def _spliced(data: bytes, pickle: Pickle, changes: Mapping[str, object], budget:
     tail = b"".join(encoded_entry(key, value) for key, value in {**earlier, **changes}.items()) + b"."
     spliced = bytearray(data[:cut] + tail)
     if pickle.frame is not None:
-        # Protocols 4 and 5 announce a frame's length; Python's own unpickler insists on it.
+        # Protocols 4 and 5 write a frame's length, and Python's own unpickler checks it.
         struct.pack_into("<Q", spliced, pickle.frame + 1, len(spliced) - pickle.frame - 9)
     return bytes(spliced)
 
 
 def _earlier_splice(data: bytes, pickle: Pickle, budget: Budget) -> tuple[int, dict[str, Any]]:
-    """The entries before STOP that are, byte for byte, what a splice writes, and where the first of them begins.
+    """The offset of an earlier splice in ``data``, and its entries.
 
-    A pickler would have used the memo, so these are none of its own.
+    These are the last entries before STOP whose bytes are exactly those of a splice. A pickler would have used the
+    memo, so it did not write them.
     """
     cut, ours = pickle.stop, dict[str, Any]()
     for start, stop in zip(pickle.ends[-2::-1], pickle.ends[:0:-1], strict=True):
@@ -166,7 +167,7 @@ def _carry_out(plan: _Plan, source: sources.Source, target: Path, state: os.stat
 
     def write(file: IO[bytes]) -> None:
         def out(piece: bytes) -> None:
-            # Holes of a sparse file stay holes.
+            # A seek instead of zeros keeps the holes of a sparse file.
             if len(piece) == _CHUNK and piece == _ZEROS:
                 file.seek(_CHUNK, os.SEEK_CUR)
             else:
@@ -192,7 +193,7 @@ def _pieces(source: sources.Source, start: int, size: int) -> Iterator[bytes]:
 
 
 def _verify(plan: _Plan, written: sources.Source, content: Any) -> None:
-    """Reads the new file back: the changes as asked for, and every other byte as it was."""
+    """Reads the new file back. It must contain the changes, and every other byte must be as before."""
     directory = zip_directory(written)
     said = read_pickle(pickle_bytes(written, directory, plan.root)).root
     sound = written.size == plan.size and archive_root(directory) == plan.root

@@ -1,1 +1,1 @@
-"""The bug of nnU-Net issue #2552, made, trained and measured with real nnU-Net on a small made dataset."""
+"""A demonstration of nnU-Net issue #2552: real nnU-Net trains and predicts on a small synthetic dataset."""

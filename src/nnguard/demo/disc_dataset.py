@@ -1,7 +1,7 @@
-"""The made dataset: discs whose left half is label 1 and whose right half is label 2.
+"""The synthetic dataset: discs whose left half is label 1 and whose right half is label 2.
 
-Up and down look alike, left and right do not: mirroring along x swaps the labels' meaning, and nothing
-but the place within a disc tells them apart. The smallest picture of a body with a left and a right.
+A mirror along x exchanges the meaning of the labels; a mirror along y changes nothing. Only the position within a disc
+distinguishes the labels, as for left and right organs of a body.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def draw(shape: tuple[int, ...], generator: Any, discs: int = 2) -> tuple[Any, A
     """One case: an image (float) and its labels (uint8), both of ``shape``.
 
     Args:
-        shape: the array's shape; the last axis is left-right. Works in any number of dimensions.
+        shape: the array's shape, with any number of dimensions; the last axis is left-right.
         generator: a ``numpy.random.Generator``.
-        discs: how many discs are tried; those that would touch an earlier one are drawn elsewhere.
+        discs: how many discs to draw. A disc that would touch an earlier one gets another place, up to 100 times.
     """
     import numpy
 
@@ -49,10 +49,10 @@ def draw(shape: tuple[int, ...], generator: Any, discs: int = 2) -> tuple[Any, A
 
 
 def make(raw: Path, *, training_cases: int = TRAINING_CASES, test_cases: int = TEST_CASES, seed: int = 2552) -> Path:
-    """Writes the dataset in nnU-Net's raw format, as PNG files that anybody can look at.
+    """Writes the dataset in nnU-Net's raw format, as PNG files that any viewer can show.
 
     Args:
-        raw: the folder that ``nnUNet_raw`` names; made where it is missing.
+        raw: the folder that ``nnUNet_raw`` names; it is made if it is missing.
 
     Returns:
         The dataset's folder, with ``imagesTr``, ``labelsTr``, ``imagesTs``, ``labelsTs`` and ``dataset.json``.

@@ -1,4 +1,4 @@
-"""What the demo measures: Dice of predicted against true labels, and what a training wrote about itself."""
+"""What the demo measures: Dice of predicted and true labels, and scores from a training's output."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 from . import disc_dataset
 
 _PSEUDO_DICE = re.compile(r"Pseudo dice \[(.*)\]")
-#: Plain, or as ``np.float32(0.94)``, whose own digits are no number.
+#: A number, plain or as ``np.float32(0.94)``. The 32 of ``float32`` is not a number here.
 _NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d*)?(?:e[+-]?\d+)?|nan)(?![\w.])")
 
 
-#: A finding's first line to the one that names the page of its rule, wherever in a line of the log it begins.
+#: A finding: from its first line, which may begin in the middle of a log line, to the line that names its rule's page.
 _FINDING = re.compile(r"(NNG\d{3} [a-z-]+ \((?:.*\n)+?.*nnguard rule NNG.*)")
 
 
 def dice(predicted: Path, truth: Path) -> float:
-    """Mean Dice over both labels and all cases; both folders hold PNG files of the same names.
+    """Mean Dice over both labels and all cases. Both folders contain PNG files with the same names.
 
     Raises:
-        FileNotFoundError: a case was not predicted.
+        FileNotFoundError: a case has no prediction.
     """
     from skimage import io
 
@@ -35,7 +35,7 @@ def dice(predicted: Path, truth: Path) -> float:
 
 
 def validation_dice(model: Path) -> float:
-    """The mean foreground Dice that nnU-Net's own validation of fold 0 found."""
+    """The mean foreground Dice of nnU-Net's own validation of fold 0."""
     summary = json.loads((model / "fold_0" / "validation" / "summary.json").read_text())
     return float(summary["foreground_mean"]["Dice"])
 
@@ -44,7 +44,7 @@ def pseudo_dice(output: str) -> float:
     """The mean of the last pseudo Dice that a training printed.
 
     Raises:
-        ValueError: it printed none.
+        ValueError: the training printed none.
     """
     printed = _PSEUDO_DICE.findall(output)
     if not printed:
@@ -54,7 +54,7 @@ def pseudo_dice(output: str) -> float:
 
 
 def findings_in(output: str) -> list[str]:
-    """The findings that nnguard printed, each as the block of lines that a user sees."""
+    """The findings that nnguard printed, each as the lines that a user sees."""
     return list(dict.fromkeys(_FINDING.findall(output)))
 
 

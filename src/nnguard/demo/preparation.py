@@ -15,23 +15,23 @@ from typing import Any
 
 
 class _ThreadsForProcesses:
-    """Stands where nnU-Net's modules look for ``multiprocessing``: pools of threads, nothing else changed."""
+    """Replaces ``multiprocessing`` in nnU-Net's modules, so that their pools use a thread instead of processes."""
 
     def get_context(self, _method: str | None = None) -> _ThreadsForProcesses:
         return self
 
     def Pool(self, _processes: int | None = None) -> Any:
-        # One thread: the cases are too small for a second one to pay.
+        # The cases are so small that a second thread would not help.
         return multiprocessing.pool.ThreadPool(1)
 
 
 def prepare(dataset_ids: list[int], configurations: list[str]) -> None:
-    """Fingerprint, plans and preprocessed data, as ``nnUNetv2_plan_and_preprocess`` would write them."""
+    """Writes fingerprint, plans and preprocessed data, as ``nnUNetv2_plan_and_preprocess`` would."""
     from nnunetv2.experiment_planning import plan_and_preprocess_api as api
     from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
     from nnunetv2.preprocessing.preprocessors import default_preprocessor
 
-    # The planner hands this number to torch.set_num_threads, which takes no 0.
+    # The planner passes this number to torch.set_num_threads, which does not accept 0.
     os.environ.update(nnUNet_n_proc_DA="1")
     for module in (fingerprint_extractor, default_preprocessor):
         module.multiprocessing = _ThreadsForProcesses()

@@ -1,4 +1,4 @@
-"""The demo from beginning to end: make, prepare, train, predict four times, and say what was measured."""
+"""The whole demo: make images, prepare, train, predict four times, and report what was measured."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..errors import NNGuardError
 from . import disc_dataset, outcome
 from .workspace import Run, Workspace, check_nnunet
 
-#: The epochs that the trainer runs; it says so itself, this is for the progress line.
+#: The trainer's number of epochs, for the progress line only.
 EPOCHS = 4
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the table: what was done, and what was measured of it."""
+    """One line of the table: what the demo did, and what it measured."""
 
     what: str
     command: str
@@ -28,7 +28,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the demo measured. ``rows`` come in the order in which they happened."""
+    """Everything that the demo measured. ``rows`` are in the order of the steps."""
 
     rows: list[Row]
     seconds: float
@@ -39,11 +39,11 @@ def tell(folder: Path, *, say: Callable[[str], None], progress: Callable[[str], 
     """Runs the whole demo in ``folder``.
 
     Args:
-        say: gets what a person should read, block by block.
-        progress: gets a short line that replaces the one before.
+        say: gets the text for the user, block by block.
+        progress: gets a short line that replaces the previous one.
 
     Raises:
-        NNGuardError: nnU-Net is missing, or one of its commands failed where it should not have.
+        NNGuardError: nnU-Net is missing, or one of its commands failed unexpectedly.
     """
     start = time.monotonic()
     check_nnunet()
@@ -116,7 +116,7 @@ def _strict(run: Run, target: Path, truth: Path, say: Callable[[str], None]) -> 
         return _row(what, run, outcome.dice(target, truth), " (not refused)")
     blocks = outcome.findings_in(run.output)
     if not blocks:
-        # It failed, but not because nnguard refused it: that is no refusal to show.
+        # The prediction failed for another reason than a refusal by nnguard.
         raise NNGuardError(f"{run.command}\nfailed for another reason:\n{_end_of(run.output)}")
     say(f"Under strict the prediction is refused after {run.seconds:.0f} s:\n\n" + _indented("\n\n".join(blocks)))
     return _row(what, run, None, f"refused, {len(list(target.glob('*')))} files written")

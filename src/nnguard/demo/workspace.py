@@ -1,4 +1,4 @@
-"""Where the demo works, and how it runs nnU-Net's own commands there."""
+"""The demo's folders, and how it runs nnU-Net's own commands in them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ TRAINERS = Path(__file__).with_name("trainers")
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One command that ran.
+    """One finished command.
 
-    ``command`` is as a person would type it, ``short`` its mode, program and last option.
+    ``command`` is what a user would type; ``short`` is its mode, program and last option.
     """
 
     command: str
@@ -37,7 +37,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 class Workspace:
     """The demo's folders below one folder, and the environment of its commands.
 
-    nnU-Net's variables are set for the commands alone; the caller's environment stays as it is.
+    nnU-Net's variables are set only for these commands; the caller's environment stays as it is.
     """
 
     def __init__(self, folder: Path):
@@ -49,7 +49,7 @@ class Workspace:
         self.trainers = folder / "trainers"
         for made in (self.raw, self.preprocessed, self.results, self.logs):
             made.mkdir(parents=True, exist_ok=True)
-        # nnU-Net finds a model's trainer by name whenever it loads the model: what is kept needs it beside it.
+        # nnU-Net looks up a model's trainer by name whenever it loads the model, so a kept folder needs the trainer.
         shutil.copytree(TRAINERS, self.trainers, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         lines = [f"export {name}={quote(value)}" for name, value in self.nnunet_variables().items()]
         lines.append(f'export PATH={quote(str(Path(sys.executable).parent))}:"$PATH"')
@@ -73,15 +73,15 @@ class Workspace:
         }
 
     def environment(self, mode: str) -> dict[str, str]:
-        """The variables of a command that runs under ``NNGUARD=mode``."""
+        """The environment variables of a command that runs under ``NNGUARD=mode``."""
         return {
             **os.environ,
             **self.nnunet_variables(),
-            # Each further process imports torch again, and the cases are tiny.
+            # Each further process would import torch again, and the cases are tiny.
             "nnUNet_def_n_proc": "1",
             "nnUNet_n_proc_DA": "0",
             "nnUNet_compile": "f",
-            # Torch's threads wait by spinning, and beside another busy process a step takes six times as long.
+            # By default torch's threads spin while they wait: next to a busy process, a step takes six times as long.
             "OMP_WAIT_POLICY": "PASSIVE",
             "NNGUARD": mode,
             "PYTHONUNBUFFERED": "1",
@@ -94,17 +94,17 @@ class Workspace:
         return self._run("prepare", [sys.executable, "-m", "nnguard.demo.preparation", *arguments], "off")
 
     def train(self, mode: str, follow: Callable[[str], None]) -> Run:
-        """``nnUNetv2_train`` with the issue's trainer on fold 0; ``follow`` gets each line as it comes."""
+        """Runs ``nnUNetv2_train`` with the issue's trainer on fold 0; ``follow`` gets each line of output at once."""
         arguments = [str(disc_dataset.DATASET_ID), CONFIGURATION, "0", "-tr", TRAINER, "-device", "cpu"]
         return self._run(f"train_{mode}", [installed("nnUNetv2_train"), *arguments], mode, follow)
 
     def predict(self, mode: str, *options: str) -> tuple[Run, Path]:
-        """``nnUNetv2_predict`` on the test images; the run, and its output folder."""
+        """Runs ``nnUNetv2_predict`` on the test images. Returns the run and its output folder."""
         name = "_".join(["predicted", mode, *(option.strip("-") for option in options)])
         target = self.folder / name
         folders = ["-i", str(self.dataset / "imagesTs"), "-o", str(target)]
         model = ["-d", str(disc_dataset.DATASET_ID), "-c", CONFIGURATION, "-tr", TRAINER, "-f", "0"]
-        # Without worker processes, each of which would import torch for a handful of small images.
+        # These options start no worker processes, because each would import torch for a few small images.
         here = ["-device", "cpu", "-npp", "0", "-nps", "0"]
         command = [installed("nnUNetv2_predict"), *folders, *model, *here, *options]
         return self._run(name, command, mode), target
@@ -141,10 +141,10 @@ class Workspace:
 
 
 def installed(program: str) -> str:
-    """The path of one of nnU-Net's commands, that of this environment before any other on the ``PATH``.
+    """The path of one of nnU-Net's commands: from this environment, else from the ``PATH``.
 
     Raises:
-        NNGuardError: it is not installed.
+        NNGuardError: the command is not installed.
     """
     beside = Path(sys.executable).with_name(program)
     found = str(beside) if beside.exists() else shutil.which(program)
@@ -154,10 +154,10 @@ def installed(program: str) -> str:
 
 
 def check_nnunet() -> None:
-    """Refuses, in one line, an environment in which the demo cannot run.
+    """Refuses an environment in which the demo cannot run.
 
     Raises:
-        NNGuardError: no nnU-Net, or one that cannot take a trainer from a folder of its own.
+        NNGuardError: nnU-Net is missing, or cannot take a trainer from another folder.
     """
     try:
         from nnunetv2 import paths

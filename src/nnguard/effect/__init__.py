@@ -1,1 +1,1 @@
-"""What the trained network answers under flips."""
+"""What a trained network answers under flips, and whether the answers show harm."""

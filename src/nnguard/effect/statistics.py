@@ -1,4 +1,4 @@
-"""What a few cases say about each flip: Dice, its bootstrap interval, and whether the flip is safe."""
+"""What a few cases show about each flip: Dice, its bootstrap interval, and whether the flip is safe."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ import numpy as np
 from ..record import Axes
 from ..rules.measured import FEWEST_CASES
 
-#: A flip that costs more Dice than this against the plain answer is harmful. docs/fliptest.md has what was measured:
-#: flips that a network reads lost 0.03 at most on average, those that it does not read 0.19 (hardly trained) to 0.97.
+#: A flip that loses more Dice than this compared with the plain answer is harmful. docs/fliptest.md has measurements:
+#: flips that a network understands lost at most 0.03 on average; others lost 0.19 (a hardly trained network) to 0.97.
 #:
-#: Without reference labels, 1 - a is taken for the loss of an answer that agrees with the plain one at a: it loses at
-#: most that against any reference of the plain answer's size, and less than twice that against every other. Nothing
-#: says which of two answers that differ is wrong, so low agreement is no verdict: it may be the plain answer, or a
-#: network unsure of both.
+#: Without reference labels, an answer that agrees with the plain one at Dice a counts as a loss of 1 - a. This is the
+#: most that it can lose against a reference of the plain answer's size, and more than half of what it can lose against
+#: any other. Low agreement is no verdict, because it does not say which answer is wrong: it may be the plain one, or
+#: both.
 HARM = 0.05
-#: A network whose plain answer has less Dice than this has too little to lose for a loss of ``HARM`` to stand out.
+#: If the plain answer has less Dice than this, a loss of ``HARM`` is too hard to recognise.
 LEAST_DICE = 4 * HARM
-#: Percentile bootstrap over cases (Efron, 1979), 95 %; seeded, so that a verdict repeats.
+#: Percentile bootstrap over cases (Efron, 1979), 95 %; seeded, so that a verdict is reproducible.
 RESAMPLES, SEED = 2000, 2552
 
 Judgement = Literal["safe", "harmful", "unsettled"]
-#: Label -> Dice; ``None`` where neither side has the label.
+#: Label -> Dice; ``None`` if neither side has the label.
 Scores = dict[int, float | None]
 
 
 class CaseScores(msgspec.Struct, frozen=True, kw_only=True):
-    """One case. ``agreement`` is of each flip with the plain answer; the rest is against the reference, if given."""
+    """Dice of one case. ``agreement`` compares each flip with the plain answer; the rest compares with the reference.
+
+    Without a reference, everything except ``agreement`` is empty.
+    """
 
     agreement: dict[Axes, Scores]
     flipped: dict[Axes, Scores] = {}
@@ -39,7 +42,7 @@ class CaseScores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """A mean over ``cases`` and its interval; no interval from a single case."""
+    """A mean over ``cases`` and its interval; a single case has no interval."""
 
     cases: int = 0
     mean: float | None = None
@@ -64,7 +67,7 @@ def dice_by_label(first: Any, second: Any, labels: Sequence[int], counted: Any =
 
 
 def mean_of(scores: Scores) -> float | None:
-    """The mean over the labels that either side has; ``None`` where there are none."""
+    """The mean over the labels that either side has; ``None`` if there are none."""
     known = [score for score in scores.values() if score is not None]
     return sum(known) / len(known) if known else None
 
@@ -73,8 +76,8 @@ def estimate(values: Sequence[float | None], beyond: float = 0.05) -> Estimate:
     """The mean over cases with its percentile bootstrap interval; cases without a value do not count.
 
     Args:
-        values: one a case.
-        beyond: how often the interval may miss; 0.05 is 95 %.
+        values: one per case.
+        beyond: how often the interval may miss the true mean; 0.05 gives a 95 % interval.
     """
     known = np.array([value for value in values if value is not None], dtype=float)
     if not len(known):
@@ -88,20 +91,20 @@ def estimate(values: Sequence[float | None], beyond: float = 0.05) -> Estimate:
 
 
 def loss_of(flip: Axes, cases: Sequence[CaseScores]) -> Estimate:
-    """How much Dice a flip costs against the plain answer, case by case: the mean over labels."""
+    """How much Dice a flip loses compared with the plain answer; each case counts with its mean over labels."""
     return _overall(_losses(flip, cases))
 
 
 def gain_of_tta(cases: Sequence[CaseScores]) -> Estimate:
-    """How much Dice the configured test-time mirroring gains against the plain answer; negative where it costs."""
+    """How much Dice the configured test-time mirroring gains over the plain answer; negative if it loses."""
     return _overall([losses_by_label(case.tta, case.plain) for case in cases])
 
 
 def judge_flip(flip: Axes, cases: Sequence[CaseScores]) -> Judgement:
-    """By the Dice that the flip loses, where there are references; by agreement with the plain answer, where not.
+    """Checks a flip by the Dice that it loses; without references, by its agreement with the plain answer.
 
-    A verdict takes ``FEWEST_CASES``, and holds for every label: one of many that a flip exchanges hardly moves a mean.
-    Agreement alone can show a flip to be safe, and never to be harmful.
+    A verdict needs ``FEWEST_CASES`` and looks at each label, because one of many labels hardly changes the mean.
+    Agreement alone can show that a flip is safe, but never that it is harmful.
     """
     losses = _losses(flip, cases)
     if any(losses):
@@ -113,12 +116,12 @@ def judge_flip(flip: Axes, cases: Sequence[CaseScores]) -> Judgement:
 
 
 def judge_tta(cases: Sequence[CaseScores]) -> Judgement:
-    """The same of the configured test-time mirroring as a whole; ``unsettled`` without references."""
+    """Checks the configured test-time mirroring as a whole; ``unsettled`` without references."""
     return _by_loss([losses_by_label(case.plain, case.tta) for case in cases], cases)
 
 
 def losses_by_label(plain: Scores, other: Scores) -> dict[int, float]:
-    """How much Dice each label loses against the plain answer."""
+    """How much Dice each label loses compared with the plain answer."""
     both = ((label, score, other.get(label)) for label, score in plain.items())
     return {label: first - second for label, first, second in both if first is not None and second is not None}
 
@@ -128,7 +131,7 @@ def _losses(flip: Axes, cases: Sequence[CaseScores]) -> list[dict[int, float]]:
 
 
 def worst_label(flip: Axes, cases: Sequence[CaseScores]) -> tuple[int, float] | None:
-    """The label that a flip costs most, and its mean loss; ``None`` without references."""
+    """The label that loses most under a flip, and its mean loss; ``None`` without references."""
     estimates = _of_labels(_losses(flip, cases))
     means = {label: one.mean for label, one in estimates.items() if one.mean is not None}
     return max(means.items(), key=lambda item: (item[1], -item[0])) if means else None
@@ -143,7 +146,7 @@ def _by_loss(losses: Sequence[dict[int, float]], cases: Sequence[CaseScores]) ->
 
 
 def _loses_little(losses: Sequence[dict[int, float]]) -> bool:
-    """Whether the loss is beyond chance no harm, and that of no label is one on average."""
+    """Whether the whole interval of the loss is within ``HARM``, and the mean loss of every label too."""
     overall = _overall(losses)
     kept = all(one.mean is not None and one.mean <= HARM for one in _of_labels(losses).values())
     return kept and overall.cases >= FEWEST_CASES and overall.high is not None and overall.high <= HARM
@@ -154,6 +157,9 @@ def _overall(losses: Sequence[dict[int, float]]) -> Estimate:
 
 
 def _of_labels(by_case: Sequence[Mapping[int, float]]) -> dict[int, Estimate]:
-    """Label -> its estimate over the cases that have it; wider intervals, for one of many may stray by chance."""
+    """Label -> its estimate over the cases that have it.
+
+    The intervals are wider (Bonferroni), because one of many labels may deviate by chance.
+    """
     labels = sorted({label for one in by_case for label in one})
     return {label: estimate([one.get(label) for one in by_case], 0.05 / len(labels)) for label in labels}

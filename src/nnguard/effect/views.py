@@ -1,6 +1,6 @@
-"""A trained network's answers to a few cases, plain and under each flip, through nnU-Net's own predictor.
+"""A trained network's answers to a few cases, plain and under each flip, by nnU-Net's own predictor.
 
-nnU-Net's test-time mirroring is the mean of these answers, so each case runs once a flip and no more.
+nnU-Net's test-time mirroring is the mean of these answers, so each case runs only once per flip.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .statistics import CaseScores, dice_by_label
 
 
 class ImageCase(msgspec.Struct, frozen=True, kw_only=True):
-    """One case's files: a channel each, and its reference labels where there are any."""
+    """One case's files: one per channel, and its reference labels if there are any."""
 
     name: str
     channels: list[Path]
@@ -28,7 +28,7 @@ class ImageCase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """What the pictures need of one case: label maps in the image's own space, (z, y, x)."""
+    """One case for the pictures: the image and label maps in its own space, (z, y, x)."""
 
     name: str
     image: Any
@@ -39,15 +39,15 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cases_in(images: Path, labels: Path | None, ending: str, number: int) -> list[ImageCase]:
-    """At most ``number`` cases, spread over the sorted names: neighbours are often of one series.
+    """At most ``number`` cases, spread over the sorted names, because neighbours often come from one series.
 
     Args:
-        images: with ``NAME_0000.ending``, a file a channel.
-        labels: with ``NAME.ending``; ``None`` for none.
+        images: the folder of ``NAME_0000.ending``, one file per channel.
+        labels: the folder of ``NAME.ending``; ``None`` if there are no references.
         ending: the dataset's ``file_ending``.
 
     Raises:
-        NNGuardError: no such folder, or no such image in it.
+        NNGuardError: a folder is missing, or has no file with such a name.
     """
     for folder in (images, labels):
         if folder is not None and not folder.is_dir():
@@ -76,12 +76,12 @@ class FlipTrial:
 
     Args:
         folder: the model folder.
-        folds: as nnU-Net takes them; their answers are averaged.
-        checkpoint_name: in each fold's folder.
+        folds: as nnU-Net takes them; nnU-Net averages their answers.
+        checkpoint_name: the checkpoint's file name in each fold's folder.
         device: ``cuda``, ``cpu`` or ``mps``.
 
     Raises:
-        NNGuardError: nnU-Net cannot load it here.
+        NNGuardError: nnU-Net cannot load the model here, or the model is the second stage of a cascade.
     """
 
     def __init__(self, folder: Path, folds: Sequence[int | str], checkpoint_name: str, device: str):
@@ -103,18 +103,18 @@ class FlipTrial:
 
     @property
     def foreground(self) -> list[int]:
-        """The labels that are no background, regions told apart again."""
+        """The labels without background and ignore label; a model with regions has their single labels here too."""
         ignored = self.predictor.label_manager.ignore_label
         labels = {int(label) for label in self.predictor.label_manager.all_labels}
         return sorted(label for label in labels if label > 0 and label != ignored)
 
     def tried(self, case: ImageCase, tta_axes: Axes | None) -> tuple[Answers, CaseScores] | Failed:
-        """The case's answers and scores; in words where there are none, out of memory included."""
+        """The case's answers and scores, or why there are none. Running out of memory is one such reason."""
         import torch
 
         tried = attempt(lambda: self._scored(self._answers(case, tta_axes)))
         if isinstance(tried, Failed):
-            torch.cuda.empty_cache()  # What ran out of memory must not take the next case with it.
+            torch.cuda.empty_cache()  # If one case ran out of memory, the next one must not fail too.
             return Failed(f"{case.name}: {tried}")
         return tried
 
@@ -147,8 +147,10 @@ class FlipTrial:
         )
 
     def _demand_channels(self, case: ImageCase) -> None:
-        """nnU-Net would normalise the channels that there are and fail at the first convolution, or take one for
-        another."""
+        """Refuses a case with other channels than in training.
+
+        nnU-Net would fail only at the first convolution, or would use one channel as another.
+        """
         wanted = list(range(len(self.predictor.dataset_json["channel_names"])))
         ending = self.predictor.dataset_json["file_ending"]
         there = [int(path.name.removesuffix(ending)[-4:]) for path in case.channels]
@@ -167,7 +169,7 @@ class FlipTrial:
         return np.asarray(convert_predicted_logits_to_segmentation_with_correct_shape(logits, *managers, properties))
 
     def _scored(self, answers: Answers) -> tuple[Answers, CaseScores]:
-        """With Dice of each answer with the plain one, and of all with the reference where there is one."""
+        """Adds the Dice of each flip's answer with the plain one, and of all answers with a reference, if given."""
         labels, reference = self.foreground, answers.reference
         agreement = {flip: dice_by_label(seen, answers.plain, labels) for flip, seen in answers.flipped.items()}
         if reference is None:
@@ -189,7 +191,7 @@ def _load(folder: str, folds: tuple[int | str, ...], checkpoint_name: str, devic
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
     class FlippingPredictor(nnUNetPredictor):
-        """Shows the network every patch under one flip, and turns the answer back."""
+        """Shows the network every patch under one flip, and flips the answer back."""
 
         flip: Axes = ()
 

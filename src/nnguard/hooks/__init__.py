@@ -1,4 +1,4 @@
-"""The rooms that know wrapt and nnU-Net's classes: what is patched when nnU-Net is imported, and undone."""
+"""Patches nnU-Net's classes when nnU-Net is imported, and takes the patches out again."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from _nnguard_start import say
 from ..report import log
 from . import augmenters, parent_training, patching, predictor, torch_io, trainer
 
-#: Each room says which modules it waits for: {module: function of the module that patches and returns coverage}.
+#: Each of these has ``MODULES``, the modules that it waits for, and ``patch``, which patches one of them.
 _ROOMS = (torch_io, augmenters, trainer, predictor, parent_training)
 
-#: Without these the guard is not active.
+#: The guard is active only if these are patched.
 _NEEDED = (trainer, predictor)
 
 #: A setting of former versions.
@@ -26,7 +26,7 @@ _failures: dict[str, str] = {}
 
 
 def take_over() -> None:
-    """Patches what is imported already and waits for the rest. Twice is as good as once."""
+    """Patches what is imported already and waits for the rest. A second call changes nothing."""
     global _taken
     if not _taken and os.environ.get(FLIPTEST, "0") not in ("", "0", "off") and parent_process() is None:
         say(f"{FLIPTEST} does nothing any more. To measure what mirroring costs, use: nnguard fliptest")
@@ -39,7 +39,7 @@ def take_over() -> None:
 
 
 def let_go() -> None:
-    """Restores every original. What is known of live trainers stays, for the guard may be armed again."""
+    """Restores every original. What is known of live trainers stays, because the guard may be armed again."""
     global _taken
     _taken = False
     patching.unpatch_all()
@@ -48,7 +48,7 @@ def let_go() -> None:
 
 
 def state() -> dict[str, Any]:
-    """What ``nnguard.status()`` shows of this room."""
+    """What ``nnguard.status()`` says of the patches."""
     inactive = [coverage.inactive for coverage in _coverage.values() if coverage.inactive]
     inactive += _failures.values()
     needed = [module for room in _NEEDED for module in room.MODULES]

@@ -1,4 +1,4 @@
-"""Keeps the pipeline that an augmenter's workers are about to copy: later edits never reach them."""
+"""Keeps a copy of the pipeline when an augmenter's workers start, because later edits do not reach the workers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def patch(module: ModuleType) -> Coverage:
 
 
 def snapshot_of(dataloader: Any) -> Any:
-    """What was kept when ``dataloader``'s workers started; ``None`` where it has no workers.
+    """The snapshot from the start of ``dataloader``'s workers; ``None`` if it has no workers.
 
-    nnU-Net up to 2.4 wraps the augmenter once more, so what ``dataloader`` is made of is searched too.
+    nnU-Net up to 2.4 wraps the augmenter once more, so the attributes of ``dataloader`` are searched too.
     """
     wrapped = getattr(dataloader, "__dict__", {}).values()
     found = (_snapshots.get(thing) for thing in (dataloader, *wrapped))
@@ -35,8 +35,8 @@ def snapshot_of(dataloader: Any) -> Any:
 
 
 def _before_start(augmenter: Any, args: tuple, kwargs: dict) -> None:
-    # `_start` is called again while workers run, and does nothing then.
+    # `_start` is also called while workers run, and then does nothing.
     if not getattr(augmenter, "initialized", False):
-        from .. import probe  # imports torch, which whoever merely looks for nnU-Net need not pay
+        from .. import probe  # it imports torch, which would slow down code that only looks for nnU-Net
 
         _snapshots.put(augmenter, probe.snapshot(augmenter))

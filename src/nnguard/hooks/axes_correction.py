@@ -1,4 +1,4 @@
-"""Mirroring axes put right under ``correct``: those of a training, and those of a predictor. Axes only become fewer."""
+"""Narrows mirroring axes under ``correct``: a training's declared axes, and a predictor's axes in use."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def narrow_declared_axes(trainer: Any, training: LiveTraining, record: Record) -
     except AttributeError:
         return None
     if not same_plain(trainer.inference_allowed_mirroring_axes, narrowed):
-        return None  # a property, which says what it likes
+        return None  # a property that ignores what is assigned
     assert training.record is not None
     axes = AxesHistory(
         declared=plain_axes(declared), effective=plain_axes(narrowed), changed_by="correct", changed_at=timestamp()
     )
     before = training.before
     if before is not None and before.axes.changed_by == "correct" and same_axes(before.axes.effective, narrowed):
-        # What was validated since it was first put right is not stale because the training goes on.
+        # The first correction keeps its time: what was validated after it stays valid when the training goes on.
         axes = msgspec.structs.replace(axes, changed_at=before.axes.changed_at)
     training.record = msgspec.structs.replace(training.record, axes=axes)
     return f"inference_allowed_mirroring_axes is {written(narrowed)} from now on, in validation and every checkpoint."

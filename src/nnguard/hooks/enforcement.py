@@ -1,4 +1,4 @@
-"""Acts on findings as the mode says: notes them, warns once, or raises them all together."""
+"""Acts on findings as the mode says: logs them, warns once, or raises one error for all."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ..report.text import finding_text, findings_text
 from ..settings import CORRECT, IGNORE, LOG, RAISE, Policy
 from .patching import contained
 
-#: (code, subject, setting) of what people have been told in this process.
+#: (code, subject, setting) of each warning that was shown in this process.
 _told: set[tuple[str, str, str]] = set()
 #: The same for events of the log.
 _noted: set[tuple[str, str, str]] = set()
 
-#: What ``-W`` may call our warning, and what it may ask for.
+#: The names that ``-W`` may use for nnguard's warning, and the actions that it may ask for.
 _OUR_WARNING = ("nnguard.ConsistencyWarning", "nnguard.errors.ConsistencyWarning")
 _ACTIONS = ("default", "error", "ignore", "always", "module", "once")
 
-#: Frames of these packages are not the user's line.
+#: Frames of these packages are not the user's code.
 _NOT_THE_USER = ("nnguard", "wrapt", "nnunetv2", "torch", "batchgenerators", "contextlib")
 
 
@@ -37,17 +37,17 @@ def act(
     righted: Container[str] = (),
     before_raising: Callable[[], None] | None = None,
 ) -> None:
-    """Does to each finding what the policy says.
+    """Does with each finding what the policy says.
 
     Args:
         findings: about one subject.
-        put_right: in words, what ``correct`` has changed about it; ``None`` where nothing was.
-        righted: the rules that it puts right; of the others nothing of the kind is said.
-        before_raising: called before anything is raised, a warning as an error included.
+        put_right: in words, what ``correct`` has changed; ``None`` if it changed nothing.
+        righted: the rules whose findings this change corrects; only their warnings mention it.
+        before_raising: called before anything is raised, also before a warning that is raised as an error.
 
     Raises:
-        MirroringError: one for all that the policy raises; ``InconsistencyError`` where none of them is
-            about mirroring.
+        MirroringError: one for all findings that the policy raises.
+        InconsistencyError: the same if none of them is about mirroring.
         ConsistencyWarning: under ``-W error::nnguard.ConsistencyWarning``.
     """
     policy = arming.policy()
@@ -55,7 +55,7 @@ def act(
         return
     judged = [(finding, policy.action(finding)) for finding in worst_first(findings)]
     raising = [finding for finding, action in judged if action == RAISE]
-    # What is told stands apart from what is done: a log that fails, or a library that is missing, refuses nothing.
+    # Each step of the logging is contained, so that a failing log or a missing library cannot prevent a refusal.
     for finding, action in judged:
         if action != IGNORE:
             contained("noting a finding", _note, finding, action)
@@ -71,13 +71,13 @@ def act(
 
 
 def is_to_be_put_right(findings: Iterable[Finding], correctable: Container[str]) -> bool:
-    """Whether the policy corrects any of them, and its rule is one of the ``correctable``."""
+    """Whether the policy corrects any of the findings whose rules are ``correctable``."""
     policy = arming.policy()
     return policy is not None and any(one.code in correctable and policy.action(one) == CORRECT for one in findings)
 
 
 def forget_what_was_told() -> None:
-    """Lets every warning go out once more (tests)."""
+    """Makes every warning appear again (for tests)."""
     _told.clear()
     _noted.clear()
 
@@ -93,7 +93,7 @@ def _in_one_line(finding: Finding) -> str:
 
 
 def _note(finding: Finding, action: str) -> None:
-    # What is raised or warned reaches people by itself; the event is for logs that machines read.
+    # People see errors and warnings anyway; the event is for logs that programs read.
     if _key(finding) in _noted:
         return
     _noted.add(_key(finding))
@@ -123,7 +123,7 @@ def _warn_once(
         if before_raising is not None:
             contained("ending what was started", before_raising)
         raise
-    # Only now: one that was raised instead of shown must be raised again when the user goes on regardless.
+    # This comes last: a warning that was raised as an error must be raised again if the user continues.
     _told.add(_key(finding))
 
 
@@ -132,13 +132,13 @@ def _key(finding: Finding) -> tuple[str, str, str]:
 
 
 def _warn(text: str) -> bool:
-    """Warns, and says that it did."""
+    """Warns. Returns ``True``, so that the caller can tell it from a contained failure."""
     _take_up_the_options()
     frame = _users_frame()
     if _ignored_by_other_code():
         sys.stderr.write(f"{ConsistencyWarning.__name__}: {text.lstrip()}\n")
         return True
-    # No registry: what was shown before is ours to know (`_told`), not this line's.
+    # Without a registry, because nnguard itself (`_told`) knows what was shown, not the line of code.
     warnings.warn_explicit(
         ConsistencyWarning(text), ConsistencyWarning, frame.f_code.co_filename, frame.f_lineno, registry=None
     )
@@ -146,10 +146,10 @@ def _warn(text: str) -> bool:
 
 
 def _take_up_the_options() -> None:
-    """Follows ``-W error::nnguard.ConsistencyWarning`` and its like in ``PYTHONWARNINGS``.
+    """Follows ``-W error::nnguard.ConsistencyWarning`` and similar options in ``PYTHONWARNINGS``.
 
-    Python reads them before it can import anything that is installed, says "invalid module name: 'nnguard'",
-    and ignores them.
+    Python ignores them ("invalid module name: 'nnguard'"), because it reads them before it can import installed
+    packages.
     """
     if any(category is ConsistencyWarning for _action, _message, category, _module, _line in warnings.filters):
         return
@@ -161,7 +161,7 @@ def _take_up_the_options() -> None:
 
 
 def _users_frame() -> FrameType:
-    """The innermost frame of code that is neither ours nor nnU-Net's; the outermost frame where all is."""
+    """The innermost frame whose package is not one of ``_NOT_THE_USER``; the outermost frame if there is none."""
     frame: FrameType = sys._getframe(1)
     while frame.f_back is not None:
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
@@ -172,9 +172,9 @@ def _users_frame() -> FrameType:
 
 
 def _ignored_by_other_code() -> bool:
-    """Whether a blanket ``filterwarnings("ignore")`` in somebody's code hides what a user must see.
+    """Whether other code's blanket ``filterwarnings("ignore")`` hides a warning that the user must see.
 
-    A filter that names ``ConsistencyWarning``, and ``-W`` or ``PYTHONWARNINGS``, are the user's own choice.
+    A filter that names ``ConsistencyWarning`` is the user's own choice, and so are ``-W`` and ``PYTHONWARNINGS``.
     """
     if sys.warnoptions:
         return False

@@ -1,6 +1,6 @@
-"""Facts kept beside a live object, by its identity, and forgotten with it.
+"""Facts about live objects, stored by the object's identity and forgotten when the object dies.
 
-Not on the object: predictors and trainers are copied, pickled and compared by code that is not ours.
+They are not stored as attributes, because foreign code copies, pickles and compares predictors and trainers.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ Fact = TypeVar("Fact")
 
 
 class IdentityMap(Generic[Fact]):
-    """A mapping from live objects to facts. Owners need no hash; a weak reference is enough."""
+    """A mapping from live objects to facts. The objects need no hash, but must allow weak references."""
 
     __slots__ = ("kept",)
 
     def __init__(self) -> None:
-        #: id -> (weak reference, fact); read directly where a microsecond counts
+        #: id -> (weak reference, fact); callers for whom a microsecond matters read it directly
         self.kept: dict[int, tuple[weakref.ref[Any], Fact]] = {}
 
     def get(self, owner: Any) -> Fact | None:
-        """The fact, or ``None`` where nothing was put beside ``owner``."""
+        """The fact about ``owner``, or ``None`` if there is none."""
         entry = self.kept.get(id(owner))
         return entry[1] if entry is not None and entry[0]() is owner else None
 
     def put(self, owner: Any, fact: Fact) -> Fact:
-        """Keeps ``fact`` for as long as ``owner`` lives. Returns it."""
+        """Stores ``fact`` for as long as ``owner`` lives, and returns it."""
         key, kept = id(owner), self.kept
 
         def forget(reference: weakref.ref[Any]) -> None:
@@ -39,11 +39,11 @@ class IdentityMap(Generic[Fact]):
         return fact
 
     def drop(self, owner: Any) -> None:
-        """Forgets at once."""
+        """Forgets the fact about ``owner`` now."""
         self.kept.pop(id(owner), None)
 
     def items(self) -> Iterator[tuple[Any, Fact]]:
-        """The owners that still live, with their facts."""
+        """The owners that are still alive, with their facts."""
         for reference, fact in list(self.kept.values()):
             owner = reference()
             if owner is not None:

@@ -21,44 +21,44 @@ from .origins import Origin
 class LiveTraining(msgspec.Struct, eq=False):
     """What is known of one live trainer.
 
-    ``record`` is this process's own observation; ``origin`` what came with the checkpoint that was loaded;
-    ``epoch`` and ``steps`` (optimiser steps) count from that checkpoint, or from nothing.
+    ``record`` is what this process observed. ``origin`` is what came with the checkpoint that was loaded. ``epoch`` and
+    ``steps`` (optimiser steps) count from that checkpoint, or from the start.
     """
 
     observed: bool = False
-    #: built to be looked at and taken down again: whoever asked says what was found, and no log is kept
+    #: whether ``trial_start`` built it: then no log is kept, because its caller reports the findings
     rehearsed: bool = False
     record: Record | None = None
     training: Training | None = None
     origin: Origin | None = None
     epoch: int = 0
     steps: int = 0
-    #: weakly, the bare network that these steps train
+    #: a weak reference to the bare network that these steps train
     network: weakref.ref[Any] | None = None
-    #: whether this object was started a second time, and ``origin`` is its own first stretch
+    #: whether this object was started a second time, so that ``origin`` is its own first part
     again: bool = False
     judged_axes: Any = None
-    #: watches the first steps of a train step that is not nnU-Net's own; ``None`` before and after
+    #: It watches the first steps if the train step is not nnU-Net's own; ``None`` before and after.
     witness: Any = None
-    #: settled, or axes set again, while a checkpoint was about to be written: judged once it is safe on the
-    #: disk, for a refusal must not cost the epochs since the last one
+    #: whether the record changed since the rules last saw it. If a checkpoint is about to be written, the check waits
+    #: until it is on disk, because a refusal must not cost the epochs since the last checkpoint.
     unjudged: bool = False
     #: the record in the checkpoint that is being saved
     saved: Record | None = None
     saved_text: str | None = None
-    #: how many validations have begun: ranks count alike
+    #: how many validations have begun; every rank has the same number
     validations: int = 0
-    #: checkpoint's file name -> its weights, as ``nnguard.json`` keeps them; ``None`` before the first
+    #: checkpoint's file name -> its weights, as the sidecar keeps them; ``None`` before the first
     weights: Any = None
 
     @property
     def goes_on(self) -> bool:
-        """Whether there is a history before ``epoch``."""
+        """Whether something was trained before ``epoch``."""
         return self.origin is not None and (self.again or self.epoch > 0)
 
     @property
     def before(self) -> Record | None:
-        """What was recorded until ``epoch``, where this training goes on from there."""
+        """The record of what was trained before ``epoch``; ``None`` if nothing was."""
         return self.origin.record if self.origin is not None and self.goes_on else None
 
 
@@ -67,19 +67,19 @@ _validating: weakref.ref[Any] | None = None
 
 
 def live_training(trainer: Any) -> LiveTraining:
-    """What is known of ``trainer``, from now on if nothing was."""
+    """What is known of ``trainer``. From now on it is a known trainer, if it was not."""
     return _live.get(trainer) or _live.put(trainer, LiveTraining())
 
 
 def live_trainers() -> Iterator[Any]:
-    """All that are alive and known."""
+    """Every known trainer that still exists."""
     return (trainer for trainer, _training in _live.items())
 
 
 def record_of(trainer: Any) -> Record | None:
-    """The record that a checkpoint written now would get: this training's, with what came before it.
+    """The record that a checkpoint written now would get: this training's, joined to what came before it.
 
-    ``None`` where nothing was observed, unless it came with a loaded checkpoint that was not trained on here.
+    ``None`` if nothing was observed, unless a checkpoint was loaded and not trained further.
     """
     training = _live.get(trainer)
     if training is None:
@@ -123,7 +123,7 @@ def _parent(trainer: Any, training: LiveTraining) -> dict[str, Any] | None:
 
 
 def _apart(training: LiveTraining) -> Apart | None:
-    """What was seen of images flipped apart from their targets, now or in what this training goes on from."""
+    """How many images were flipped apart from their segmentation, in this part of the training or an earlier one."""
     told = training.training
     if told is not None and training.record is not None and told.apart:
         return Apart(draws=told.apart, clean=training.record.mirroring.clean)
@@ -131,7 +131,7 @@ def _apart(training: LiveTraining) -> Apart | None:
 
 
 def trainer_of(network: Any) -> Any:
-    """The live trainer whose network this is."""
+    """The live trainer that holds this network; ``None`` if there is none."""
     for trainer, _training in _live.items():
         own = getattr(trainer, "network", None)
         if own is not None and bare_network(own) is bare_network(network):
@@ -140,7 +140,7 @@ def trainer_of(network: Any) -> Any:
 
 
 def trainer_validating(name: str | None) -> Any:
-    """The trainer that is validating, where its class has this name."""
+    """The trainer that is validating, if its class has this name."""
     running = _validating() if _validating is not None else None
     return running if running is not None and type(running).__name__ == name else None
 

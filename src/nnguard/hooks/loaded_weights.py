@@ -37,7 +37,7 @@ def weights_of(predictor: Any, files: Sequence[str] = (), stray: bool = False) -
     behind = live_trainings.trainer_of(predictor.network)
     if behind is None:
         state = bare_network(predictor.network).state_dict()
-        # Weights that a file gave away tell more than which trainer happens to be validating.
+        # The file that weights came from says more than which trainer is validating now.
         behind = live_trainings.trainer_validating(predictor.trainer_name) if origins.origin_of(state) is None else None
         if behind is None:
             return [_loaded(predictor, state, None)]
@@ -64,9 +64,9 @@ def _being_validated(behind: Any) -> Weights:
 def loaded_by_hand(predictor: Any, as_it_is: bool) -> tuple | None:
     """A mark of weights that somebody may have loaded into the network itself.
 
-    ``None`` where they do not decide (a list of parameters is loaded over them), are those of a live trainer, or are
-    of that list. Beside a list, only weights of which a file was seen count: a network in half precision, too, holds
-    other numbers than its list.
+    ``None`` if they do not decide (the list of parameters is loaded over them), if they belong to a live trainer, or if
+    they are in that list. If there is a list, only weights count whose file was seen, because a network in half
+    precision also holds other numbers than its list.
     """
     network = bare_network(predictor.network)
     parameters = predictor.list_of_parameters

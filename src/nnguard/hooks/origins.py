@@ -1,7 +1,7 @@
-"""Where weights come from: which checkpoint, and so which record, they were loaded with in this process.
+"""Where weights come from: the checkpoint, and so the record, that they were loaded with in this process.
 
-This is remembered without keeping the weights, so that whoever ends up holding them (a predictor, MONAI's attributes, a
-dictionary that was rebuilt by hand) finds the record again.
+nnguard remembers this without keeping the weights. Whoever holds them later (a predictor, MONAI, a dictionary that a
+user rebuilt) finds the record again.
 """
 
 from __future__ import annotations
@@ -20,13 +20,11 @@ from ..errors import CheckpointError
 from ..fold import Fold
 from ..models.folder import FLIPTEST_FILE, open_fold
 from ..models.provenance import fingerprint_in, record_kept_for
+from ..nnunet import AXES_KEY, WEIGHTS_KEY
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from .identity_map import IdentityMap
 
-WEIGHTS_KEY = "network_weights"
-AXES_KEY = "inference_allowed_mirroring_axes"
-
-#: Loaded checkpoints that are remembered: a large ensemble many times over, and a few kilobytes each.
+#: How many loaded checkpoints are remembered: many times a large ensemble. Each takes a few kilobytes.
 REMEMBERED = 256
 
 NO_RECORD = "the checkpoint has no record: it was trained without nnguard, or something dropped the key"
@@ -36,11 +34,11 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """What came with some weights.
 
     Args:
-        record: ``None`` where there is none, or where it is broken.
-        no_record: why there is none, in words.
-        checkpoint: what else their checkpoint says, as far as it was seen; its ``path`` is empty where there was no
-            file. Its ``init_args`` are kept no longer than the weights are.
-        copied: whether the checkpoint has lost its record, and this is the copy beside it.
+        record: ``None`` if there is none, or if it is broken.
+        no_record: the reason in words, if ``record`` is ``None``.
+        checkpoint: what else the checkpoint says, as far as it was seen. Its ``path`` is empty if there was no file.
+            Its ``init_args`` are kept only as long as the weights.
+        copied: whether the checkpoint has lost its record and this one is the sidecar's.
     """
 
     record: Record | None
@@ -50,7 +48,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def axes(self) -> Any:
-        """The checkpoint's mirroring axes, as plain data; ``UNSET`` where it has none."""
+        """The declared axes, as plain data; ``UNSET`` if the checkpoint has none."""
         return self.checkpoint.declared_axes if self.checkpoint.has_declared_axes else msgspec.UNSET
 
 
@@ -59,27 +57,29 @@ _by_content: OrderedDict[tuple | None, Origin] = OrderedDict()
 
 
 def origin_of(weights: Any) -> Origin | None:
-    """What came with a state dict that was loaded in this process, by identity or by content.
+    """What came with a state dict that this process loaded, found by identity or by content.
 
     Args:
-        weights: a mapping of names to tensors, with whatever prefix the names have.
+        weights: a mapping of names to tensors. The names may have any prefix.
     """
     return loaded_with(weights) or _by_content.get(fingerprint(weights))
 
 
 def is_known(mark: tuple) -> bool:
-    """Whether weights with this ``fingerprint`` came from a file in this process."""
+    """Whether this process loaded weights with this ``fingerprint`` from a file."""
     return mark in _by_content
 
 
 def loaded_with(weights: Any) -> Origin | None:
-    """What came with these very weights: nothing with a training's own. A plain dict takes no weak reference, but its
-    first tensor does."""
+    """What came with these very objects; nothing came with weights that were trained here.
+
+    A plain dict takes no weak reference, so its first tensor is looked up too.
+    """
     return _by_identity.get(weights) or _by_identity.get(_first_tensor(weights))
 
 
 def remember(checkpoint: Mapping[str, Any], path: str | None) -> None:
-    """Notes which record came with which weights, holding neither the weights nor the dict."""
+    """Remembers what came with these weights, without keeping the weights or the dict."""
     weights = checkpoint[WEIGHTS_KEY]
     origin = origin_from(checkpoint, path)
     for thing in (weights, _first_tensor(weights)):
@@ -87,7 +87,7 @@ def remember(checkpoint: Mapping[str, Any], path: str | None) -> None:
             _by_identity.put(thing, origin)
     mark = fingerprint(weights)
     if mark is not None:
-        # Plans are a hundred kilobytes, and what is found by content outlives the weights.
+        # Plans take a hundred kilobytes, and an entry by content outlives the weights.
         lasting = msgspec.structs.replace(origin.checkpoint, init_args={})
         _by_content[mark] = msgspec.structs.replace(origin, checkpoint=lasting)
         _by_content.move_to_end(mark)
@@ -96,7 +96,7 @@ def remember(checkpoint: Mapping[str, Any], path: str | None) -> None:
 
 
 def origin_from(checkpoint: Mapping[str, Any], path: str | None) -> Origin:
-    """What a checkpoint's dict says besides its weights. A broken record is never "no record"."""
+    """What a checkpoint's dict says besides its weights. A broken record is an error, never "no record"."""
     record, no_record = None, NO_RECORD
     if CHECKPOINT_KEY in checkpoint:
         try:
@@ -120,7 +120,7 @@ def origin_from(checkpoint: Mapping[str, Any], path: str | None) -> Origin:
 
 
 def origin_in_file(path: str) -> Origin:
-    """What a checkpoint file says, by the safe reader: for where ``torch.load`` was not seen."""
+    """What a checkpoint file says, read without running it. Used if ``torch.load`` was not seen."""
     fold = open_fold(Path(path))
     return Origin(
         record=fold.record,
@@ -131,17 +131,17 @@ def origin_in_file(path: str) -> Origin:
 
 
 def fold_behind(origin: Origin) -> Fold | None:
-    """The fold that these weights came from, as ``nnguard check`` would open it; ``None`` where there was no file."""
+    """The fold that these weights came from, as ``nnguard check`` would open it; ``None`` if there was no file."""
     path = Path(origin.checkpoint.path)
     if not path.name:
         return None
-    # Only these two are held against the weights.
+    # Only the sidecar and a fliptest are compared with the weights.
     compared = (path.parent / FILE_NAME).exists() or (path.parent.parent / FLIPTEST_FILE).exists()
     return fold_at(path, origin, fingerprint_in(path) if compared else None)
 
 
 def fold_at(path: Path, origin: Origin, mark: str | None = None) -> Fold:
-    """The fold in a file, by what came with its weights and their fingerprint."""
+    """The fold in a file, from what came with its weights; ``mark`` is the weights' fingerprint."""
     return Fold(
         fold=path.parent.name.removeprefix("fold_"),
         path=path,
@@ -153,17 +153,17 @@ def fold_at(path: Path, origin: Origin, mark: str | None = None) -> Fold:
 
 
 def plans_and_dataset(init_args: Any) -> dict[str, Any]:
-    """Of a trainer's arguments those that say what it was trained with: others may be anything, weights included."""
+    """The trainer's arguments that say what it was trained with. Other arguments may be anything, even weights."""
     if not isinstance(init_args, Mapping):
         return {}
     return {name: init_args[name] for name in ("plans", "dataset_json", "configuration", "fold") if name in init_args}
 
 
 def fingerprint(weights: Mapping[str, Any]) -> tuple | None:
-    """A cheap content mark of a state dict: shapes and a few values of a few tensors, in order, names left out.
+    """A cheap mark of a state dict's content: shapes and a few values of a few tensors, in order, without names.
 
-    Both ends and the middle are sampled: fine-tuned models share their first layers, and cut heads differ.
-    ``None`` where there is nothing to read.
+    Both ends and the middle are sampled, because fine-tuned models share their first layers and replaced heads differ.
+    ``None`` if there is nothing to read.
     """
     values = list(weights.values())
     sampled = (values, values[len(values) // 2 :], reversed(values))
@@ -184,13 +184,13 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _values(tensor: Any) -> tuple[float, ...]:
-    # A strided view is read, never the whole tensor: on a GPU this is a copy of a few numbers.
+    # This reads a strided view, never the whole tensor: from a GPU it copies a few numbers.
     step = max(1, tensor.numel() // 4)
     return tuple(tensor.detach().flatten()[: 4 * step : step].tolist())
 
 
 def unchanged_origin_of(weights: Mapping[str, Any]) -> Origin | None:
-    """What came with these very weights, if they are still what the file held."""
+    """What came with these very objects, if they still hold what the file held."""
     origin, unchanged = loaded_with(weights), _by_content.get(fingerprint(weights))
     if origin is None or unchanged is None or origin.record is None or unchanged.record is not origin.record:
         return None

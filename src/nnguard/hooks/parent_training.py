@@ -1,4 +1,4 @@
-"""``-pretrained_weights``: a training starts anew from another's weights, and its record names that parent."""
+"""``-pretrained_weights``: a training starts from the weights of another one, and its record names that parent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import origins
 from .identity_map import IdentityMap
 from .patching import Coverage, Guard, patch_all_or_nothing
 
-#: Where the function lives, and where it is called by the name that was imported.
+#: The module that defines the function, and the module that imports its name and calls it.
 MODULES = {
     "nnunetv2.run.load_pretrained_weights": "load_pretrained_weights",
     "nnunetv2.run.run_training": "load_pretrained_weights",
@@ -24,12 +24,12 @@ parents: IdentityMap[dict[str, Any]] = IdentityMap()
 
 
 def patch(module: ModuleType) -> Coverage:
-    """Patches ``load_pretrained_weights`` where this module has it."""
+    """Patches ``load_pretrained_weights`` if this module has it."""
     return patch_all_or_nothing(module, {}, {"load_pretrained_weights": Guard(after=_after_loading)})
 
 
 def described(origin: origins.Origin) -> dict[str, Any]:
-    """A parent as the record keeps it: enough to judge it by, without its own history."""
+    """A parent as the record keeps it: what the rules need, without the parent's own segments."""
     parent: dict[str, Any] = {"file": os.path.basename(origin.checkpoint.path) or None}  # noqa: PTH119
     record = origin.record
     if record is None:
@@ -37,7 +37,7 @@ def described(origin: origins.Origin) -> dict[str, Any]:
     kept = ("dataset", "plans", "configuration", "fold", "written_at", "mirroring")
     return parent | {
         "trainer": record.trainer.class_,
-        # As it comes back from a checkpoint, so that a resumed training's parent is the same.
+        # In the form that a checkpoint gives back, so that the parent of a resumed training is the same.
         **{name: msgspec.json.decode(msgspec.json.encode(getattr(record, name))) for name in kept},
     }
 
@@ -47,5 +47,5 @@ def _after_loading(_module: Any, result: Any, args: tuple, kwargs: dict) -> None
     network, source = given.get("network"), given.get("fname")
     if network is None or not isinstance(source, (str, os.PathLike)):
         return
-    # The record stands in the file; which of its weights were taken over is nnU-Net's business.
+    # nnU-Net decides which of the weights it takes over.
     parents.put(bare_network(network), described(origins.origin_in_file(os.fspath(source))))

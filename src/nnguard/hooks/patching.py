@@ -1,8 +1,8 @@
-"""The one door to wrapt: every patch is made, contained, counted and undone here.
+"""The only module that uses wrapt: it makes, contains, lists and undoes every patch.
 
-A guarded call is: guarded before, the original exactly once and outside every ``try``, guarded after. What the
-original returns or raises reaches its caller unchanged. What the guard raises by accident reaches nobody: it is
-noted in ``swallowed`` and logged once per place.
+A guarded call runs the guard before, then the original exactly once and outside every ``try``, then the guard after.
+The caller gets exactly what the original returns or raises. An accidental error of the guard never reaches the caller:
+it is stored in ``swallowed`` and logged once per place.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from _nnguard_start import say
 
 from ..errors import ConsistencyWarning, NNGuardError
 
-#: What the guard raises on purpose; it passes.
+#: The guard raises these on purpose, so they reach the caller.
 DELIBERATE = (NNGuardError, ConsistencyWarning)
 
 Before = Callable[[Any, tuple, dict], "tuple[tuple, dict] | None"]
@@ -31,13 +31,13 @@ After = Callable[[Any, Any, tuple, dict], None]
 
 
 class Guard(msgspec.Struct, frozen=True):
-    """What happens around one target.
+    """What nnguard does around one target.
 
     Args:
-        before: ``(instance, args, kwargs)``; may return other ``(args, kwargs)`` for the original.
-        after: ``(instance, result, args, kwargs)``; runs when the original has returned.
-        every_level: a method that calls ``super()`` is guarded once, around the most derived one; a guard that
-            is cheap and harmless to repeat skips the search for it.
+        before: gets ``(instance, args, kwargs)`` and may return other ``(args, kwargs)`` for the original.
+        after: gets ``(instance, result, args, kwargs)``; it runs after the original has returned.
+        every_level: usually, if a method calls ``super()``, only the most derived method is guarded. A guard that is
+            cheap and harmless to repeat can skip the search for it and run at every level.
     """
 
     before: Before | None = None
@@ -46,7 +46,7 @@ class Guard(msgspec.Struct, frozen=True):
 
 
 class Patch:
-    """One replaced attribute. ``before`` and ``after`` are read at each call, so that tests can make them fail."""
+    """One replaced attribute. Each call reads ``before`` and ``after`` again, so that tests can make them fail."""
 
     def __init__(self, owner: Any, name: str, guard: Guard, kind: type | None = None):
         self.owner = owner
@@ -55,7 +55,7 @@ class Patch:
         self.before = guard.before
         self.after = guard.after
         self.every_level = guard.every_level
-        #: a mixin's method is patched for this class's objects only
+        #: a patch of a mixin's method applies only to objects of this class
         self.kind = kind
         self.active = True
         self.original = vars(owner)[name]
@@ -87,7 +87,7 @@ class Patch:
         return result
 
     def _is_outermost(self, instance: Any) -> bool:
-        # By looking, not by counting calls: a counter would need a `try` around the original to be put back.
+        # A counter of calls would need a `try` around the original, so this looks at the classes instead.
         if instance is None:
             return True
         if is_ours(getattr(instance, "__dict__", {}).get(self.name)):
@@ -99,15 +99,18 @@ class Patch:
         return True
 
     def undo(self) -> None:
-        """Puts the original back, unless somebody else has replaced it since; then only falls silent."""
+        """Restores the original. If other code has replaced the attribute since, the patch only becomes inactive."""
         self.active = False
         if vars(self.owner).get(self.name) is self.replacement:
             setattr(self.owner, self.name, self.original)
 
 
 class ObjectPatch(Patch):
-    """What one object holds in place of a method. Knows the object weakly, and holds nothing of its own: what people
-    put there is often bound to the object, which would never be let go."""
+    """A patch of a callable that one object holds in place of a method.
+
+    It refers to the object weakly and does not keep the original callable, which is often bound to the object. A strong
+    reference would keep the object alive forever.
+    """
 
     def __init__(self, instance: Any, name: str, guard: Guard):
         self.reference = weakref.ref(instance)
@@ -130,7 +133,7 @@ class ObjectPatch(Patch):
 
 
 class _BoundGuardedFunction(wrapt.BoundFunctionWrapper):
-    """A guarded method bound to its object; pickled and copied as Python does with a plain bound method."""
+    """A guarded method bound to its object. It is pickled and copied in the same way as a plain bound method."""
 
     def __reduce_ex__(self, protocol):
         if self._self_instance is None:
@@ -147,7 +150,7 @@ class _BoundGuardedFunction(wrapt.BoundFunctionWrapper):
 
 
 class GuardedFunction(wrapt.FunctionWrapper):
-    """A guarded function; functions are copied and pickled by name."""
+    """A guarded function. It is copied and pickled by name, like a plain function."""
 
     __bound_function_wrapper__ = _BoundGuardedFunction
     _self_patch: Patch
@@ -163,7 +166,7 @@ class GuardedFunction(wrapt.FunctionWrapper):
 
 
 class GuardedAttribute(GuardedFunction):
-    """A guarded callable that an object holds; a copy of the object takes it along unguarded."""
+    """A guarded callable that an object holds. A copy of the object gets the callable without the guard."""
 
     def __reduce_ex__(self, protocol):
         return _as_it_was, (self.__wrapped__,)
@@ -180,12 +183,12 @@ def _as_it_was(function: Any) -> Any:
 
 
 def is_ours(attribute: Any) -> bool:
-    """Whether an attribute is a live patch. ``type``, for a proxy lies about its class."""
+    """Whether an attribute is an active patch. ``isinstance`` cannot tell, because a wrapt proxy fakes its class."""
     return type(attribute) in (GuardedFunction, GuardedAttribute) and attribute._self_patch.active
 
 
 class Coverage(msgspec.Struct):
-    """What of one class or module is patched. ``inactive`` says why nothing is."""
+    """What is patched of one class or module. ``inactive`` says why nothing is patched."""
 
     name: str
     patched: list[str] = []
@@ -197,19 +200,19 @@ _patches: list[Patch] = []
 
 
 def patches() -> list[Patch]:
-    """The live patches, in the order in which they were made."""
+    """The active patches, oldest first."""
     return list(_patches)
 
 
 def no_class(module: ModuleType, name: str) -> Coverage:
-    """Of a module of nnU-Net's that lacks the class which was to be patched; ``name`` may end in the reason."""
+    """The coverage of an nnU-Net module that lacks the class to patch; ``name`` may end in the reason."""
     return Coverage(name.partition(":")[0], inactive=f"{module.__name__} has no class {name}")
 
 
 def patch_all_or_nothing(
     owner: Any, required: Mapping[str, Guard], optional: Mapping[str, Guard] | None = None
 ) -> Coverage:
-    """Patches a class or module, or, where it lacks a required target, leaves all of it alone.
+    """Patches a class or module. If it lacks a required target, nothing is patched.
 
     A method is patched on the class that defines it, which in a fork may be a parent of ``owner``.
     """
@@ -228,10 +231,10 @@ def patch_all_or_nothing(
 
 
 def patch_overrides(kind: type, base: type, guards: Mapping[str, Guard]) -> None:
-    """Patches what ``kind`` and its parents define themselves of the guarded methods of ``base``.
+    """Patches the guarded methods of ``base`` that ``kind`` and its parents define themselves.
 
-    Called when an object of ``kind`` is made: only then are its classes known, and what other libraries have
-    put in place of a patched method since is found too.
+    This happens when an object of ``kind`` is made, because only then are its classes known. It also finds methods
+    that other libraries have replaced since the last time.
     """
     for owner in kind.__mro__[:-1]:
         for name, guard in guards.items():
@@ -240,7 +243,7 @@ def patch_overrides(kind: type, base: type, guards: Mapping[str, Guard]) -> None
 
 
 def patch(owner: Any, name: str, guard: Guard, kind: type | None = None) -> None:
-    """Patches ``owner``'s own attribute ``name``, once; for the objects of ``kind`` only, where it is given."""
+    """Patches ``owner``'s own attribute ``name`` once. If ``kind`` is given, only its objects are guarded."""
     if not is_ours(vars(owner)[name]):
         made = Patch(owner, name, guard, kind)
         setattr(owner, name, made.replacement)
@@ -248,22 +251,22 @@ def patch(owner: Any, name: str, guard: Guard, kind: type | None = None) -> None
 
 
 def patch_on_object(instance: Any, name: str, guard: Guard) -> None:
-    """Patches what an object itself holds in place of a method, once; nothing where it holds none."""
+    """Patches, once, a callable that an object holds in place of a method. Does nothing if there is none."""
     held = getattr(instance, "__dict__", {}).get(name)
     if callable(held) and not is_ours(held):
         _patches.append(ObjectPatch(instance, name, guard))
 
 
 def patchable(owner: Any, name: str) -> bool:
-    """Whether ``owner`` itself defines ``name`` as a plain function, patched by us or by others, or not."""
+    """Whether ``owner`` itself defines ``name`` as a plain function, whether it is patched or not."""
     attribute = vars(owner).get(name)
     return callable(attribute) and not isinstance(attribute, (type, staticmethod, classmethod))
 
 
 def calls_under_way(instance: Any, names: Container[str]) -> int:
-    """How many guarded calls of these methods of ``instance`` this thread is inside of.
+    """How many guarded calls of these methods of ``instance`` are on this thread's stack.
 
-    The stack is read because a count kept beside the object would be wrong after an original has raised.
+    A stored count would be wrong after an original has raised.
     """
     number, frame = 0, cast("FrameType | None", sys._getframe(1))
     while frame is not None:
@@ -275,7 +278,7 @@ def calls_under_way(instance: Any, names: Container[str]) -> int:
 
 
 def unpatch_all() -> None:
-    """Restores the originals, last patch first; what others have put there since is left alone."""
+    """Restores the originals, last patch first. Attributes that other code has replaced since stay as they are."""
     while _patches:
         _patches.pop().undo()
 
@@ -287,7 +290,7 @@ def _home(owner: Any, name: str) -> Any:
 
 
 class Swallowed(msgspec.Struct):
-    """An error of ours that nobody saw. Text only: an exception would keep frames, and so weights, alive."""
+    """A contained error of nnguard, as text only, because an exception would keep frames, and so weights, alive."""
 
     place: str
     kind: str
@@ -298,15 +301,15 @@ class Swallowed(msgspec.Struct):
         return f"<Swallowed {self.kind} at {self.place}, {self.count}x>\n{self.traceback}"
 
 
-#: One entry for each place and kind of error, with its count. Tests read it.
+#: One entry for each place and kind of error, with its count. Tests check it.
 swallowed: list[Swallowed] = []
 
 
 def contained(place: str, function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a piece of the guard where a failure must cost nothing.
+    """Calls a part of the guard whose failure must have no effect.
 
     Returns:
-        What ``function`` returns; ``None`` where it failed.
+        What ``function`` returns; ``None`` if it failed.
     """
     try:
         return function(*args)
@@ -327,7 +330,7 @@ def _swallow(place: str, error: Exception) -> None:
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         swallowed.append(Swallowed(place, kind, text))
         _log(place, kind, text)
-    except Exception:  # no stack or memory left to tell it with is no reason to disturb a training
+    except Exception:  # too little stack or memory to report an error must not disturb a training
         return
 
 
@@ -336,12 +339,12 @@ def _log(place: str, kind: str, text: str) -> None:
         from ..report.log import get_logger
 
         get_logger().error("internal error, nnguard goes on without this", place=place, error=kind, exception=text)
-    except Exception as failed:  # structlog may be missing or another one, and handlers are other people's code
+    except Exception as failed:  # structlog may be missing or of another version, and handlers are foreign code
         say(f"internal error, nnguard goes on without this: {place}: {kind} (its log fails: {type(failed).__name__})")
 
 
 def when_imported(module: str, hook: Callable[[ModuleType], None]) -> None:
-    """Calls ``hook`` with the module once it is imported, at once where it is already. Never fails the import."""
+    """Calls ``hook`` with the module when it is imported, or now if it is already. An error never fails the import."""
     wrapt.register_post_import_hook(lambda loaded: _call_contained(module, hook, loaded), module)
 
 

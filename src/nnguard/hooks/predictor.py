@@ -1,4 +1,4 @@
-"""A predictor as it is initialised, started and run: its axes against what its weights were trained to see."""
+"""Guards around ``nnUNetPredictor``: they compare its axes in use with what its weights were trained to see."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ SET_BY_HAND = "an assignment to the predictor (after it was initialised, or with
 
 
 class Initialisation(msgspec.Struct, frozen=True, kw_only=True):
-    """How a predictor came by its model. Belongs to one initialisation, for predictors are used again.
+    """How a predictor got its model. It belongs to one initialisation, because predictors are used again.
 
     ``files`` are the checkpoints that were asked for; ``axes`` what the predictor had afterwards.
     """
@@ -68,7 +68,7 @@ class Initialisation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """A predictor when it was last judged.
+    """How a predictor looked when it was last checked.
 
     Args:
         look: what a verdict depends on; the first three are compared at every patch.
@@ -133,13 +133,13 @@ def _after_manual(predictor: Any, result: Any, args: tuple, kwargs: dict) -> Non
 
 def _before_predicting(predictor: Any, args: tuple, kwargs: dict, as_it_is: bool = False) -> None:
     if calls_under_way(predictor, WINDOWS) < 2:
-        _refused.drop(predictor)  # of a window that failed; one that is running keeps its own
+        _refused.drop(predictor)  # It belongs to a window that failed. A running window keeps its own.
     _before_init(predictor, args, kwargs)
     check(predictor, as_it_is)
 
 
 def _before_window(predictor: Any, args: tuple, kwargs: dict) -> None:
-    # This one predicts with what the network holds; the others load the list of parameters into it first.
+    # This method predicts with what the network holds. The others load the list of parameters into it first.
     _before_predicting(predictor, args, kwargs, as_it_is=True)
 
 
@@ -151,7 +151,7 @@ def _after_window(predictor: Any, result: Any, args: tuple, kwargs: dict) -> Non
 
 
 def _before_patch(predictor: Any, args: tuple, kwargs: dict) -> None:
-    # Once a patch, so by hand: compare what the predictor looks like with what was judged, then pass.
+    # This runs once a patch, so it only compares how the predictor looks with how it looked at the last check.
     entry = _judged_now.get(id(predictor))
     if entry is not None and _looks_as_judged(predictor, entry[1]):
         return
@@ -182,7 +182,7 @@ REQUIRED: Mapping[str, Guard] = {
 
 
 def _optional(kind: type) -> dict[str, Guard]:
-    """``__init__`` and every ``predict_*`` of a class, so that it refuses before workers start."""
+    """Guards for ``__init__`` and every ``predict_*`` of a class, so that a refusal comes before workers start."""
     guards = {"__init__": Guard(before=_before_init, every_level=True)}
     for owner in kind.__mro__[:-1]:
         for name in vars(owner):
@@ -196,7 +196,7 @@ def _optional(kind: type) -> dict[str, Guard]:
 
 
 def check(predictor: Any, as_it_is: bool = False) -> None:
-    """Judges a predictor unless it looks as it did when it was last judged, and does what the mode says.
+    """Checks a predictor and does what the mode says, unless it looks as it did at the last check.
 
     Args:
         as_it_is: whether the network predicts with the weights that it holds now, whatever the list holds.
@@ -205,30 +205,30 @@ def check(predictor: Any, as_it_is: bool = False) -> None:
         InconsistencyError: the mode raises what was found.
     """
     if predictor.network is None and not predictor.list_of_parameters:
-        return  # not initialised: nnU-Net will say so
+        return  # It is not initialised. nnU-Net will say so.
     if _left_alone.get(predictor):
         return
     by_hand = contained("looking at the network's weights", loaded_by_hand, predictor, as_it_is)
     now, known = _as_it_is(predictor, by_hand), _judged.get(predictor)
-    # Before judging: a fault of ours must not come again at each of a thousand patches.
+    # Noted before the check, so that a fault of nnguard does not repeat at each of a thousand patches.
     _judged.put(predictor, now)
     if known is not None and known.look == now.look:
         return
     try:
         judge(predictor, stray=by_hand is not None)
     except DELIBERATE:
-        _judged.drop(predictor)  # going on after a refusal is refused again
+        _judged.drop(predictor)  # whoever goes on after a refusal is refused again
         raise
     _judged.put(predictor, _as_it_is(predictor, by_hand))
 
 
 def forget_verdicts() -> None:
-    """Judges every predictor again when it is used next."""
+    """Lets every predictor be checked again when it is used next."""
     _judged.kept.clear()
 
 
 def judge(predictor: Any, stray: bool = False) -> None:
-    """Judges all weights of a predictor, every fold of an ensemble; ``stray``: also those that its network holds."""
+    """Checks all weights of a predictor, those of every fold; with ``stray`` also those that its network holds."""
     initialisation = _initialised.get(predictor)
     weights = weights_of(predictor, initialisation.files if initialisation is not None else (), stray)
     findings: list[Finding] = []
@@ -247,7 +247,7 @@ def judge(predictor: Any, stray: bool = False) -> None:
 
 
 def told_once(findings: Sequence[Finding]) -> list[Finding]:
-    """Folds of an ensemble that share a fault share a finding; its subject names the first and counts the rest."""
+    """One finding for folds that share it. Its subject is the first fold; ``seen`` names the others."""
     first: dict[tuple[str, str], Finding] = {}
     more: dict[tuple[str, str], list[str]] = {}
     for finding in findings:
@@ -263,7 +263,7 @@ def told_once(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _known(fold: Fold | None, prediction: Prediction) -> Known:
-    """Everything known of the weights' training; what was loaded with them alone, where reading the rest fails."""
+    """Everything known of the weights' training. If files cannot be read, only what was loaded with the weights."""
     known = contained("reading what lies beside a checkpoint", known_of, fold, prediction) if fold is not None else None
     return known or Known(prediction=prediction)
 
@@ -287,7 +287,7 @@ def _prediction(predictor: Any, weights: Weights) -> Prediction:
 
 
 def _together(predictor: Any, weights: Sequence[Weights], folds: Sequence[Fold | None]) -> list[Finding]:
-    """The rules about folds and folder, by what nnU-Net has read already; there is a folder only where it read one."""
+    """What the rules about folds and folder find in what nnU-Net has read; nothing if it read no folder."""
     initialisation = _initialised.get(predictor)
     files = initialisation.files if initialisation is not None else ()
     plans = getattr(getattr(predictor, "plans_manager", None), "plans", None)
@@ -326,13 +326,13 @@ _CHANGING: Any = object()
 
 
 def _as_it_is(predictor: Any, by_hand: tuple | None) -> Judged:
-    """What a verdict depends on. Ids, not objects: this must not keep weights alive.
+    """What a verdict depends on: ids instead of objects, because this must not keep weights alive.
 
     Some clients exchange weights within the list of parameters, one case after the other.
     """
     axes, parameters = predictor.allowed_mirroring_axes, predictor.list_of_parameters
     held = tuple(map(id, parameters)) if isinstance(parameters, Sequence) else ()
-    # Of any other object a look at every patch has to tell whether it still holds the same axes.
+    # Any other object may change, so it is looked at again at every patch.
     lasting = axes is None or (type(axes) in (tuple, list) and all(type(axis) is int for axis in axes))
     return Judged(
         look=(predictor.use_mirroring, id(parameters), id(predictor.network), plain_axes(axes), held, by_hand),
@@ -348,7 +348,7 @@ def _files(
     *_more: Any,
     **_keywords: Any,
 ) -> tuple[str, ...]:
-    """The checkpoints that ``initialize_from_trained_model_folder`` reads when it is called so."""
+    """The checkpoints that ``initialize_from_trained_model_folder`` reads with these arguments."""
     folder = os.fspath(model_training_output_dir) or os.curdir
     if use_folds is None:
         from ..models.folder import detect_folds
@@ -360,6 +360,6 @@ def _files(
 
 
 def _command() -> str | None:
-    """What the user typed, where it was one of nnU-Net's prediction commands."""
+    """The command that the user typed, if it was one of nnU-Net's prediction commands."""
     name = Path(sys.argv[0]).name if sys.argv else ""
     return shlex.join([name, *sys.argv[1:]]) if name.startswith("nnUNetv2_predict") else None

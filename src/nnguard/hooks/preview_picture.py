@@ -16,13 +16,13 @@ DRAWS = 16
 
 
 def write_preview(trainer: Any, target: Path) -> list[Preview]:
-    """Draws, and writes the sheet to ``target``.
+    """Draws the contact sheet into ``target``.
 
     Returns:
-        The un-augmented patch and the draws, in the sheet's order.
+        The un-augmented patch and the augmented samples, in the sheet's order.
 
     Raises:
-        NNGuardError: no patch, or no draw that could be labelled truthfully; says why.
+        NNGuardError: there is no patch, or no sample whose flip is known; the message gives the reason.
     """
     from ..report.contact_sheet import Shown, write_contact_sheet
 
@@ -43,7 +43,7 @@ def write_preview(trainer: Any, target: Path) -> list[Preview]:
 
 
 def title_of(preview: Preview) -> str:
-    """``flip {0}, turned 12°``: what the draw has received."""
+    """``flip {0}, turned 12°``: what augmentation did to the sample."""
     if preview.flip is None:
         return "turned far" if preview.turn is None else f"turned {preview.turn:.0f}°"
     parts = ["flip {" + ",".join(map(str, preview.flip)) + "}" if preview.flip else "not flipped"]
@@ -53,7 +53,7 @@ def title_of(preview: Preview) -> str:
 
 
 def _label_names(trainer: Any) -> dict[int, str]:
-    """Label -> name; in trainings with regions, a label is named by the smallest region that it belongs to."""
+    """Label -> name. With regions, a label gets the name of the smallest region that contains it."""
     named: dict[int, tuple[int, str]] = {}
     for name, value in trainer.dataset_json["labels"].items():
         members = list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,7 +1,7 @@
-"""The axes that the first rank of a distributed training decided on, told to the others before they validate.
+"""Sends the axes that the first rank of a distributed training chose to the other ranks before they validate.
 
-They go through the process group's store. A collective would wait for ever where one rank has failed, and would be out
-of step with nnU-Net's own.
+The axes pass through the process group's store. A collective operation would wait forever if one rank failed, and could
+mix up its order with nnU-Net's own collectives.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Any
 
 import msgspec
 
-#: Seconds. The first rank comes from its last checkpoint, which the others do not write.
+#: Seconds to wait, because the first rank may still be writing its last checkpoint, which the others do not write.
 PATIENCE = 60.0
-#: Short looks, because a store that waits holds up whoever else uses it.
+#: Seconds between two short requests. A request that waits would block other users of the store.
 PAUSE = 0.05
 
 
 def tell(place: str, axes: Any) -> None:
-    """Puts the axes into the store, and waits for nobody; nothing outside of a distributed training."""
+    """Puts the axes into the store without waiting. It does nothing outside a distributed training."""
     store = _store()
     if store is not None:
         store.set(f"nnguard/{place}", msgspec.json.encode(axes))
 
 
 def told(place: str) -> Any:
-    """The axes that the first rank has put there, as plain data; ``UNSET`` where it has not within ``PATIENCE``."""
+    """The axes that the first rank put into the store, as plain data; ``UNSET`` if none came within ``PATIENCE``."""
     store, end = _store(), time.monotonic() + PATIENCE
     while store is not None:
         if store.check([f"nnguard/{place}"]):
@@ -38,7 +38,7 @@ def told(place: str) -> Any:
 
 
 def _store() -> Any:
-    """The process group's store; ``None`` outside of a distributed training."""
+    """The process group's store; ``None`` outside a distributed training."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
         return None

@@ -1,4 +1,4 @@
-"""``nnguard.json`` beside the checkpoints: a copy of the record, and a fingerprint of each checkpoint's weights."""
+"""The sidecar ``nnguard.json``: the record, and a fingerprint of the weights of each checkpoint in its folder."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from .live_trainings import live_training, record_of
 
 
 def saved_weights(path: Path, written_at: str) -> SavedWeights | None:
-    """The fingerprint of a checkpoint that was just written, by its zip directory alone.
+    """The fingerprint of a checkpoint that was just written, from its zip directory only.
 
-    ``None`` where there is nothing to compare later: PyTorch was told to compute no checksums, or the
-    file has another format than a zip.
+    ``None`` if the checkpoint has no fingerprint: PyTorch was told to compute no checksums, or the file is no zip.
     """
     fingerprint = fingerprint_in(path)
     return SavedWeights(fingerprint=fingerprint, written_at=written_at) if fingerprint is not None else None
 
 
 def known_weights(folder: Path) -> dict[str, SavedWeights]:
-    """What an earlier start of the same training left; empty where that cannot be read."""
+    """The fingerprints that an earlier start of the same training stored; empty if they are unreadable."""
     try:
         return RecordCopy.from_json((folder / FILE_NAME).read_bytes()).weights
     except (OSError, CheckpointError):
@@ -33,10 +32,13 @@ def known_weights(folder: Path) -> dict[str, SavedWeights]:
 
 
 def write_copy(folder: Path, record: Record, weights: dict[str, SavedWeights], text: str | None = None) -> None:
-    """Writes ``nnguard.json``, where ``folder`` is there; checkpoints that are gone are left out.
+    """Writes ``nnguard.json`` if ``folder`` exists. Checkpoints that no longer exist are left out.
 
     Args:
-        text: ``record.to_json()``, where that was made already: ``weights`` is put in as its last member.
+        folder: the fold folder.
+        record: the record to store.
+        weights: checkpoint's file name -> its weights.
+        text: ``record.to_json()``, if the caller has it already.
     """
     kept = {name: saved for name, saved in weights.items() if (folder / name).exists()}
     target = folder / FILE_NAME
@@ -46,14 +48,14 @@ def write_copy(folder: Path, record: Record, weights: dict[str, SavedWeights], t
         scratch.write_bytes(b'%b,"weights":%b}\n' % (open_object, msgspec.json.encode(kept)))
     except (FileNotFoundError, NotADirectoryError):
         return
-    # A reader never sees half a record. Not `replace`: renaming over a file makes ext4 flush the disk, which
-    # took a third of the time of saving a checkpoint; for an instant there is no copy instead.
+    # A rename, so that a reader never sees half a record. `replace` would make ext4 flush the disk, which took a third
+    # of the time of saving a checkpoint. The price is that for an instant there is no sidecar.
     target.unlink(missing_ok=True)
     scratch.rename(target)
 
 
 def write_copy_of(trainer: Any, saved: Path | None = None) -> None:
-    """Writes ``nnguard.json``; ``saved`` is the checkpoint that was just written."""
+    """Writes a live trainer's ``nnguard.json``. ``saved`` is the checkpoint that was just written, if any."""
     training = live_training(trainer)
     folder = getattr(trainer, "output_folder", None)
     record = (training.saved if saved is not None else None) or record_of(trainer)

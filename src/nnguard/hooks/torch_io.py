@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from ..nnunet import WEIGHTS_KEY
 from ..record import CHECKPOINT_KEY
 from .checkpoint_owner import record_text_for
-from .origins import WEIGHTS_KEY, remember, unchanged_origin_of
+from .origins import remember, unchanged_origin_of
 from .patching import Coverage, Guard, patch_all_or_nothing
 
 MODULES = {"torch": "torch"}

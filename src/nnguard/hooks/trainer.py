@@ -1,4 +1,4 @@
-"""A training as it starts, steps, saves and resumes: observed, recorded, judged."""
+"""Guards around ``nnUNetTrainer``: they observe, record and check a training as it starts, steps, saves, resumes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _before_init(trainer: Any, args: tuple, kwargs: dict) -> None:
 
 def _before_start(trainer: Any, args: tuple, kwargs: dict) -> None:
     _before_init(trainer, args, kwargs)
-    # A trainer that is started again is observed again: its loaders are new.
+    # A trainer that starts again is observed again, because its loaders are new.
     training = live_training(trainer)
     training.observed = False
     _go_on_from_own_steps(trainer, training)
@@ -87,7 +87,7 @@ def _before_start(trainer: Any, args: tuple, kwargs: dict) -> None:
 
 
 def _go_on_from_own_steps(trainer: Any, training: LiveTraining) -> None:
-    """What this very object has trained is what it goes on from, unless it was given another network since."""
+    """A second start goes on from what this object has trained, unless it got another network in between."""
     if training.record is None or not training.steps:
         return
     own = training.network() if training.network is not None else None
@@ -105,7 +105,7 @@ def _before_step(trainer: Any, args: tuple, kwargs: dict) -> None:
     if not training.observed:  # `on_train_start` was replaced without super()
         observe_once(trainer)
     if training.witness is not None and getattr(trainer, "current_epoch", 0) != training.epoch:
-        settle(trainer)  # what the epoch that was watched has not shown is unknown
+        settle(trainer)  # what the watched epoch did not show is unknown
         judge_what_was_settled(trainer)
     if training.witness is not None:
         batch = args[0] if args else kwargs.get("batch")
@@ -140,12 +140,12 @@ def _before_save(trainer: Any, args: tuple, kwargs: dict) -> None:
 def _after_save(trainer: Any, result: Any, args: tuple, kwargs: dict) -> None:
     if decides(trainer):
         sidecar.write_copy_of(trainer, _path_of(args[0] if args else kwargs.get("filename")))
-    _note_axes(trainer, live_training(trainer))  # some set them in save_checkpoint itself
+    _note_axes(trainer, live_training(trainer))  # some trainers set them in save_checkpoint itself
     judge_what_was_settled(trainer)
 
 
 def _note_axes(trainer: Any, training: LiveTraining) -> None:
-    """Axes that were set again since they were judged: what goes into the checkpoint is what has to be judged."""
+    """Notes axes that were set since the last check, because the rules must see what goes into the checkpoint."""
     if training.record is not None and not same_plain(trainer.inference_allowed_mirroring_axes, training.judged_axes):
         training.record = msgspec.structs.replace(training.record, axes=declared_axes(trainer))
         training.unjudged = True
@@ -191,9 +191,9 @@ OPTIONAL: Mapping[str, Guard] = {
 
 
 def observe_once(trainer: Any) -> None:
-    """Observes a trainer whose loaders are there, judges it, and does what the mode says; on the first rank alone.
+    """Observes a trainer that has its loaders, checks it, and does what the mode says; on the first rank alone.
 
-    Where the first rank raises, its process ends, and nnU-Net and torchrun end the others with it.
+    If the first rank raises, its process ends, and nnU-Net and torchrun end the other ranks.
 
     Raises:
         InconsistencyError: the mode raises what was found. Both loaders are shut down before.
@@ -213,7 +213,7 @@ def observe_once(trainer: Any) -> None:
 
 
 def guard_own_step(trainer: Any) -> None:
-    """Guards a ``train_step`` that is set on the object itself: it runs in place of the class's, or around it."""
+    """Guards a ``train_step`` that somebody assigned to the object, because it runs instead of the class's."""
     held = vars(trainer).get("train_step")
     if held is not None and not is_ours(held):
         patch_on_object(trainer, "train_step", STEP)
@@ -227,7 +227,7 @@ def _observation_of(trainer: Any) -> Any:
 
 
 def take_up(trainer: Any, observation: Any) -> None:
-    """Goes by an observation (``None``: nnguard failed) from here on: record and witness."""
+    """Takes record and witness from an observation; ``None`` if nnguard failed to observe."""
     from .. import probe
 
     training = live_training(trainer)
@@ -245,7 +245,7 @@ def take_up(trainer: Any, observation: Any) -> None:
 
 
 def _appoint(trainer: Any, training: LiveTraining, witness: Any) -> None:
-    """Takes the witness of the first steps, or records that nobody can watch what is pending."""
+    """Takes the witness of the first steps, or records the reason why there can be none."""
     if isinstance(witness, Mirroring):
         assert training.record is not None
         training.record = msgspec.structs.replace(training.record, mirroring=witness)
@@ -254,7 +254,7 @@ def _appoint(trainer: Any, training: LiveTraining, witness: Any) -> None:
 
 
 def settle(trainer: Any) -> None:
-    """Records what the witness has seen, and lets it go: later steps cost nothing."""
+    """Records what the witness has seen, and removes it, so that later steps cost nothing."""
     training = live_training(trainer)
     witness, training.witness = training.witness, None
     if witness is None or training.record is None:
@@ -267,7 +267,7 @@ def settle(trainer: Any) -> None:
 
 
 def judge_what_was_settled(trainer: Any) -> None:
-    """Judges a training whose record the witness has changed.
+    """Checks a training whose record has changed since the last check.
 
     Raises:
         InconsistencyError: as ``observe_once``.
@@ -279,7 +279,7 @@ def judge_what_was_settled(trainer: Any) -> None:
 
 
 def judge(trainer: Any) -> None:
-    """Judges a trainer by its record as it is now: at the start, and again when something was settled or changed.
+    """Checks a trainer by its present record: at the start, and again if something was settled or changed.
 
     Raises:
         InconsistencyError: as ``observe_once``.
@@ -302,7 +302,7 @@ def judge(trainer: Any) -> None:
 
 
 def findings_of(trainer: Any) -> list[Finding]:
-    """What the rules find about a trainer: about this training, and about all of its history together."""
+    """What the rules find about this part of the training, and about all its parts together."""
     training = live_training(trainer)
     if training.record is None or training.training is None:
         return []
@@ -344,16 +344,16 @@ def _unobserved(trainer: Any) -> Record:
 
 
 def _path_of(source: Any) -> Path | None:
-    """The path, where it was one. Whether a file is there is asked where it is used: after a save that costs .1 ms."""
+    """The path; ``None`` if it is none. It does not look for the file, because that costs 0.1 ms after a save."""
     return Path(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else None
 
 
 def _share_axes(trainer: Any, training: LiveTraining) -> None:
-    """The first rank tells the axes that it decided on; the others take them over."""
+    """The first rank shares the axes that it decided on; the other ranks take them over."""
     place = f"axes/{type(trainer).__name__}/{getattr(trainer, 'fold', None)}/{training.validations}"
     if decides(trainer):
         ranks.tell(place, plain(trainer.inference_allowed_mirroring_axes))
-    elif training.observed:  # not where weights are only validated: each rank judges what it has loaded
+    elif training.observed:  # with `--val` alone, each rank checks what it has loaded
         told = ranks.told(place)
         if told is msgspec.UNSET:
             say(f"rank {trainer.local_rank} was not told which axes rank 0 mirrors along, and goes on with its own")

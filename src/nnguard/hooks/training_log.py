@@ -1,4 +1,4 @@
-"""What a training tells of itself where nnU-Net keeps its own: log file, logger's configuration, preview."""
+"""Writes record and findings where nnU-Net writes its own: into its log file and its logger's configuration."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def tell_log(trainer: Any, findings: list[Finding]) -> None:
     if record is not None:
         trainer.print_to_log_file(record_block(record), add_timestamp=False)
     if findings:
-        # The console shows these as warnings or as the error; the log is where people look a month later.
+        # The console shows findings as warnings or as the error. People read the log a month later.
         trainer.print_to_log_file(findings_text(findings), also_print_to_console=False, add_timestamp=False)
 
 
 def tell_config(trainer: Any) -> None:
-    # W&B refuses a changed value on resume, so only a fresh training tells, and only what its code decides.
+    # W&B refuses a changed value on resume. So only a fresh training writes, and only what its code decides.
     update = getattr(getattr(trainer, "logger", None), "update_config", None)
     record = record_of(trainer)
     if callable(update) and record is not None and live_training(trainer).epoch == 0:
@@ -40,9 +40,9 @@ def tell_config(trainer: Any) -> None:
 
 
 def draw_preview(trainer: Any) -> None:
-    from . import preview_picture  # imports pictures, which few trainings ask for
+    from . import preview_picture  # imports what few trainings ask for
 
     try:
         preview_picture.write_preview(trainer, Path(trainer.output_folder) / preview_picture.FILE_NAME)
-    except NNGuardError as error:  # a picture that cannot be drawn stops no training
+    except NNGuardError as error:  # a missing picture must not stop a training
         trainer.print_to_log_file(f"nnguard: {error}")

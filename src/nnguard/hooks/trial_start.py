@@ -1,7 +1,6 @@
-"""A training built as nnU-Net builds it, up to its first step, and taken down again.
+"""Starts a training as nnU-Net does, stops before its first step, and removes what it made.
 
-Its results folder is a temporary one: nnU-Net makes folders and a log file as soon as a trainer is
-constructed, and a rehearsal must leave nothing behind.
+The results folder is temporary, because nnU-Net makes folders and a log file as soon as it constructs a trainer.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from ..findings import RULES
 from ..settings import IGNORE
 from . import trainer as hook
 
-#: Observed and judged as in a training, and said by nobody but the command that asked.
+#: The training is observed and checked as usual; only the command that asked reports the findings.
 SILENT = ",".join(["warn", *(f"{code}={IGNORE}" for code in RULES)])
 RESULTS, WORKERS = "nnUNet_results", "nnUNet_n_proc_DA"
 
@@ -31,7 +30,7 @@ def rehearsed(
 ) -> Iterator[Any]:
     """A trainer that has just started to train: ``on_train_start`` has run, no step has.
 
-    Call it before nnU-Net is imported: it reads its folders from the environment then.
+    Call it before nnU-Net is imported, because nnU-Net reads its folders from the environment at import.
 
     Args:
         dataset, configuration, fold, trainer_name, plans: as ``nnUNetv2_train`` takes them.
@@ -39,13 +38,12 @@ def rehearsed(
 
     Raises:
         NNGuardError: nnU-Net is not installed, or too old.
-        Exception: whatever nnU-Net or the trainer raises, for the caller to put in words.
+        Exception: whatever nnU-Net or the trainer raises. The caller words it.
     """
     real_results = os.environ.get(RESULTS)
     folder = tempfile.mkdtemp(prefix="nnguard-preflight-")
     os.environ[RESULTS] = folder
-    # One worker, where training would have any: a pipeline that is edited after its workers have started
-    # must be found here too.
+    # One worker, if training would have any, because a pipeline may be edited after its workers have started.
     os.environ[WORKERS] = "0" if os.environ.get(WORKERS) == "0" else "1"
     made = None
     try:
@@ -54,7 +52,7 @@ def rehearsed(
         hook.live_training(made).rehearsed = True
         _find_previous_stage(made, folder, real_results)
         made.on_train_start()
-        hook.observe_once(made)  # where `on_train_start` was replaced without super()
+        hook.observe_once(made)  # if `on_train_start` was replaced without super()
         yield made
     finally:
         if made is not None:

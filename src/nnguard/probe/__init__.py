@@ -1,8 +1,8 @@
-"""The training side: from live objects to evidence.
+"""What training shows: find the augmentation pipeline, feed it, read flips and labels, and fill a record.
 
-``observe`` is what the hooks and ``nnguard.observe`` call; ``snapshot`` keeps the pipeline that an
-augmenter's workers are about to copy, so that an edit made afterwards is told from the truth;
-``appoint_witness`` has the first train steps watched where they may flip too.
+``observe`` is what the hooks and ``nnguard.observe`` call. ``snapshot`` keeps the pipeline that an augmenter's
+workers are about to copy, so that a later edit, which does not reach them, is recognised. ``appoint_witness``
+watches the first train steps if they may flip too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether labels mean the same after a flip: draws with the data set's real labels, each in its place."""
+"""Whether labels mean the same after a flip: samples with the data set's real labels, each in a known place."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ Flip = tuple[int, ...]
 Mapping = tuple[tuple[int, int], ...]
 
 MOST_DRAWS = 192
-#: Usable draws of a flip, and of the plain view, after which its labels are settled.
+#: This many usable samples of a flip, and of the plain view, decide what happens to labels.
 ENOUGH = 6
-#: Fewer usable draws than this say nothing about a flip.
+#: Fewer usable samples than this say nothing about a flip.
 FEWEST = 2
-#: Draws turned further than this are set aside: places are compared without undoing the turn.
+#: Samples rotated further than this (degrees) are ignored, because voxels are compared without undoing the rotation.
 LARGEST_TURN = 8.0
-#: The share of a label's voxels that must agree on what it has become.
+#: At least this share of a label's voxels must agree on what the label has become.
 CLEAR = 0.6
-#: Of a flip's draws, the share of the rarer behaviour from which on labels are "mixed".
+#: Labels are "mixed" if the rarer behaviour has at least this share of a flip's samples.
 MIXED = 0.1
 FIRST_SEED = 31337
 
 
 class LabelBehaviour(msgspec.Struct, frozen=True, kw_only=True):
-    """What a flip does to labels. ``permutation``: source label -> new label, those that change alone.
+    """What a flip does to labels. ``permutation``: source label -> new label; it lists only labels that change.
 
-    In trainings with regions whose channels are exchanged after conversion, labels stand for region
-    channels, counted from 1.
+    If a training with regions exchanges the region channels after conversion, the numbers are region channels,
+    counted from 1.
     """
 
     labels: Literal["kept", "swapped", "mixed", "unknown"]
@@ -48,17 +48,17 @@ class LabelBehaviour(msgspec.Struct, frozen=True, kw_only=True):
 def label_behaviour(
     stages: list[Stage], case: Case, form: Form, flips: Iterable[Flip], strangers: bool
 ) -> dict[Flip, LabelBehaviour]:
-    """What each of ``flips`` does to the labels, compared with what plain draws do to them.
+    """What each of ``flips`` does to the labels, compared with what the plain view does to them.
 
     Args:
         stages, case, form: as the orientation probe used them.
-        flips: those that training shows.
-        strangers: whether the pipeline has transforms that are no library's; only then can region
-            channels be exchanged after conversion, which costs a second series of draws.
+        flips: the flips that training shows.
+        strangers: whether the pipeline has transforms from outside the libraries. Only such a transform can
+            exchange region channels after conversion, and that check needs a second series of samples.
     """
     flips = [flip for flip in flips if flip]
     if not strangers:
-        # Turning and zooming costs most of a draw, and here what flips has no say in it: the mirrors alone are drawn.
+        # Rotation and zoom take most of a sample's time. Library transforms flip independently of them, so they can go.
         unturned = msgspec.structs.replace(form, initial=form.patch)
         found = _series(stages, case, unturned, flips, _without_resampling, _by_label)
         if all(behaviour.labels != "unknown" for behaviour in found.values()):
@@ -91,7 +91,7 @@ def _series(
     without: Callable[[object], bool],
     read: Reader,
 ) -> dict[Flip, LabelBehaviour]:
-    """One series of draws: for each flip, how often which mapping of labels was seen."""
+    """Runs one series of samples and classifies each flip by the mappings of labels that it showed."""
     seen: dict[Flip, Counter[Mapping]] = {flip: Counter() for flip in [(), *flips]}
     with untouched_randomness(*(stage.transform for stage in stages)):
         runner = attempt(Runner, stages, case, form, without)
@@ -122,7 +122,7 @@ def _note(drawn: Draw | Failed, cut: np.ndarray, case: Case, read: Reader, seen:
 
 
 def _behaviour(seen: Counter[Mapping], plain: dict[int, int]) -> LabelBehaviour:
-    """Kept, swapped or mixed, against what plain draws do to labels."""
+    """Kept, swapped or mixed, compared with the mapping that the plain view shows."""
     total = sum(seen.values())
     if total < FEWEST:
         return LabelBehaviour(labels="unknown")
@@ -139,9 +139,9 @@ def _behaviour(seen: Counter[Mapping], plain: dict[int, int]) -> LabelBehaviour:
 
 
 def placed_labels(shape: Flip, patch: Flip, labels: Sequence[int]) -> np.ndarray:
-    """A segmentation in which each label has cells of its own within the central ``patch``.
+    """A segmentation of shape ``shape`` in which each label has cells of its own within the central ``patch``.
 
-    The order is shuffled once, by a fixed seed, so that no flip maps the arrangement onto itself.
+    A fixed seed shuffles the order, so that no flip maps the arrangement onto itself.
     """
     ordered = sorted(set(labels))
     cells = [1] * len(patch)
@@ -162,7 +162,7 @@ def placed_labels(shape: Flip, patch: Flip, labels: Sequence[int]) -> np.ndarray
 
 
 def _by_label(segmentation: np.ndarray, cut: np.ndarray, case: Case, flip: Flip) -> Mapping | None:
-    """What each label has become, where a clear majority of its voxels agrees; ``None`` for a blurred draw."""
+    """What each label has become, if a clear majority of its voxels agrees; ``None`` for a blurred sample."""
     while segmentation.ndim > case.dims:
         segmentation = segmentation[0]
     source, result = np.flip(cut, flip), np.rint(segmentation).astype(np.int64)
@@ -180,7 +180,10 @@ def _by_label(segmentation: np.ndarray, cut: np.ndarray, case: Case, flip: Flip)
 
 
 def _by_region(segmentation: np.ndarray, cut: np.ndarray, case: Case, flip: Flip) -> Mapping | None:
-    """Which output channel each region has become, by overlap (Dice); channels counted from 1."""
+    """Which output channel each region has become, by overlap (Dice). Channels are counted from 1.
+
+    ``None`` if any region matches no channel clearly.
+    """
     regions = case.regions or ()
     if segmentation.ndim != case.dims + 1 or len(segmentation) < len(regions):
         return None

@@ -1,6 +1,6 @@
-"""What is known of the transforms that nnU-Net's own libraries ship, by exact class and module.
+"""What the transforms of nnU-Net's own libraries can change, by exact class and module.
 
-Only exact library classes are known: a subclass may do anything, and is probed as it is.
+Only exact library classes are listed. A subclass may do anything, so the probe runs it as it is.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import functools
 from types import FunctionType, MethodType
 from typing import Any
 
-#: Modules all of whose transforms change intensities only, or only look.
+#: Every transform in these modules changes intensities only, or changes nothing.
 _INTENSITY_MODULES = (
     "batchgeneratorsv2.transforms.intensity.",
     "batchgeneratorsv2.transforms.noise.",
@@ -24,7 +24,7 @@ _INTENSITY = {
     ("batchgeneratorsv2.transforms.spatial.low_resolution", "SimulateLowResolutionTransform"),
 }
 
-#: Changes of representation: the same labels in other channels, shapes or resolutions.
+#: These write the same labels in other channels, shapes or resolutions.
 _REPRESENTATION_MODULES = (
     "batchgeneratorsv2.transforms.nnunet.",
     "nnunetv2.training.data_augmentation.custom_transforms.cascade_transforms",
@@ -43,7 +43,7 @@ _LIBRARIES = (
     "batchgeneratorsv2.",
     "nnunetv2.training.data_augmentation.",
 )
-#: They turn, zoom and crop, and neither mirror nor relabel.
+#: These rotate, zoom and crop. They neither mirror nor relabel.
 _RESAMPLING = {
     ("batchgeneratorsv2.transforms.spatial.spatial", "SpatialTransform"),
     ("batchgenerators.transforms.spatial_transforms", "SpatialTransform"),
@@ -55,7 +55,7 @@ def _name(transform: Any) -> tuple[str, str]:
 
 
 def changes_only_intensity(transform: Any) -> bool:
-    """Whether this is a library transform that touches no geometry and no label."""
+    """Whether this is a library transform that changes neither geometry nor labels."""
     return _name(transform) in _INTENSITY or _name(transform)[0].startswith(_INTENSITY_MODULES)
 
 
@@ -74,21 +74,21 @@ def is_from_a_library(transform: Any) -> bool:
     return _name(transform)[0].startswith(_LIBRARIES)
 
 
-#: Modules whose ``train_step`` is nnU-Net's own: it flips nothing.
+#: The ``train_step`` of these modules is nnU-Net's own, and flips nothing.
 _OWN_TRAIN_STEPS = (
     "nnunetv2.training.nnUNetTrainer.nnUNetTrainer",
     "nnunetv2.training.nnUNetTrainer.primus.primus_trainers",
 )
 
 
-#: What ``torch.compile`` makes of a function runs from here, and does what the function does.
+#: A function that ``torch.compile`` returns belongs to this module and does what the original function does.
 _COMPILER = "torch._dynamo.eval_frame"
-#: Layers of partial, bound and compiled that are looked through.
+#: At most this many layers (partial, bound method, compiled) are unwrapped.
 WRAPPED = 8
 
 
 def train_step_of_a_stranger(trainer: Any) -> str | None:
-    """``module.Class`` whose ``train_step`` is not nnU-Net's own code; ``None`` where it is."""
+    """``module.Class`` whose ``train_step`` is not nnU-Net's own code; ``None`` if it is nnU-Net's."""
     kind = type(trainer)
     own = vars(trainer).get("train_step")
     if own is not None:
@@ -102,7 +102,7 @@ def train_step_of_a_stranger(trainer: Any) -> str | None:
 
 
 def home_of(function: Any) -> str:
-    """The module whose code a callable runs first: ``functools.wraps`` copies names, so names do not tell."""
+    """The module whose code a callable runs first. Names cannot tell, because ``functools.wraps`` copies them."""
     for _ in range(WRAPPED):
         if isinstance(function, (functools.partial, functools.partialmethod)):
             function = function.func

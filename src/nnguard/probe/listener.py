@@ -1,7 +1,7 @@
-"""Listening to what a module is called with, for the length of one train step, and never inside what is compiled.
+"""Observes the arguments of a module's calls during one train step, and never becomes part of a compiled graph.
 
-What ``torch.compile`` puts around a module is a module of its own: its hooks run before everything that was compiled,
-and belong to no graph.
+``torch.compile(module)`` returns a new module around the old one. Hooks on that outer module run before the compiled
+code and belong to no graph.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from ..foreign_calls import Failed, attempt
 
 Hear = Callable[[tuple, dict], None]
 
-#: Whether torch.compile is tracing; torch 2.0 cannot tell, and its hooks are not traced.
+#: Whether torch.compile is tracing. PyTorch 2.0 cannot tell, but it does not trace hooks.
 is_compiling = torch.compiler.is_compiling if hasattr(torch, "compiler") else lambda: False
 
 
 def why_not(module: Any) -> str | None:
-    """Why this cannot be listened to without changing it; ``None`` where it can.
+    """Why a hook on ``module`` would change it; ``None`` if a hook is safe.
 
-    A hook on a module that was compiled in place becomes part of what is compiled, and a scripted one has no room.
+    A hook on a module that was compiled in place becomes part of the compiled graph. A scripted module takes no hook.
     """
     if not isinstance(module, torch.nn.Module):
         return "no module that could be listened to"
-    # The class's own, which a wrapper would answer for what it wraps.
+    # hasattr would also ask the wrapped module, because torch.compile's wrapper forwards attributes to it.
     if vars(module).get("_compiled_call_impl") is not None:
         return "compiled"
     if isinstance(module, torch.jit.ScriptModule):
@@ -35,10 +35,10 @@ def why_not(module: Any) -> str | None:
 
 
 class Listener:
-    """Hears one module's calls, before its ``forward`` runs, until ``stop``.
+    """Reports one module's calls, before its ``forward`` runs, until ``stop``.
 
     Args:
-        hear: gets positional arguments and keywords.
+        hear: is called with the positional arguments and the keywords.
     """
 
     def __init__(self, hear: Hear) -> None:
@@ -46,7 +46,7 @@ class Listener:
         self._handle: Any = None
 
     def start(self, module: torch.nn.Module) -> Failed | None:
-        """Listens from now on; says why not, where the module refuses."""
+        """Starts to listen. Returns the failure if the module refuses the hook."""
         self.stop()
         handle = attempt(lambda: module.register_forward_pre_hook(self._hook, with_kwargs=True))
         if isinstance(handle, Failed):
@@ -55,20 +55,20 @@ class Listener:
         return None
 
     def stop(self) -> None:
-        """Leaves the module as it was."""
+        """Removes the hook, so that the module is as it was."""
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
 
 
 class _Hook:
-    """What torch calls inside the user's step: whatever goes wrong here must not reach it."""
+    """PyTorch calls this inside the user's train step, so no error here may reach the caller."""
 
     def __init__(self, hear: Hear) -> None:
         self.hear = hear
 
     def __call__(self, _module: Any, arguments: tuple, keywords: dict) -> None:
-        # Traced into somebody's graph, or recorded into one, this must be nothing at all.
+        # While a graph is traced or captured, this hook must do nothing, or it would become part of the graph.
         if is_compiling():
             return
         attempt(self._heard, arguments, keywords)
@@ -79,7 +79,7 @@ class _Hook:
         with torch.no_grad():
             self.hear(arguments, keywords)
 
-    # A module that is copied or pickled within a step (a teacher, say) takes no listener along.
+    # A module may be copied or pickled within a step (a teacher network, for example). The copy must not listen.
 
     def __deepcopy__(self, memo: dict) -> Any:
         return deaf
@@ -89,7 +89,7 @@ class _Hook:
 
 
 def deaf(*_heard: Any) -> None:
-    """Hears nothing."""
+    """Ignores every call: it replaces the hook in copies of a module."""
 
 
 def _deaf() -> Any:

@@ -1,4 +1,4 @@
-"""``observe``: everything that can be found out about a training before its first step, as one record."""
+"""``observe``: everything that nnguard can find out about a training before its first step, as one record."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from .witness import Witness, watched_by
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """A record, and what the rules of a training start need beside it."""
+    """A record, and what else the rules need when a training starts."""
 
     record: Record
     training: Training
 
 
 def observe(trainer: Any, snapshot: Snapshot | None = None) -> Observation:
-    """Finds out what ``trainer``'s training pipeline does to data, and describes it.
+    """Finds out what ``trainer``'s augmentation pipeline does to data. Changes neither the trainer nor random states.
 
     Args:
         trainer: an ``nnUNetTrainer`` whose ``dataloader_train`` is set.
         snapshot: what ``snapshot`` returned for that augmenter, if its workers have started.
 
     Returns:
-        The record (state ``unknown``, with the reason, where nothing could be observed) and what the
-        rules need beside it. Random states, the trainer and its pipeline are left as they were.
+        The record and what else the rules need. If nothing could be observed, the record's state is ``unknown``
+        and its reasons say why.
     """
     with one_thread():
         return _observe(trainer, snapshot)
@@ -80,11 +80,11 @@ def _observe(trainer: Any, snapshot: Snapshot | None) -> Observation:
 
 
 def appoint_witness(trainer: Any, observation: Observation) -> Witness | Mirroring | None:
-    """Who watches this training's first steps.
+    """A witness for this training's first steps, if it needs one.
 
     Returns:
-        A witness where the train step is not nnU-Net's own; ``None`` where nobody is needed; what has to be
-        recorded instead (state ``unknown``, with the reason) where something is pending and nobody can watch.
+        A witness if the train step is not nnU-Net's own; ``None`` if no witness is needed. If the state is pending
+        and no witness is possible: the ``Mirroring`` to record instead (state ``unknown``, with the reason).
     """
     record = observation.record
     name = observation.training.own_train_step
@@ -95,7 +95,7 @@ def appoint_witness(trainer: Any, observation: Observation) -> Witness | Mirrori
 
 
 def case_of(trainer: Any, pipeline: Pipeline) -> Case:
-    """What the trainer's loader delivers, from the trainer and, where it says more, from the loader."""
+    """What the trainer's loader delivers, according to the trainer; the loader knows the size before augmentation."""
     patch = tuple(int(side) for side in trainer.configuration_manager.patch_size)
     initial = getattr(pipeline.loader, "patch_size", None)
     initial = patch if initial is None else tuple(int(side) for side in initial)[-len(patch) :]
@@ -116,12 +116,12 @@ def case_of(trainer: Any, pipeline: Pipeline) -> Case:
 
 
 def well_formed(axes: Any, dims: int) -> Flip:
-    """Declared axes where they make sense; ``()`` where nnU-Net would not accept them (NNG105 says so)."""
+    """The declared axes if nnU-Net would accept them, else ``()``. NNG105 reports malformed axes."""
     return () if problem_with(axes, dims) else normalise(axes)
 
 
 def _labels(stages: list[Stage], case: Case, tally: Tally) -> dict[Flip, LabelBehaviour]:
-    # Label draws take their orientation from the image, which must be in step with the segmentation.
+    # The label series reads flips off the image, so the image must be flipped together with the segmentation.
     if tally.form is None or summary.is_apart(tally.apart, tally.compared) or tally.compared < tally.clean / 2:
         return {}
     shown = [flip for flip in flips_of(range(case.dims)) if verdict_of(flip, tally.counts) == "trained"]
@@ -137,7 +137,10 @@ def _strangers(stages: list[Stage]) -> bool:
 
 
 def _edited(pipeline: Pipeline, held: Held, case: Case, tally: Tally) -> str | None:
-    """What was changed behind the workers' backs, in words; parameters count only if they change what is shown."""
+    """What was edited after the workers had copied the pipeline, in words.
+
+    Changed parameters count only if they change which flips training shows.
+    """
     if held.restructured:
         return held.restructured
     if not held.retuned or tally.failed:
@@ -189,7 +192,10 @@ def _identity(kind: type) -> TrainerIdentity:
 
 
 def _file_of_methods(kind: type) -> str | None:
-    """nnU-Net forgets the modules of ``nnUNet_extTrainer`` once it has the class, so that ``inspect`` finds no file."""
+    """The file that defines the class's methods.
+
+    ``inspect`` finds no file for classes from ``nnUNet_extTrainer``, because nnU-Net drops their module after import.
+    """
     for value in vars(kind).values():
         function = attempt(inspect.unwrap, getattr(value, "__func__", value))
         if isinstance(function, FunctionType) and function.__module__ == kind.__module__:

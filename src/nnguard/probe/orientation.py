@@ -1,9 +1,9 @@
-"""Which flip a volume has been given: from the slopes of coded halves to a set of axes.
+"""Reads which flip a volume has received, from slopes of coded halves.
 
-A volume is coded so that its orientation can be read back after any augmentation. The segmentation
-holds, per voxel, in which half of each axis it lies; the image holds, per axis, a fine texture in the
-upper half only. Halves and texture survive rotation, scaling, elastic deformation and cropping, and the
-texture's place survives inversion, gamma and gradients, which a ramp of intensities would not.
+The volume is coded so that its orientation is readable after any augmentation. For each voxel, the segmentation
+says in which half of each axis the voxel lies. For each axis, the image has a fine texture in the upper half only.
+Halves and texture survive rotation, scaling, elastic deformation and cropping. The texture's place also survives
+inversion, gamma and gradients; a ramp of intensities would not.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import msgspec
 import numpy as np
 import torch
 
-#: Octant codes start here or above the data set's labels, whatever is higher, so that relabelling cannot touch them.
+#: Octant codes start here, or above the data set's labels if those are higher, so that relabelling cannot hit them.
 FIRST_CODE = 1000
-#: A draw that is turned further than this from the nearest flip says nothing about flips. Half of the way
-#: to the next flip is 45 degrees; the rest is room for elastic deformation.
+#: A sample rotated further than this (degrees) from the nearest flip says nothing about flips. Halfway to the
+#: next flip is 45 degrees; the difference allows for elastic deformation.
 LARGEST_TURN = 40.0
-#: Slopes whose weakest direction is below this share of the strongest are no rotation any more.
+#: The slopes are not a rotation if their weakest direction is below this share of the strongest.
 FLATTEST = 0.2
-#: Share of the central region that must carry codes.
+#: At least this share of the central region must carry codes.
 ENOUGH_CODES = 0.5
-#: How well the image must follow, or contradict, what the segmentation says (cosine of the slopes). One
-#: axis of three flipped leaves a mean cosine of a third, one of two leaves nought, one channel for two axes a half.
+#: The image follows the segmentation from the first cosine of their slopes on, and contradicts it up to the second.
+#: If one axis of three is flipped, the mean cosine is 1/3; one of two: 0; one channel for two axes: 1/2.
 FOLLOWS, CONTRADICTS = 0.7, 0.55
 TEXTURE = 0.5
 
 
 class Orientation(msgspec.Struct, frozen=True, kw_only=True):
-    """What one draw shows. ``flip`` is ``None`` in an unclean draw; ``turn`` is in degrees.
+    """What one sample shows. ``flip`` is ``None`` if the sample is not usable; ``turn`` is in degrees.
 
-    ``apart`` is the flip of the image against the segmentation: ``()`` when they agree, ``None`` when the
-    image cannot be read.
+    ``apart`` is the flip of the image relative to the segmentation: ``()`` if they agree, ``None`` if the
+    image is not readable. ``why`` is the reason why a sample is not usable.
     """
 
     flip: tuple[int, ...] | None
@@ -55,7 +55,7 @@ def coded_segmentation(shape: tuple[int, ...], first_code: int) -> np.ndarray:
 def textured_image(shape: tuple[int, ...], channels: int) -> np.ndarray:
     """An image of shape ``(channels, *shape)``; channel ``c`` codes axis ``c % len(shape)``.
 
-    A slight ramp along the axis, and a checkerboard of two-voxel cells in its upper half.
+    Each channel has a slight ramp along its axis and a checkerboard of two-voxel cells in the axis's upper half.
     """
     image = np.zeros((channels, *shape), dtype=np.float32)
     grid = np.indices(shape)
@@ -71,8 +71,7 @@ def textured_image(shape: tuple[int, ...], channels: int) -> np.ndarray:
 def channel_weights(channels: int, dims: int) -> np.ndarray:
     """How strongly each channel codes each axis, shape ``(channels, dims)``.
 
-    One axis a channel where there are enough; a single channel codes all axes, unequally, and two of
-    three dimensions share the second.
+    Each channel codes one axis if there are enough channels. Otherwise the last channel codes all remaining axes.
     """
     weights = np.zeros((channels, dims), dtype=np.float32)
     for channel in range(channels):
@@ -83,12 +82,12 @@ def channel_weights(channels: int, dims: int) -> np.ndarray:
 
 
 def read_orientation(segmentation: np.ndarray, image: torch.Tensor | None, first_code: int) -> Orientation:
-    """Reads the flip of one draw.
+    """Reads the flip of one sample.
 
     Args:
         segmentation: integer codes, shape ``space``.
-        image: shape ``(channels, *space)``; ``None`` leaves the cross-check out.
-        first_code: what ``coded_segmentation`` was made with.
+        image: shape ``(channels, *space)``; ``None`` skips the comparison with the segmentation.
+        first_code: the ``first_code`` that was given to ``coded_segmentation``.
     """
     dims = segmentation.ndim
     codes = np.rint(segmentation).astype(np.int64) - first_code
@@ -111,7 +110,7 @@ def read_orientation(segmentation: np.ndarray, image: torch.Tensor | None, first
 def _slopes(values: np.ndarray, where: np.ndarray, *, central: bool) -> np.ndarray | None:
     """Least-squares slopes of ``values`` (rows, space) along each axis, shape ``(rows, dims)``.
 
-    The central region is a ball, in voxels, for only there a rotation leaves the region as it is.
+    The central region is a ball, in voxels, because a rotation maps only a ball onto itself.
     """
     region = where
     if central:
@@ -140,7 +139,7 @@ def _weights_of_ball(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | N
 
 
 def _weights(shape: tuple[int, ...], chosen: np.ndarray) -> np.ndarray | None:
-    """What each chosen voxel counts for in the slope along each axis, shape ``(voxels, dims)``."""
+    """The weight of each chosen voxel in the slope along each axis, shape ``(voxels, dims)``."""
     positions = np.stack(np.unravel_index(chosen, shape), axis=1).astype(np.float64)
     positions -= positions.mean(axis=0)
     spread = np.square(positions).sum(axis=0)
@@ -165,10 +164,10 @@ def nearest_flip(slopes: np.ndarray) -> tuple[tuple[int, ...], float, np.ndarray
         slopes: shape ``(dims, dims)``; how the half of each input axis (row) changes along each output axis.
 
     Returns:
-        The flip, the angle in degrees that remains when it is undone, and the rotation-with-flip nearest
-        to the slopes (its polar factor); ``None`` when the slopes are degenerate.
+        The flip, the rotation in degrees that remains after it is undone, and the orthogonal matrix nearest to the
+        slopes (their polar factor). ``None`` if the slopes are degenerate.
     """
-    # Scaled rows: an axis that was zoomed or cropped has a gentler slope, and is turned no less.
+    # A zoomed or cropped axis has a smaller slope but the same direction, so each row is scaled to length 1.
     lengths = np.linalg.norm(slopes, axis=1, keepdims=True)
     if np.min(lengths) <= 1e-9:
         return None
@@ -179,7 +178,7 @@ def nearest_flip(slopes: np.ndarray) -> tuple[tuple[int, ...], float, np.ndarray
     dims = len(slopes)
     proper = [signs for signs in _sign_patterns(dims) if np.prod(signs) == np.sign(np.linalg.det(rotation))]
     traces = np.asarray(proper) @ np.diag(rotation)
-    # The first of equals, up to rounding: the flip of the lowest axes.
+    # Among ties, up to rounding, the flip of the lowest axes wins.
     signs = proper[int(np.argmax(traces >= traces.max() - 1e-9))]
     cosine = (traces.max() - (dims - 2)) / 2
     turn = float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
@@ -196,7 +195,7 @@ def _flipped(signs: tuple[float, ...]) -> tuple[int, ...]:
 
 
 def texture_slopes(image: torch.Tensor) -> np.ndarray | None:
-    """Slopes of the texture's energy along each axis, one row a channel; ``None`` where it is gone."""
+    """Slopes of the texture's energy along each axis, shape ``(channels, dims)``; ``None`` if they are not readable."""
     stack = torch.as_tensor(image).detach().to("cpu", torch.float32).numpy()
     if not np.isfinite(stack).all() or min(stack.shape[1:]) < 5:
         return None
@@ -204,7 +203,10 @@ def texture_slopes(image: torch.Tensor) -> np.ndarray | None:
 
 
 def _smoothed(stack: np.ndarray) -> np.ndarray:
-    """Means over three voxels along each axis but the first, over two at an end. (Pooling costs five times as much.)"""
+    """Means over three voxels along each axis except the first; over two voxels at an edge.
+
+    Sums of shifted slices take a fifth of the time of average pooling.
+    """
     for axis in range(1, stack.ndim):
         before, after = (slice(None),) * axis + (slice(None, -1),), (slice(None),) * axis + (slice(1, None),)
         sums = stack.copy()
@@ -226,7 +228,7 @@ def _shares(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _apart(image: torch.Tensor, rotation: np.ndarray) -> tuple[int, ...] | None:
-    """The flip by which the image differs from the segmentation's rotation; ``None`` where it is not clear."""
+    """The flip of the image relative to the segmentation, which has ``rotation``; ``None`` if it is not clear."""
     seen = texture_slopes(image)
     if seen is None:
         return None
@@ -241,7 +243,7 @@ def _apart(image: torch.Tensor, rotation: np.ndarray) -> tuple[int, ...] | None:
 
 
 def _agreement(seen: np.ndarray, expected: np.ndarray) -> float:
-    """Mean cosine over the axes, each the mean of the channels that code it and show anything."""
+    """The mean cosine over the axes; an axis has the mean of the channels that code it and are not flat."""
     norms = np.linalg.norm(seen, axis=1) * np.linalg.norm(expected, axis=1)
     dims = expected.shape[1]
     by_axis: list[float] = []
@@ -253,7 +255,7 @@ def _agreement(seen: np.ndarray, expected: np.ndarray) -> float:
 
 
 def image_flip(image: torch.Tensor) -> tuple[tuple[int, ...], float] | None:
-    """The flip and turn (degrees) that the image alone shows; needs a channel for each axis."""
+    """The flip and the remaining rotation (degrees) that the image alone shows; it needs a channel for each axis."""
     dims = image.ndim - 1
     if len(image) < dims:
         return None

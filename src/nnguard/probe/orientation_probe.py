@@ -1,4 +1,4 @@
-"""The orientation probe: a known volume through the live pipeline, many times, and where it points then."""
+"""The orientation probe: sends a coded volume through the live pipeline many times and counts the flips."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from .pipeline import Stage
 from .pipeline_copy import untouched_randomness
 from .samples import Case, Draw, Form, Runner, forms_of
 
-#: Below this the draws say nothing; until twice as many, more are drawn (DA5 turns half of them away).
+#: Fewer usable samples say nothing. Below twice this number the probe continues (half of DA5's samples are rotated
+#: too far).
 FEWEST_CLEAN = 32
-#: Seconds of this thread's own work after which no further draws are begun: waiting for a busy node does not count.
-#: The extension serves unsettled flips alone.
+#: After this many seconds of this thread's own CPU time the probe starts no more samples. Waiting for a busy node does
+#: not count. Only unsettled flips need that long.
 CLOCK = 30.0
-#: In training a transform that raises ends the run, so a pipeline that raises here is being fed wrongly.
+#: A transform that raises in training ends the run. A pipeline that raises here therefore gets the wrong input.
 MOST_FAILURES = 0.1
 DRAW_FAILED = "a draw failed"
-#: Draws that a form gets to show that its codes survive.
+#: A form has this many samples to show that its codes survive.
 TRIALS = 6
 FIRST_SEED = 20552
 
@@ -33,10 +34,11 @@ Flip = tuple[int, ...]
 
 
 class Tally(msgspec.Struct, kw_only=True):
-    """What the draws showed. ``counts`` maps a flip to its clean draws, the plain view under ``()``.
+    """What the samples showed. ``draws`` counts all samples, ``clean`` the usable ones.
 
-    ``apart`` counts the clean draws whose image was flipped otherwise than its segmentation; ``failed``
-    says why nothing could be drawn. ``form`` is how the pipeline was fed.
+    ``counts`` maps a flip to its usable samples; the plain view is ``()``. ``compared`` counts usable samples whose
+    image was readable, ``apart`` those of them whose image was flipped otherwise than the segmentation. ``failed``
+    says why there is no sample. ``form`` is how the pipeline was fed.
     """
 
     draws: int = 0
@@ -62,10 +64,10 @@ class Tally(msgspec.Struct, kw_only=True):
 
 
 def probe(stages: list[Stage], case: Case, declared: Iterable[int] = ()) -> Tally:
-    """Draws from a copy of ``stages`` until each flip of ``declared`` is settled, or ``MOST_DRAWS``.
+    """Samples a copy of ``stages`` until each flip of the ``declared`` axes is settled, at most ``MOST_DRAWS`` times.
 
     Returns:
-        The tally; ``failed`` is set when no form of feeding gave readable draws.
+        The tally. Its ``failed`` is set if no form of input gave usable samples.
     """
     started = time.thread_time()
     reasons: list[str] = []
@@ -82,7 +84,7 @@ def probe(stages: list[Stage], case: Case, declared: Iterable[int] = ()) -> Tall
                 if reason is None:
                     return tally
             reasons.append(reason)
-    # The first form is the likeliest, so its reason says most.
+    # The first form is the most likely one, so its reason says most.
     return Tally(failed=reasons[0])
 
 
@@ -104,7 +106,7 @@ def _drawn(runner: Runner, case: Case, declared: Iterable[int], started: float) 
 
 
 def _too_many_failures(tally: Tally) -> str | None:
-    """A draw that raises may be just the one that would have flipped: too many, and the rest is no sample."""
+    """Says what failed if too many samples raised: those may be the flipped ones, so the rest would be biased."""
     failures = {why: count for why, count in tally.unclean.items() if why.startswith(DRAW_FAILED)}
     if sum(failures.values()) <= MOST_FAILURES * tally.draws:
         return None
@@ -113,7 +115,7 @@ def _too_many_failures(tally: Tally) -> str | None:
 
 
 def all_settled(tally: Tally, wanted: Iterable[Flip]) -> bool:
-    """Whether drawing may stop at this look."""
+    """Whether the probe may stop at this look."""
     if tally.clean < 2 * FEWEST_CLEAN and tally.clean != tally.draws:
         return False
     alpha = alpha_at(tally.draws)
@@ -121,12 +123,12 @@ def all_settled(tally: Tally, wanted: Iterable[Flip]) -> bool:
 
 
 def first_code_for(case: Case) -> int:
-    """The lowest octant code: outside of the data set's labels, whatever they are."""
+    """The lowest octant code, above all labels of the data set."""
     return max(FIRST_CODE, max(case.labels, default=0) + 100)
 
 
 def without_effect_on_orientation(transform: object) -> bool:
-    """Whether the probe leaves this transform out: it cannot change where the volume points."""
+    """Whether the probe may skip this transform, because it cannot change the volume's orientation."""
     return changes_only_intensity(transform) or changes_only_representation(transform)
 
 

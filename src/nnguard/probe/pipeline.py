@@ -1,7 +1,7 @@
-"""Where the augmentation of a training is: the callables between the data set and the train step, in order.
+"""Finds the augmentation of a training: the callables between the data set and the train step, in order.
 
-Nothing here asks for a version or a class: nnU-Net moved its pipeline twice (``loader.transform`` of a
-batch, ``generator.transforms`` of a sample, both at once in 2.5 and 2.6), so what is there is followed.
+This module follows the attributes that exist and asks for no version or class, because nnU-Net moved its pipeline
+twice: ``loader.transform`` of a batch, ``generator.transforms`` of a sample, both at once in 2.5 and 2.6.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import msgspec
 from ..foreign_calls import attributes_of
 from .library_transforms import home_of
 
-#: How an augmenter, or a wrapper around one, names what it draws from.
+#: The names that an augmenter, or a wrapper around one, uses for its source of cases.
 INNER = ("generator", "data_loader", "dataloader", "loader", "_loader", "_data_loader", "base_loader", "inner")
-#: Longer chains than this are loops or something that we do not understand.
+#: A longer chain is a loop, or something that this module does not understand.
 DEPTH = 8
 
-#: Modules whose loaders and data sets deliver what lies on the disk, un-flipped.
+#: The loaders and data sets of these modules deliver cases as they are on disk, without a flip.
 NNUNET_LOADING = "nnunetv2.training.dataloading."
-#: Modules whose augmenters hand a batch on as they got it.
+#: The augmenters of these modules pass a batch on unchanged.
 PLAIN_AUGMENTERS = (
     "batchgenerators.dataloading.",
     "nnunetv2.training.data_augmentation.custom_transforms.limited_length_multithreaded_augmenter",
@@ -31,7 +31,7 @@ PLAIN_AUGMENTERS = (
 class Stage(msgspec.Struct, kw_only=True):
     """One callable of the pipeline.
 
-    ``unit`` is what it is called with: one case's tensors (``sample``: channel, space) or a whole batch
+    ``unit`` is its input: one case's tensors (``sample``: channel, space) or a whole batch
     (``batch``: batch, channel, space). ``where`` is its place, for people.
     """
 
@@ -41,10 +41,10 @@ class Stage(msgspec.Struct, kw_only=True):
 
 
 class Pipeline(msgspec.Struct, kw_only=True):
-    """The stages in the order in which a case meets them, and where the probe cannot look.
+    """The stages in the order in which a case passes them, and what the probe cannot see.
 
-    ``blind`` says, in words, what may flip outside of the stages; absence cannot be concluded while it is
-    not empty. ``chain`` are the objects passed on the way, outermost first.
+    ``blind`` says, in words, what else may flip. While it is not empty, no flip can be called unseen.
+    ``chain`` lists the objects from the trainer's attribute to the loader, outermost first.
     """
 
     stages: list[Stage]
@@ -107,7 +107,7 @@ def _blind_spots(chain: list[Any]) -> Iterator[str]:
 
 
 def defining_module(thing: Any, method: str) -> str | None:
-    """The module of the function behind ``thing.method``, an attribute of the instance included."""
+    """The module of the function behind ``thing.method``; an attribute of the instance comes before the class."""
     if thing is None:
         return None
     own = attributes_of(thing).get(method)

@@ -1,8 +1,8 @@
-"""A copy of a pipeline that can be run without the original, or the training's randomness, noticing.
+"""A copy of a pipeline that runs without any effect on the original or on the training's random numbers.
 
-Three promises: what is too large or too alive to copy (networks, data sets, loaders, the trainer) is
-shared; every random generator that the pipeline reaches is copied or put back; the process's generators
-come out as they went in.
+Three guarantees. The copy shares what is too large or too alive to copy (networks, data sets, loaders, the trainer).
+Every random generator that the pipeline reaches is copied, or gets its state back. The process's generators have the
+same state afterwards.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ import torch
 from ..foreign_calls import attributes_of
 from .pipeline import NNUNET_LOADING
 
-#: Objects looked at below one pipeline. Pipelines have dozens; beyond this something else was reached.
+#: At most this many objects are visited below one pipeline. A pipeline has dozens; more are something else.
 REACH = 20_000
 _LEAVES = (str, bytes, bytearray, int, float, complex, bool, type(None), type, ModuleType, BuiltinFunctionType)
 _ARRAYS = (np.ndarray, torch.Tensor)
 
 
 def reachable(root: Any, *, through_functions: bool = True) -> Iterator[Any]:
-    """Every object below ``root``, once each, breadth first; arrays are yielded, not entered."""
+    """Yields every object below ``root`` once, breadth first; arrays are yielded but not entered."""
     queue, seen = [root], {id(root)}
     position = 0
     while position < len(queue) and position < REACH:
@@ -72,7 +72,7 @@ def _filled(cell: Any) -> bool:
 
 
 def too_alive_to_copy(thing: Any) -> bool:
-    """Networks, trainers, loaders and data sets: shared with the copy, and never entered."""
+    """Whether this is a network, trainer, loader or data set, which the copy shares and never enters."""
     if isinstance(thing, (torch.nn.Module, torch.utils.data.Dataset, torch.optim.Optimizer)):
         return True
     kind = type(thing)
@@ -82,11 +82,11 @@ def too_alive_to_copy(thing: Any) -> bool:
 
 
 def copied(transform: Any) -> Any:
-    """A deep copy of a pipeline that shares what ``too_alive_to_copy``.
+    """A deep copy of a pipeline; it shares every object that is ``too_alive_to_copy``.
 
     Raises:
-        Whatever a member raises when it is copied (``TypeError`` for locks and open files); the caller
-        says so in words.
+        Any exception that a member raises when it is copied (``TypeError`` for locks and open files). The caller
+        reports it.
     """
     memo: dict[int, Any] = {}
     for thing in reachable(transform):
@@ -105,9 +105,9 @@ def _copied_generator(generator: torch.Generator) -> torch.Generator:
 
 @contextlib.contextmanager
 def untouched_randomness(*roots: Any) -> Iterator[None]:
-    """Puts every random state back: Python's, numpy's, torch's on the CPU, and those of the roots' modules.
+    """Restores every random state on exit: Python's, numpy's, torch's on the CPU, and those of the roots' modules.
 
-    ``torch.manual_seed`` is not used anywhere: it would reseed the GPUs.
+    nnguard never calls ``torch.manual_seed``, because that would reseed the GPUs.
     """
     python, numpy_state = random.getstate(), np.random.get_state()
     torch_state = torch.default_generator.get_state()
@@ -122,15 +122,15 @@ def untouched_randomness(*roots: Any) -> Iterator[None]:
             _put_back(generator, state)
 
 
-#: Far enough apart that no draw of one generator meets a neighbour's of another; primes, as the step below.
+#: Offsets so large that the seeds of two generators never coincide in nearby samples; primes, like 7919 below.
 _SEED_OF_NUMPY, _SEED_OF_RANDOM = 15_485_863, 32_452_843
 
 
 def seed_everything(seed: int, generators: list[Any]) -> None:
     """Seeds the process's CPU generators, and those of the copy, from one number.
 
-    Each gets another: numpy's and PyTorch's are one algorithm, and from one seed their numbers are the same. A flip by
-    one library and a flip by the other would always be drawn together.
+    Each generator gets a seed of its own. numpy and PyTorch use the same algorithm, so one seed would give both the
+    same numbers: a flip by one library and a flip by the other would always occur together.
     """
     random.seed(seed + _SEED_OF_RANDOM)
     np.random.seed((seed + _SEED_OF_NUMPY) % 2**32)
@@ -148,7 +148,7 @@ def generators_in(root: Any) -> list[Any]:
 
 
 def _generators_outside(roots: tuple[Any, ...]) -> list[Any]:
-    """Generators that a deep copy shares: module globals and closures of the classes and functions in use."""
+    """The generators that a deep copy shares: globals of the modules in use, class attributes and closures."""
     found: dict[int, Any] = {}
     modules = set()
     for root in roots:
@@ -196,11 +196,10 @@ def _reseed(generator: Any, seed: int) -> None:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Small tensors on one thread, as nnU-Net's own loaders work.
+    """Limits numeric libraries to one thread, as nnU-Net's own loaders do.
 
-    On a node whose cores are busy with augmentation workers, threads that wait for each other make a
-    probe ten times slower. threadpoolctl comes with batchgenerators; ``torch.set_num_threads`` would leave
-    MKL's settings changed.
+    If augmentation workers keep a node's cores busy, threads that wait for each other make a probe ten times slower.
+    threadpoolctl comes with batchgenerators; ``torch.set_num_threads`` would leave MKL's settings changed.
     """
     from threadpoolctl import threadpool_limits
 
@@ -210,7 +209,7 @@ def one_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Swallows what transforms print: a probe calls them hundreds of times."""
+    """Discards what transforms print, because a probe calls them hundreds of times."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
 
@@ -219,7 +218,7 @@ Transform = Callable[..., Any]
 
 
 class Identity:
-    """Stands where a transform was that cannot change orientation, so that one-of choices stay the same."""
+    """Replaces a transform that cannot change orientation, so that a choice of one among several stays the same."""
 
     def __call__(self, **data: Any) -> dict[str, Any]:
         return data
@@ -229,7 +228,7 @@ class Identity:
 
 
 def with_identities(root: Any, replaced: Callable[[Any], bool]) -> Any:
-    """Replaces, in place, every transform below ``root`` that ``replaced`` names, and returns the root."""
+    """Replaces, in place, every transform below ``root`` for which ``replaced`` is true, and returns the root."""
     identity = Identity()
     if replaced(root):
         return identity
@@ -249,7 +248,7 @@ def with_identities(root: Any, replaced: Callable[[Any], bool]) -> Any:
 
 
 def exchange_below(root: Any, exchanged: Callable[[Any], Any]) -> None:
-    """Replaces, in place, every attribute and dictionary's value below ``root`` by what ``exchanged`` makes of it."""
+    """Replaces, in place, every attribute and dictionary value below ``root`` by the result of ``exchanged``."""
     for thing in reachable(root, through_functions=False):
         if isinstance(thing, (*_ARRAYS, FunctionType, MethodType)) or too_alive_to_copy(thing):
             continue

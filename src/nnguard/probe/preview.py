@@ -1,4 +1,4 @@
-"""Draws of a real training patch, each with the flip and the turn that it has received."""
+"""Augmented samples of a real training patch, each with the flip and the rotation that it has received."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ FIRST_SEED = 424242
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """One patch: ``image`` (space) is the first channel, ``labels`` (space) the real segmentation.
 
-    ``flip`` is ``None`` where the draw shows none (turned too far); ``turn`` is what remains, in degrees,
-    ``None`` where it cannot be told.
+    ``flip`` is ``None`` if the sample is not usable (rotated too far). ``turn`` is the remaining rotation in degrees,
+    ``None`` if it is not readable.
     """
 
     image: Any
@@ -35,14 +35,14 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def previews(trainer: Any, number: int = 16) -> list[Preview] | Failed:
-    """The un-augmented patch, cut to the network's size, and ``number`` augmented draws of it.
+    """The un-augmented patch, cut to the network's size, and ``number`` augmented samples of it.
 
-    One call a draw: the real segmentation and the octant codes travel through the pipeline as two channels
-    of one segmentation, so that what a draw is said to have received is what its pixels received.
+    The real segmentation and the octant codes pass through the pipeline as two channels of one segmentation, so the
+    flip in the label of a sample is the flip of its pixels.
 
     Args:
-        trainer: with ``dataloader_train`` set. Random states, loaders and pipeline are left as they were.
-        number: how many draws.
+        trainer: with ``dataloader_train`` set. Random states, loaders and pipeline stay as they were.
+        number: how many samples.
     """
     pipeline = locate(getattr(trainer, "dataloader_train", None))
     case = attempt(case_of, trainer, pipeline)
@@ -66,7 +66,7 @@ def _real_patch(pipeline: Pipeline, case: Case) -> tuple[np.ndarray, np.ndarray,
         loader.transforms = None
     batch = loader.generate_train_batch()
     key = "target" if "target" in batch else "seg"
-    # The last case of a batch is the one that is sure to hold foreground.
+    # Only the last case of a batch is sure to contain foreground.
     image, segmentation = (np.asarray(torch.as_tensor(array)[-1]) for array in (batch["data"], batch[key]))
     shape = image.shape[1:]
     if len(shape) != case.dims:

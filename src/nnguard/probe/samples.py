@@ -1,4 +1,4 @@
-"""One draw: a made case through the live pipeline's copy, in the form in which its loader would feed it."""
+"""One sample: a made case passes a copy of the live pipeline, in the form in which the loader would feed it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .small_copy import Size, shrink, size_map, small_sizes
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """What a training's loader delivers, for the probe to imitate.
+    """What a training's loader delivers; the probe imitates it.
 
     Args:
-        patch: spatial size that the network sees; ``initial``: what the loader cuts before augmentation.
-        channels: of the image, without a cascade's; ``segmentations``: 2 in a cascade, else 1.
+        patch: spatial size that the network sees; ``initial``: the size that the loader cuts before augmentation.
+        channels: of the image, without those that a cascade adds; ``segmentations``: 2 in a cascade, else 1.
         labels: the data set's real labels, background and ignore label included.
         regions: the labels of each region channel, in order; ``None`` in a training without regions.
     """
@@ -39,9 +39,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
-    """A way of feeding: sizes, number of image channels, and what a batch stage gets.
+    """One form of input: sizes, number of image channels, and what a batch stage gets.
 
-    ``tensors`` or numpy arrays; ``key`` is the segmentation's name in the batch.
+    ``tensors`` says whether it gets tensors or numpy arrays; ``key`` is the segmentation's name in the batch.
     """
 
     patch: Size
@@ -51,23 +51,23 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     key: str = "target"
 
 
-#: What nnU-Net's loaders have handed to a stage of whole batches, newest first. In 2.5 and 2.6, DA5 stayed with
+#: What nnU-Net's loaders have given to a stage of whole batches, newest first. In 2.5 and 2.6, DA5 kept
 #: batchgenerators' transforms but got the loader's new name for the segmentation.
 NEW, BETWEEN, OLD = (True, "target"), (False, "target"), (False, "seg")
 
 
 class Draw(msgspec.Struct, frozen=True, kw_only=True):
-    """What came out: the image (channel, space) and the segmentation (channel, space)."""
+    """The pipeline's output: the image (channel, space) and the segmentation (channel, space)."""
 
     image: torch.Tensor
     segmentation: np.ndarray
 
 
 def forms_of(case: Case, stages: list[Stage]) -> list[Form]:
-    """The forms to try, best first: small before full size, a channel for each axis before the exact number.
+    """The forms to try, best first: small before full size, one channel per axis before the exact number.
 
-    A transform that finds no segmentation under its name may leave it as it is, and it would look unflipped: another
-    name is tried only when every size has failed under the likelier one.
+    If a transform finds no segmentation under its name, it may leave the segmentation unflipped. So the less likely
+    name comes only after every size has failed under the more likely one.
     """
     small_patch, small_initial = small_sizes(case.patch, case.initial)
     sizes = [(small_patch, small_initial)]
@@ -84,7 +84,7 @@ def forms_of(case: Case, stages: list[Stage]) -> list[Form]:
 
 
 class Runner:
-    """A copy of the pipeline, prepared for one form; ``draw`` may be called any number of times."""
+    """A copy of the pipeline for one form; ``draw`` may be called any number of times."""
 
     def __init__(self, stages: list[Stage], case: Case, form: Form, without: Callable[[Any], bool]) -> None:
         self.form = form
@@ -103,7 +103,7 @@ class Runner:
         Args:
             image: float32, shape ``(channels, *initial)``.
             segmentation: int16, shape ``(segmentations, *initial)``.
-            seed: from which every generator is seeded, so that a verdict repeats.
+            seed: seeds every generator, so that a verdict is reproducible.
         """
         seed_everything(seed, self._generators)
         with silence(), torch.no_grad():
@@ -135,7 +135,7 @@ class Runner:
 
 
 def central(array: np.ndarray, patch: Size) -> np.ndarray:
-    """The middle of an array of shape ``space``, of the size ``patch``."""
+    """The central part, of size ``patch``, of an array of shape ``space``."""
     starts = [(full - side) // 2 for full, side in zip(array.shape, patch, strict=True)]
     return array[tuple(slice(start, start + side) for start, side in zip(starts, patch, strict=True))]
 
@@ -160,7 +160,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _first(value: Any) -> Any:
-    # Deep supervision: the first target has the network's full resolution.
+    # With deep supervision, the first target has the network's full resolution.
     return _list(value)[0]
 
 

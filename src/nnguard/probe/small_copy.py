@@ -1,4 +1,4 @@
-"""A small copy of a pipeline: every spatial size shrunk alike, equal sizes kept equal."""
+"""Shrinks a copied pipeline: every spatial size gets smaller by the same rule, and equal sizes stay equal."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 
 from .pipeline_copy import exchange_below
 
-#: Length of the longest side of the small patch, by dimensions: a draw then costs milliseconds.
+#: The longest side of the small patch in voxels, by number of dimensions. A sample then takes milliseconds.
 LONGEST = {2: 64, 3: 24}
-#: No side below this: the texture needs a few cells, and DA5's own transforms fail at five slices.
+#: No side gets shorter, because the texture needs a few cells and DA5's own transforms fail at five slices.
 SHORTEST = 10
 
 Size = tuple[int, ...]
 
 
 def small_sizes(patch: Size, initial: Size) -> tuple[Size, Size]:
-    """The shrunk patch, and the shrunk patch that the loader cuts before augmentation, which is larger.
+    """The small sizes for ``patch`` and for ``initial``, which the loader cuts before augmentation.
 
-    Different sides stay different and keep their order, since right-angled turns act on equal sides only.
+    Different sides stay different and keep their order, because 90-degree rotations apply to equal sides only.
     """
     scale = LONGEST[len(patch)] / max(patch)
     if scale >= 1:
@@ -38,7 +38,7 @@ def small_sizes(patch: Size, initial: Size) -> tuple[Size, Size]:
 
 
 def size_map(patch: Size, initial: Size, small_patch: Size, small_initial: Size) -> dict[Size, Size]:
-    """How each size that a transform may hold is shrunk: in full, without the first axis, as pseudo 3D."""
+    """Size -> small size, for each size that a transform may hold: complete, without the first axis, as pseudo 3D."""
     pairs = {initial: small_initial, patch: small_patch}
     if len(patch) == 3:
         pairs |= {initial[1:]: small_initial[1:], patch[1:]: small_patch[1:]}
@@ -48,7 +48,7 @@ def size_map(patch: Size, initial: Size, small_patch: Size, small_initial: Size)
 
 
 def shrink(root: Any, sizes: Mapping[Size, Size]) -> None:
-    """Replaces, in place, every attribute below ``root`` that is one of the sizes."""
+    """Replaces, in place, every attribute below ``root`` that is a key of ``sizes``."""
 
     def exchanged(value: Any) -> Any:
         small = sizes.get(_as_size(value))

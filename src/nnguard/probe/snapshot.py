@@ -1,7 +1,7 @@
 """The pipeline as an augmenter's workers copied it.
 
-Workers are forked when the augmenter starts and hold copies from that moment; an edit of the trainer's
-pipeline made afterwards never reaches them.
+Workers are forked when the augmenter starts, and they hold copies from that moment. A later edit of the trainer's
+pipeline never reaches them.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def snapshot(augmenter: Any) -> Snapshot | None:
-    """Copies the pipeline that ``augmenter``'s workers are about to copy. Called before they start.
+    """Copies the pipeline of ``augmenter`` before its workers start and copy it too.
 
     Returns:
-        ``None`` where the pipeline cannot be copied.
+        ``None`` if the pipeline cannot be copied.
     """
     pipeline = locate(augmenter)
     trees = describe(pipeline.stages)
@@ -41,10 +41,10 @@ def _copies(stages: list[Stage]) -> list[Stage]:
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """Which stages count, and how those that the trainer holds now differ from them.
+    """The stages that the workers use, and how the trainer's present stages differ from them.
 
-    ``restructured``: in words, transforms that were added, removed or moved; ``retuned``: whether
-    parameters alone differ, which matters only if it changes what is shown.
+    ``restructured`` says in words which transforms were added, removed or moved. ``retuned`` is true if anything
+    differs; if only parameters do, it matters only when they change which flips training shows.
     """
 
     stages: list[Stage]
@@ -53,7 +53,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def held_by_workers(pipeline: Pipeline, kept: Snapshot | None) -> Held:
-    """The workers' stages where there is a snapshot of them, else the live ones."""
+    """The workers' stages if there is a snapshot of them, else the live ones."""
     if kept is None:
         return Held(stages=pipeline.stages)
     live = describe(pipeline.stages)

@@ -9,28 +9,28 @@ from ..flips import flips_of
 
 Flip = tuple[int, ...]
 
-#: For a target that was changed otherwise too (resampled, smoothed): the overlap of the best flip, and its lead.
+#: For a target that was also resampled or smoothed: the overlap that the best flip needs, and its lead over the next.
 OVERLAP, LEAD = 0.8, 0.15
-#: Points an axis at which targets are compared first: 14,000 in 3D rule out nearly every wrong flip, and cost nothing.
+#: Points for each axis at which targets are compared first. 14,000 points in 3D rule out nearly every wrong flip.
 POINTS = 24
 SILENT, UNCLEAR = "silent", "unclear"
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What one case shows. ``renamed``: source label -> new label, where the step renames any."""
+    """What one case shows. ``renamed``: source label -> new label, if the step renames any."""
 
     flip: Flip
     renamed: tuple[tuple[int, int], ...] = ()
 
 
 def flip_between(before: torch.Tensor, after: torch.Tensor, dims: int) -> Seen | str:
-    """The one flip that makes ``after`` of ``before``.
+    """The one flip that turns ``before`` into ``after``.
 
     Args:
         before, after: one case's target, shape (channel, space), of labels or of region channels.
 
     Returns:
-        What was seen; ``SILENT`` where several flips explain it, ``UNCLEAR`` where none does.
+        What was seen; ``SILENT`` if several flips explain it, ``UNCLEAR`` if none does.
     """
     candidates = [(), *flips_of(range(dims))]
     few_before, few_after = _at_few_points(before), _at_few_points(after)
@@ -41,7 +41,7 @@ def flip_between(before: torch.Tensor, after: torch.Tensor, dims: int) -> Seen |
     if not bool((before > 0).any()):
         return SILENT
     views = {flip: _flipped(before, flip) for flip in candidates}
-    # The same shapes under other labels: the step renames.
+    # The same shapes with other labels mean that the step renames labels.
     shapes = [flip for flip in candidates if torch.equal(views[flip] > 0, after > 0)]
     if len(shapes) == 1 and before.shape[0] == 1:
         renamed = _renamed(views[shapes[0]], after)
@@ -57,7 +57,7 @@ def _flipped(case: torch.Tensor, flip: Flip) -> torch.Tensor:
 
 
 def _at_few_points(case: torch.Tensor) -> torch.Tensor:
-    """A case, shape (channel, space), at few points that lie symmetrically: flips of them are flips."""
+    """A case, shape (channel, space), at a few points. They lie symmetrically, so that flips of them are flips."""
     for axis in range(1, case.ndim):
         last = case.shape[axis] - 1
         half = {round(step * last / (POINTS - 1)) for step in range(POINTS // 2)}
@@ -67,7 +67,7 @@ def _at_few_points(case: torch.Tensor) -> torch.Tensor:
 
 
 def _renamed(before: torch.Tensor, after: torch.Tensor) -> tuple[tuple[int, int], ...] | None:
-    """Which labels became which, where every voxel agrees."""
+    """Which label became which; ``None`` if voxels disagree."""
     renamed = []
     for label in torch.unique(before).tolist():
         became = torch.unique(after[before == label]).tolist()

@@ -1,4 +1,4 @@
-"""From tallies to the record's words: rates, intervals, verdicts, safe axes, states."""
+"""Turns tallies into the record's fields: rates, intervals, verdicts, safe axes, states."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..record import FlipEvidence, Mirroring, State
 from .labels import LabelBehaviour
 from .orientation_probe import FEWEST_CLEAN, Flip, Tally
 
-#: From how many cases, and which share of them, image and segmentation are called apart. A case that is misread
-#: is rare and random; whoever flips one of the two does so again and again.
+#: Image and segmentation are flipped differently from this number of samples on, and from this share of those compared.
+#: A misread sample is rare and random; a pipeline that flips only one of the two does so again and again.
 FEWEST_APART, SHARE_APART = 4, 0.05
 
 UNKNOWN_LABELS = LabelBehaviour(labels="unknown")
@@ -28,9 +28,9 @@ def flip_evidence(
     """One flip's line in the record.
 
     Args:
-        rates: flip -> share of the ``clean`` draws, the plain view under ``()``.
+        rates: flip -> share of the ``clean`` usable samples; the plain view is ``()``.
         labels: what the flip does to labels.
-        alpha: what the look at which drawing stopped may spend.
+        alpha: the error probability of the look at which sampling stopped.
     """
     rate = rates.get(flip, 0.0)
     count = max(round(rate * clean), 1) if rate else 0
@@ -49,12 +49,12 @@ def flip_evidence(
 
 
 def is_apart(apart: int, compared: int) -> bool:
-    """Whether image and segmentation are flipped differently beyond what misread cases explain."""
+    """Whether image and segmentation are flipped differently more often than misread samples explain."""
     return apart >= max(FEWEST_APART, SHARE_APART * compared)
 
 
 def unknown(reason: str, draws: int = 0, clean: int = 0) -> Mirroring:
-    """Nothing could be observed, because."""
+    """Nothing could be observed; ``reason`` says why."""
     return Mirroring(state="unknown", reasons=[reason], draws=draws, clean=clean)
 
 
@@ -71,9 +71,9 @@ def mirroring(
     Args:
         tally: of the orientation probe.
         behaviour: what each flip does to labels.
-        declared: well-formed declared axes; only their unsettled flips are worth a word.
-        blind: why absence cannot be concluded (``located.Pipeline.blind``).
-        own_train_step: a train step that may add flips; what is absent is pending then.
+        declared: well-formed declared axes; the reasons name only their unsettled flips.
+        blind: why no flip can be called unseen (``pipeline.Pipeline.blind``).
+        own_train_step: a train step that may add flips, so that absent flips make the state pending.
     """
     if tally.failed is not None:
         return unknown(tally.failed)
@@ -109,7 +109,7 @@ def mirroring(
 def _state(
     flips: list[FlipEvidence], tally: Tally, blind: list[str], own_train_step: str | None
 ) -> tuple[State, list[str]]:
-    """Presence needs no waiting; absence needs that nobody else can flip."""
+    """The state and its reasons. Trained flips are final; an unseen flip is final only if nothing else can flip."""
     everything = tally.counts[()] > 0 and all(flip.verdict == "trained" for flip in flips)
     if everything:
         return "observed", []

@@ -1,4 +1,7 @@
-"""The described tree: a pipeline for people and for ``diff``. It says what transforms claim, not what they do."""
+"""The described tree: a pipeline as plain data, to read and to compare.
+
+It says what transforms claim to do, not what they do.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ from .library_transforms import is_from_a_library
 from .pipeline import Stage
 from .pipeline_copy import too_alive_to_copy
 
-#: Attributes under which the libraries (and MONAI, torchio, albumentations) keep the transforms that they hold.
+#: Attributes that hold the inner transforms of a transform, in the libraries and in MONAI, torchio, albumentations.
 CHILDREN = ("transforms", "transform", "list_of_transforms", "alternative_transform")
 PROBABILITIES = ("apply_probability", "p_per_sample", "prob", "p", "probability")
-#: What a transform measures while it runs, and keeps: not a parameter, and different after every draw.
+#: A transform stores measurements here while it runs. They are no parameters and differ after every sample.
 MEASURED_WHILE_RUNNING = ("benchmark_use_fft",)
-#: The tree travels in every checkpoint.
+#: Limits (characters, characters of JSON, levels), because every checkpoint contains the tree.
 LONGEST_TEXT, LARGEST_TREE, DEEPEST = 200, 6_000, 12
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -31,12 +34,12 @@ Tree = dict[str, Any]
 
 
 def describe(stages: list[Stage]) -> list[Tree]:
-    """One tree a stage: class, module, parameters, probability, children; ``where`` at the top."""
+    """One tree per stage: class, module, parameters, probability, children; the root also has ``where``."""
     return [{"where": stage.where, **describe_transform(stage.transform)} for stage in stages]
 
 
 def describe_transform(transform: Any, depth: int = 0) -> Tree:
-    """Describes one transform and those that it holds."""
+    """Describes one transform and its inner transforms."""
     if isinstance(transform, functools.partial):
         return {"class": "partial", "module": "functools", "children": [describe_transform(transform.func, depth + 1)]}
     if isinstance(transform, MethodType):
@@ -90,7 +93,7 @@ def _code_of(function: Any) -> str | None:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """A parameter as JSON-able data; what is not plain is told by its ``repr``, without addresses."""
+    """A parameter as data that JSON can hold; other values become their ``repr`` without memory addresses."""
     if value is None or isinstance(value, (bool, int, str)):
         return value[:LONGEST_TEXT] if isinstance(value, str) else value
     if isinstance(value, float):
@@ -116,12 +119,12 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 def fingerprint(trees: list[Tree]) -> str:
-    """A short hash of described trees: equal pipelines have equal ones."""
+    """A short hash of described trees; equal pipelines have equal hashes."""
     return hashlib.sha256(json.dumps(trees, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def for_the_record(trees: list[Tree]) -> list[Tree]:
-    """The trees, without parameters where they would make a checkpoint noticeably larger."""
+    """The trees for a record; without parameters if they would make a checkpoint noticeably larger."""
     if len(json.dumps(trees)) <= LARGEST_TREE:
         return trees
     bare = [_without_parameters(tree) for tree in trees]
@@ -144,12 +147,12 @@ def _nodes(tree: Tree) -> Iterator[Tree]:
 
 
 def structure(trees: list[Tree]) -> list[str]:
-    """The classes in order, for telling whether transforms were added, removed or exchanged."""
+    """The classes in order; comparing two of these lists shows added, removed or exchanged transforms."""
     return [f"{node['module']}.{node['class']}" for tree in trees for node in _nodes(tree)]
 
 
 def difference(before: list[Tree], after: list[Tree]) -> str | None:
-    """What was added and removed, in words; ``None`` where the classes are the same in the same order."""
+    """What was added and removed, in words; ``None`` if the classes are the same in the same order."""
     first, second = structure(before), structure(after)
     if first == second:
         return None

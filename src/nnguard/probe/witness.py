@@ -2,9 +2,9 @@
 
 During the first steps, the target that the loss receives is compared with the one that the loader
 delivered, case by case, over all flips. Labels decide; targets that look alike after a flip (empty,
-symmetric) say nothing. What training shows is the loader's flip and the step's together: their symmetric
-difference, so the two distributions are convolved. Absence is concluded only where it is beyond chance; what is still
-open when the watch ends is *unknown*.
+symmetric) say nothing. Training shows the loader's flip and the step's flip together, which is their symmetric
+difference, so the two distributions are convolved. The witness concludes absence only beyond chance. What is open when
+the watch ends is *unknown*.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ Flip = tuple[int, ...]
 #: Steps after which the witness may conclude. The watch ends with the last one, or with the epoch.
 LOOKS = (32, 64, 128, 192, 256)
 MOST_STEPS = LOOKS[-1]
-#: Each look, the end of the epoch among them, may spend its share of the 5 %.
+#: Each look, including the one at the end of the epoch, gets its share of the 5 %.
 LOOK_ALPHA = ALPHA / (len(LOOKS) + 1)
-#: Cases that must have told their flip before anything is concluded.
+#: How many cases must have shown their flip before anything is concluded.
 FEWEST_CASES = 16
-#: How often a combination, or the plain view, is missed by chance although it should have come eight times: once in
-#: three thousand trainings.
+#: A combination, or the plain view, counts as missed only if it should have come this often. Then chance alone misses
+#: it in one of three thousand trainings.
 EXPECTED_TO_MISS = 8
-#: Agreement within steps that independent cases would show less often than this is no chance. One coin for a whole
-#: batch makes every step agree, which is far below it.
+#: If independent cases would agree this seldom, their agreement within steps is no chance. One coin for a whole batch
+#: makes every step agree, which is far less likely.
 CHANCE = 0.001
-#: Of the cases that tell anything, the share that must be clear.
+#: Of the cases that show anything, the share that must be clear.
 CLEAR_SHARE = 0.5
-#: Nodes of the graph behind an answer that are looked at: enough for a flip, a stack and a cast.
+#: How many nodes of the graph behind an answer are looked at: enough for a flip, a stack and a cast.
 DEPTH = 6
-#: What turns an answer over on its way from network to loss, and what the network itself ends with.
+#: Operations that flip an answer between network and loss, and those that a network itself ends with.
 TURNS = ("Flip", "Rot90", "IndexSelect", "GridSampler")
 NETWORK = ("Convolution", "CompiledFunction", "Addmm")
 
 
 class Votes(msgspec.Struct, frozen=True):
-    """What the watched steps said: flip -> votes, how many of them all, and of the cases that could not be read."""
+    """What the watched steps said: votes for each flip, all votes, and the votes of cases that could not be read."""
 
     counts: Counter[Flip]
     told: float
@@ -57,7 +57,7 @@ class Votes(msgspec.Struct, frozen=True):
 
 
 class Witness:
-    """Watches the first steps of one training; ``verdict`` settles what the loader alone left pending.
+    """Watches the first steps of one training; ``verdict`` settles what the loader left pending.
 
     Args:
         loader: what the loader's pipeline shows, by the probe; state ``observed`` or ``pending``.
@@ -69,7 +69,7 @@ class Witness:
     def __init__(self, loader: Mirroring, dims: int, declared: Flip, name: str) -> None:
         self.loader, self.dims, self.declared, self.name = loader, dims, declared, name
         self.steps = 0
-        #: one list a step, of its cases that tell anything; ``None`` for a case that matches no flip
+        #: One list a step of its cases that show anything; ``None`` for a case that matches no flip.
         self.seen: list[list[Seen | None]] = []
         self.silent = 0
         self._turned_back = False
@@ -83,19 +83,19 @@ class Witness:
 
     def before_step(self, loss: Any, batch: Any) -> None:
         """Keeps what the loader delivered, and listens to the loss."""
-        self.close()  # a step that raised left its listeners
+        self.close()  # if the last step raised, it left its listeners
         self._delivered = [target.detach().clone() for target in _targets(batch, self.dims)]
         self._received = False
         self._deaf_to_loss = why_not(loss) or self._loss.start(loss)
 
     def after_step(self) -> None:
-        """Counts the step, and lets go of its tensors."""
+        """Counts the step, and forgets its tensors."""
         self.steps += 1
         self._any_received |= self._received
-        self.close()  # nothing is heard outside of a step: validation uses the same loss
+        self.close()  # validation uses the same loss, so it listens during a step only
 
     def close(self) -> None:
-        """Takes the listener off: later steps cost nothing."""
+        """Removes the listener, so that later steps cost nothing."""
         self._loss.stop()
         self._delivered = []
 
@@ -112,7 +112,7 @@ class Witness:
 
     def _compare(self, delivered: torch.Tensor, received: torch.Tensor, given: list[torch.Tensor]) -> None:
         if any(_is_turned_back(tensor) for tensor in given):
-            # Images flipped, answers flipped back, targets never: the network was shown flips that no target tells.
+            # If images are flipped and answers flipped back, the network sees flips that no target shows.
             self._turned_back = True
             self.seen.append([None] * len(delivered))
             return
@@ -125,22 +125,22 @@ class Witness:
 
     @property
     def done(self) -> bool:
-        """Whether the verdict is sure at this look, or enough steps have been watched."""
+        """Whether the verdict is settled at this look, or enough steps have been watched."""
         return self.steps >= MOST_STEPS or (self.steps in LOOKS and self.is_sure and self._is_settled())
 
     @property
     def cases(self) -> Counter[Seen]:
-        """The cases that told their flip."""
+        """The cases that showed their flip."""
         return Counter(seen for step in self.seen for seen in step if seen is not None)
 
     @property
     def is_sure(self) -> bool:
-        """Whether enough cases have told their flip, and most of those that say anything."""
+        """Whether enough cases have shown their flip, and most of those that show anything."""
         told = self.cases.total()
         return told >= FEWEST_CASES and told >= CLEAR_SHARE * (told + self._unclear)
 
     def verdict(self) -> Mirroring:
-        """What loader and step show together; ``unknown``, with the reason, where that is not beyond chance."""
+        """What loader and step show together; ``unknown``, with the reason, if that is not beyond chance."""
         if not self.is_sure or not self._is_settled():
             if self.loader.state == "observed":
                 return self.loader
@@ -188,8 +188,8 @@ class Witness:
         return msgspec.structs.replace(self.loader, state="observed", reasons=[], safe_axes=safe)
 
     def _votes(self) -> Votes:
-        """Each case has a vote where cases flip independently of each other. Otherwise each step has one: a coin that
-        is tossed once for a whole batch is one observation, however many cases follow it."""
+        """Each case has a vote if cases flip independently of each other. Otherwise each step has one vote, because
+        one decision for a whole batch is one observation."""
         independent = self._cases_are_independent()
         counts, unclear = Counter[Flip](), 0.0
         for step in self.seen:
@@ -202,7 +202,7 @@ class Witness:
         return Votes(counts, sum(counts.values()), unclear)
 
     def _cases_are_independent(self) -> bool:
-        """Whether the cases of a step have been seen to differ, and agree no more often than by chance.
+        """Whether the cases of a step differ sometimes, and agree no more often than by chance.
 
         Steps that never differ may toss one coin for all of their cases and have it fall on one side so far.
         """
@@ -233,7 +233,7 @@ class Witness:
 
     @staticmethod
     def _side(flipped: float, plain: float, unclear: float) -> str:
-        """As ``side_of_ratio``. A case that could not be read may have been the very one that would tell."""
+        """As ``side_of_ratio``, but a case that could not be read counts against either side."""
         flipped, plain, unclear = round(flipped, 6), round(plain, 6), round(unclear, 6)
         if side_of_ratio(ceil(flipped + unclear), floor(plain), alpha=LOOK_ALPHA) == "below":
             return "below"
@@ -242,21 +242,21 @@ class Witness:
 
     @staticmethod
     def _is_missed(flip: Flip, rates: Counter[Flip], clean: int) -> bool:
-        """Whether a view that was never seen should have come often, did the axes flip independently."""
+        """Whether a view was never seen that should have come often if the axes flip independently."""
         if not flip:
             return clean * min((rate for rate in rates.values() if rate > 0), default=0.0) >= EXPECTED_TO_MISS
         plain = rates[()]
         return plain == 0 or clean * plain * prod(rates[(axis,)] / plain for axis in flip) >= EXPECTED_TO_MISS
 
     def _together(self) -> tuple[Counter[Flip], int]:
-        """Rates of the composed flips, and the size of the smaller of the two samples that they come from."""
+        """Rates of the composed flips, and the size of the smaller of the two samples behind them."""
         votes, loader = self._votes(), self._loader_rates()
         rates: Counter[Flip] = Counter()
         for first, rate in loader.items():
             for second, count in votes.counts.items():
                 rates[compose(first, second)] += rate * count / votes.told  # type: ignore[assignment]
         told = round(votes.told)
-        # A loader that shows one view alone adds no chance of its own.
+        # A loader that shows one view only adds no chance of its own.
         return rates, told if max(loader.values()) == 1 else min(self.loader.clean, told)
 
     def _loader_rates(self) -> dict[Flip, float]:
@@ -274,7 +274,7 @@ class Witness:
         return flip_evidence(flip, rates, clean, self._labels(flip), source, LOOK_ALPHA)
 
     def _labels(self, flip: Flip) -> LabelBehaviour:
-        """What ``flip`` does to labels, by every way in which the loader's flip and the step's make it."""
+        """What ``flip`` does to labels, over all pairs of a loader's flip and a step's flip that make it."""
         weights: Counter[tuple[tuple[int, int], ...] | None] = Counter()
         for shown in [None, *self.loader.flips]:
             rate = shown.rate if shown is not None else self.loader.plain_rate or 0.0
@@ -292,7 +292,7 @@ class Witness:
 
 
 def _renamings(shown: FlipEvidence | None) -> list[tuple[dict[int, int] | None, float]]:
-    """What a loader's flip does to labels, with shares; a renaming that could not be read off is ``None``."""
+    """What a loader's flip does to labels, with shares; ``None`` for a renaming that could not be read."""
     if shown is None or shown.labels == "kept":
         return [({}, 1.0)]
     if shown.labels == "unknown":
@@ -307,7 +307,7 @@ def _one_after_the_other(first: dict[int, int], second: dict[int, int]) -> tuple
 
 
 def _targets(batch: Any, dims: int) -> list[torch.Tensor]:
-    """The delivered targets, one a resolution, shape (case, channel, space)."""
+    """The delivered targets, one for each resolution, shape (case, channel, space)."""
     target = batch.get("target") if hasattr(batch, "get") else None
     return [tensor for tensor in _tensors([target]) if tensor.ndim == dims + 2]
 

@@ -1,4 +1,4 @@
-"""What an audit says of one model: a line of its table, a part of its page, an entry of its JSON."""
+"""What ``nnguard check`` reports about one of many models: a table row, a part of the page, an entry of the JSON."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ..findings import SEVERITIES, Finding
 
 UNREADABLE = "unreadable"
 CLEAN = "clean"
-#: Gravest first: what cannot be read may be anything.
+#: Worst first. An unreadable model may be anything, so it comes before all others.
 ORDER = (UNREADABLE, *reversed(SEVERITIES), CLEAN)
 
 
 class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One ensemble: a model folder's folds, or its ``fold_all``; or a checkpoint by itself.
+    """One ensemble (a model folder's folds, or its ``fold_all``) or one single checkpoint.
 
     Args:
         subject: its path, for people.
         findings: worst first.
         checked: checkpoints that were read.
-        errors: what could not be, one line each.
-        skipped: why there was nothing to check; ``""`` if there was.
+        errors: what could not be read, one line each.
+        skipped: why there was nothing to check; ``""`` if there was something.
         grade: the weakest evidence that the verdict rests on: ``record``, ``debug.json``, ``nothing``, ...
         facts: trainer, configuration, folds and declared axes of the first readable fold, for people.
     """
@@ -38,7 +38,7 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def verdict(self) -> str:
-        """``unreadable``, its gravest finding's severity, or ``clean``."""
+        """``unreadable``, the severity of its worst finding, or ``clean``."""
         return UNREADABLE if self.errors else self.findings[0].severity if self.findings else CLEAN
 
     @property
@@ -47,11 +47,11 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def headline(self) -> str:
-        """The gravest thing about it, in a sentence."""
+        """Its errors, else the message of its worst finding."""
         return "; ".join(self.errors) or (self.findings[0].message if self.findings else "")
 
     def to_dict(self) -> dict[str, Any]:
-        """Its entry in the JSON of an audit."""
+        """Its entry in the JSON document."""
         return {
             "model": self.subject,
             "verdict": self.verdict,
@@ -65,11 +65,11 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def gravest_first(rows: Iterable[ModelReport]) -> list[ModelReport]:
-    """For people: what needs a hand comes first."""
+    """The rows in the order for people: the worst verdict first."""
     return sorted(rows, key=lambda one: (ORDER.index(one.verdict), one.subject))
 
 
 def counts(rows: Iterable[ModelReport]) -> dict[str, int]:
-    """How many of each verdict, gravest first; the ones that do not occur are left out."""
+    """How many rows have each verdict, worst first. Verdicts that do not occur are left out."""
     verdicts = [one.verdict for one in rows]
     return {verdict: verdicts.count(verdict) for verdict in ORDER if verdict in verdicts}

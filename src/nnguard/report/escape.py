@@ -1,4 +1,4 @@
-"""Text from files, made safe to print: no control code, no line break, no reordering, no CI command."""
+"""Makes text from files safe to print: no control code, no line break, no reordering, no CI command."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 import unicodedata
 
 #: Cc control, Cf format (bidirectional overrides, zero width), Cs lone surrogates, Co and Cn unassigned,
-#: Zl and Zp line and paragraph separators: none of them shows what it is.
+#: Zl and Zp line and paragraph separators. A reader does not see any of these.
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
-#: A runner reads ``::error::`` and ``##[error]`` wherever a line of its log starts with it.
+#: A CI runner executes ``::error::`` and ``##[error]`` if a line of its log starts with one of them.
 COMMAND = re.compile(r"^(\s*)(::|##\[|##vso\[)")
 
 
 def escaped(text: object, limit: int | None = None) -> str:
-    """``text`` on one line, with everything invisible written as ``\\x1b`` or ``\\u202e``.
+    """``text`` on one line; invisible characters become, for example, ``\\x1b`` or ``\\u202e``.
 
     Args:
-        text: anything; what is not text is shown by ``str``.
-        limit: cut after so many characters, with an ellipsis.
+        text: anything; ``str`` converts what is not text.
+        limit: the maximum number of characters; a longer text ends with an ellipsis.
     """
     shown = "".join(_visible(character) for character in str(text))
     shown = COMMAND.sub(lambda match: match[1] + _spelt(match[2][0]) + match[2][1:], shown)
@@ -26,7 +26,7 @@ def escaped(text: object, limit: int | None = None) -> str:
 
 
 def escaped_lines(text: object) -> str:
-    """Like ``escaped``, but line breaks stay: for our own texts of several lines that quote a file."""
+    """Like ``escaped``, but line breaks stay. It is for nnguard's own texts of several lines that quote a file."""
     return "\n".join(escaped(line) for line in str(text).split("\n"))
 
 

@@ -1,4 +1,4 @@
-"""The audit as one page: self-contained, sortable, readable by a person who has never seen nnguard."""
+"""Results for many models as one HTML page: self-contained, sortable, readable without knowledge of nnguard."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def audit_page(
     """The page as text.
 
     Args:
-        rows: one a model; everything in them is escaped, by us and by jinja2.
-        title: for example the audited folder.
+        rows: one per model; nnguard and jinja2 escape everything in them.
+        title: for example the checked folder.
         made_at: date and time, for people.
-        version: nnguard's.
+        version: nnguard's version.
         facts: which of ``ModelReport.facts`` get columns.
-        skipped: what was not looked at, and why.
+        skipped: what was not checked, and why.
     """
     rows = gravest_first(rows)
     return template("audit.html.jinja").render(
@@ -48,7 +48,10 @@ def audit_page(
 
 @cache
 def template(name: str) -> Template:
-    """One of this room's pages; everything that it shows is escaped, ``shown`` and ``lines`` for people, too."""
+    """One of this package's page templates. jinja2 escapes everything that it shows.
+
+    Its filters ``shown``, ``lines`` and ``cut`` also make invisible characters visible.
+    """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     room = files(__package__)

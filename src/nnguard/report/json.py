@@ -1,4 +1,4 @@
-"""Results as JSON. The shapes are the contract of ``docs/output.schema.json``."""
+"""Results as JSON. ``docs/output.schema.json`` fixes their structure."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ..findings import Finding, worst_first
 
 SCHEMA_VERSION = 1
 
-#: Nothing of ours is half as deep; what a file holds may be.
+#: nnguard's own documents are less than half as deep, but values from a file may be deeper.
 DEEPEST = 100
 
 
 def findings_document(
     findings: Iterable[Finding], checked: Sequence[Any] = (), skipped: Sequence[Any] = (), errors: Sequence[Any] = ()
 ) -> dict[str, Any]:
-    """What ``check``, ``audit`` and ``preflight`` print.
+    """The document that ``check`` and ``preflight`` print.
 
     Args:
-        findings: printed worst first.
-        checked: what was looked at, as paths.
-        skipped: what was not, and why.
+        findings: in any order; the document has the worst first.
+        checked: what was checked, as paths.
+        skipped: what was not checked, and why.
         errors: what could not be read, and why.
     """
     return {
@@ -36,12 +36,12 @@ def findings_document(
 
 
 def json_text(document: Mapping[str, Any]) -> str:
-    """A document as indented JSON in ASCII: whatever a file contained, a terminal shows it as ``\\u202e``."""
+    """A document as indented JSON in ASCII, so that a terminal shows characters from a file as, say, ``\\u202e``."""
     return json.dumps(plain_data(document), indent=2, ensure_ascii=True, allow_nan=False)
 
 
 def plain_data(value: Any, depth: int = 0) -> Any:
-    """Anything as data that every JSON reader takes: no NaN, no infinity, text for keys and for what is unknown."""
+    """Any value as data that every JSON reader accepts: NaN and infinity become ``None``, other objects become text."""
     if depth > DEEPEST:
         return "(nested too deeply)"
     if value is None or isinstance(value, (bool, int, str)):

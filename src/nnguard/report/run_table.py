@@ -1,4 +1,4 @@
-"""A comparison of runs as a table, as CSV and as one page with a plot; made from its JSON document."""
+"""Shows a comparison of runs, from its JSON document, as a table, as CSV and as one HTML page with a plot."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .escape import escaped
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: A changed value that is longer is cut for people; JSON has all of it.
+#: Longer values are cut for people. JSON has the whole value.
 LONGEST_VALUE = 60
-#: Below this width, a run is a few lines instead of a row.
+#: On a narrower terminal, a run is a few lines instead of a row.
 TABLE_WIDTH = 110
-#: A spreadsheet takes a cell that starts so for a formula.
+#: A spreadsheet treats a cell that starts with one of these as a formula.
 FORMULA = ("=", "+", "-", "@")
 DICE = ("pseudo_dice", "validation_dice")
 
@@ -33,7 +33,7 @@ def change_words(change: Mapping[str, Any]) -> str:
 
 
 def row_words(row: Mapping[str, Any]) -> str:
-    """What a run differs by, for people; ``nothing`` only where everything could be compared."""
+    """The differences between a run and its baseline, for people; ``nothing`` only if everything could be compared."""
     if row["is_baseline"]:
         return "(baseline)"
     told = [change_words(change) for change in row["differences"]]
@@ -49,7 +49,7 @@ def heading(baseline: Mapping[str, Any]) -> str:
 
 
 def groups(document: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]:
-    """Each baseline with the runs of its data set and configuration, in their order."""
+    """Each baseline with the runs of its data set and configuration, in the document's order."""
     keys = ("dataset", "configuration")
     return [
         (baseline, rows)
@@ -59,7 +59,7 @@ def groups(document: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[Ma
 
 
 def labels_in(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Every label that any of the runs was scored on."""
+    """Every label for which any of the runs has a score."""
     return list(dict.fromkeys(label for row in rows for dice in DICE for label in row[dice]["labels"]))
 
 
@@ -67,9 +67,9 @@ def labels_in(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def print_comparison(console: Console, document: Mapping[str, Any]) -> None:
-    """A table for each data set and configuration; on a narrow terminal a few lines for each run.
+    """Prints a table for each data set and configuration; on a narrow terminal, a few lines for each run.
 
-    CSV, JSON and the page have each label's Dice, too.
+    Only CSV, JSON and the page also have each label's Dice.
     """
     for number, (baseline, rows) in enumerate(groups(document)):
         if number:
@@ -118,7 +118,7 @@ def run_name(row: Mapping[str, Any]) -> str:
 
 
 def figure(value: float | None) -> str:
-    """Whole numbers are counts."""
+    """A number as text. Whole numbers are counts, others have three decimals."""
     return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
@@ -126,7 +126,7 @@ def figure(value: float | None) -> str:
 
 
 def comparison_csv(document: Mapping[str, Any]) -> str:
-    """One line a run, one column a label; what could not be read has a line with its error."""
+    """One line per run and one column per label. An unreadable run has a line with its error."""
     rows = document["runs"]
     labels = labels_in(rows)
     told = ("model", "fold", "trainer", "plans", "configuration", "dataset", "baseline")
@@ -154,13 +154,13 @@ def _cell(value: Any) -> Any:
 
 
 def comparison_page(document: Mapping[str, Any], *, title: str, made_at: str, version: str) -> str:
-    """One self-contained page: for each data set and configuration a plot and a table that can be sorted.
+    """One self-contained HTML page: a plot and a sortable table for each data set and configuration.
 
     Args:
         document: as ``nnguard compare --format json`` prints it; everything in it is escaped.
         title: what was compared, for people.
         made_at: date and time, for people.
-        version: nnguard's.
+        version: nnguard's version.
     """
     from .html import template
 
@@ -181,7 +181,7 @@ def _is_transform(value: Any) -> bool:
 
 
 def _plain(value: Any, depth: int = 0) -> str:
-    """A value on one line; numbers to five digits, because rotation is a fraction of pi."""
+    """A value on one line. Numbers have five digits, because rotations are fractions of pi."""
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, (list, tuple)) and depth < 4:

@@ -15,22 +15,22 @@ from ..rules.words import GRADES, flip_name, percent
 from ..settings import DEFAULT_MODE, Policy
 from .escape import escaped, escaped_lines
 
-#: Wide enough for a path and a rate, narrow enough for a log beside an editor.
+#: Wide enough for a path and a rate, narrow enough for a log next to an editor.
 WIDTH = 100
-#: Below this a sentence becomes a ladder of words.
+#: On narrower lines a sentence would have one or two words per line.
 NARROWEST = 40
-#: As wide as the blocks that nnU-Net prints itself.
+#: nnU-Net's own blocks in the log have this width.
 BLOCK_WIDTH = 79
 
-#: Three axes have no more.
+#: Three axes have seven flips.
 MOST_FLIPS = 7
-#: A described tree has a dozen levels; a record from elsewhere may claim a thousand.
+#: A described tree has a dozen levels, but a record from elsewhere may have a thousand.
 DEEPEST = 60
 
-#: "25 %" and "62 MB" stay whole. Whatever is printed was escaped, so that no text holds this character.
+#: "25 %" and "62 MB" are not broken. The text was escaped before, so it does not contain the replacement character.
 _INSIDE_A_FIGURE, _KEPT = re.compile(r"(?<=\d) (?=%|[kMG]B\b)"), "\x00"
 
-#: The word of ``--fail-level`` and of JSON, and what it asks of the reader.
+#: The severity in ``--fail-level`` and JSON -> the words that tell a reader what to do.
 SEVERITY_WORDS = {"harmful": "harmful", "advisory": "advisory: worth a look", "note": "note: for your information"}
 
 
@@ -38,16 +38,16 @@ def finding_text(finding: Finding, policy: Policy | None = None, width: int = WI
     """One finding for people: what is wrong, what was seen, what it does, what to do, how to silence it.
 
     Args:
-        finding: whatever it quotes from files is escaped here.
-        policy: the mode in force, repeated in the line that says how to silence the rule; ``correct`` is not advised
-            to whom has it.
-        width: of the paragraphs. What is to be pasted is never broken.
+        finding: this function escapes everything that it quotes from files.
+        policy: the policy in force; the line that says how to silence the rule repeats it. Its mode ``correct`` is
+            not advised if it is already in force.
+        width: of the paragraphs. Commands to paste are never broken.
     """
     head = f"{finding.code} {finding.name} ({SEVERITY_WORDS[finding.severity]}): {escaped(finding.subject)}"
     lines = [head, *wrapped(escaped(finding.message), width, "  ", "  ")]
     lines += _labelled("Seen", finding.seen, width)
     lines += _labelled("Effect", finding.effect, width)
-    # Who has ``correct`` is not advised to use it.
+    # A user of ``correct`` needs no advice to use it.
     said = let_nnguard_narrow() if policy is not None and policy.corrects else None
     remedy = [line for line in escaped_lines(finding.remedy).split("\n") if line != said]
     if finding.remedy:
@@ -62,7 +62,7 @@ def findings_text(findings: Iterable[Finding], policy: Policy | None = None, wid
 
 
 def silencing(code: str, policy: Policy | None = None) -> str:
-    """The value of ``NNGUARD`` that keeps everything in force but this rule."""
+    """The value of ``NNGUARD`` that ignores this rule and changes nothing else."""
     mode = policy.mode if policy else DEFAULT_MODE
     overrides = {**(policy.overrides if policy else {}), code: "ignore"}
     return f"NNGUARD={Policy(mode, overrides)}"
@@ -89,7 +89,7 @@ def record_block(record: Record, width: int = WIDTH) -> str:
 
 
 def view_lines(record: Record) -> Iterator[str]:
-    """A row for the plain view and each flip: who, how often, with 95 % interval, verdict, labels."""
+    """A line for the plain view and one for each flip: axes, rate, 95 % interval, verdict, labels."""
     if record.mirroring.plain_rate is not None:
         yield f"  {'plain view':<34} {percent(record.mirroring.plain_rate):>5}"
     for flip in record.mirroring.flips[:MOST_FLIPS]:
@@ -104,7 +104,7 @@ def _flip_line(flip: FlipEvidence, record: Record) -> str:
 
 
 def safe_words(record: Record) -> str:
-    """The safe axes for people; an unknown is never shown as none."""
+    """The safe axes for people. Unknown axes are never shown as "none"."""
     axes = record.mirroring.safe_axes
     if axes is None:
         return f"not known ({record.mirroring.state})"
@@ -112,7 +112,7 @@ def safe_words(record: Record) -> str:
 
 
 def axes_words(record: Record) -> str:
-    """Declared and effective axes, and who made the difference."""
+    """The declared axes, those in the checkpoint if they differ, and what changed them."""
     axes = record.axes
     words = f"declared for test-time mirroring: {escaped(written(axes.declared), 60)}"
     if axes.changed_by is not None or written(axes.declared) != written(axes.effective):
@@ -131,7 +131,7 @@ def pipeline_lines(transforms: object, limit: int, width: int = WIDTH) -> list[s
 
 
 def _leaves(node: object, probability: float = 1.0, depth: int = 0) -> Iterator[str]:
-    """The transforms that hold no others. One in a wrapper of its own is applied as often as the wrapper is."""
+    """The transforms without inner transforms. A transform alone in a wrapper gets the wrapper's probability."""
     if depth > DEEPEST:
         return
     if isinstance(node, list):
@@ -153,11 +153,11 @@ def _labelled(label: str, text: str, width: int) -> list[str]:
 
 
 def wrapped(text: str, width: int, first: str, others: str) -> list[str]:
-    """Paths are not broken, for somebody greps them; nor is "25 %".
+    """``text`` as lines. Paths stay whole, because people search for them; so does "25 %".
 
     Args:
-        text: escaped.
-        first, others: what begins the first line, and each further one.
+        text: escaped text.
+        first, others: the indent of the first line, and of each further line.
     """
     lines = wrap(
         _INSIDE_A_FIGURE.sub(_KEPT, text),

@@ -1,4 +1,4 @@
-"""What a training of several stretches showed: segments joined, merged, and mixed by their optimiser steps."""
+"""What a training of several segments showed: joins segments and weights them by their optimiser steps."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import msgspec
 from ..flips import flips_of, interval, safe_axes, verdict_of
 from ..record import Axes, FlipEvidence, Labels, Mirroring, Record, Segment, State
 
-#: A tenth of the steps unseen could hold enough of another augmentation to matter; the same
-#: tenth that makes a flip trained.
+#: If more than a tenth of the steps were not observed, the whole is unknown, because they may have shown other flips
+#: often enough to matter: a flip counts as trained from a tenth of the plain view's frequency on.
 UNKNOWN_SHARE = 0.1
 
-#: A thousand bytes each; records have a budget of sixteen thousand.
+#: A segment takes a thousand bytes, and a record has a budget of sixteen thousand.
 MOST_SEGMENTS = 8
 
-#: States of a whole training, by its owner's word or by running its network, that replace what its segments say.
+#: States of a whole training that replace what its segments say: its owner stated it, or its network was measured.
 STATED: tuple[State, ...] = ("declared", "measured")
 
 
 def earlier(record: Record | None, no_record: str | None, steps: int) -> list[Segment]:
-    """The stretches before a resume.
+    """The segments before a resume.
 
     Args:
-        record: what came with the checkpoint; ``no_record`` why there is none.
-        steps: optimiser steps until the checkpoint, by nnU-Net's count of epochs.
+        record: the checkpoint's record; ``no_record`` says why there is none.
+        steps: optimiser steps until the checkpoint, computed from nnU-Net's count of epochs.
     """
     if record is None:
         reason = f"resumed from a checkpoint without a record ({no_record})"
@@ -40,7 +40,7 @@ def earlier(record: Record | None, no_record: str | None, steps: int) -> list[Se
 
 
 def merged(segments: Sequence[Segment]) -> list[Segment]:
-    """Neighbours that augment alike as one, with the steps of both."""
+    """The segments, with neighbours that augment in the same way joined to one that has the steps of both."""
     result: list[Segment] = []
     for segment in segments:
         last = result[-1] if result else None
@@ -52,13 +52,13 @@ def merged(segments: Sequence[Segment]) -> list[Segment]:
 
 
 def bounded(segments: Sequence[Segment]) -> list[Segment]:
-    """At most ``MOST_SEGMENTS``: the earliest neighbours of one state become one, which shows the mixture of both.
+    """At most ``MOST_SEGMENTS``: the earliest neighbours with the same state become one, with the mixture of both.
 
-    A training that is resumed a hundred times would make each checkpoint a hundred kilobytes larger.
+    Otherwise a training that is resumed a hundred times would make each checkpoint a hundred kilobytes larger.
     """
     result = list(segments)
     while len(result) > MOST_SEGMENTS:
-        pairs = range(len(result) - 2)  # the last one is what is trained now
+        pairs = range(len(result) - 2)  # the last segment stays alone, because it is still in training
         place = next((n for n in pairs if result[n].mirroring.state == result[n + 1].mirroring.state), 0)
         first, second = result[place : place + 2]
         result[place : place + 2] = [_joined(first, second, mixture([first, second]))]
@@ -71,10 +71,10 @@ def _joined(first: Segment, second: Segment, mirroring: Mirroring) -> Segment:
 
 
 def mixture(segments: Sequence[Segment]) -> Mirroring:
-    """What the network was shown in all: each flip's rate weighted by the steps that it was shown in.
+    """What the network was shown in total: the mean of each flip's rates, weighted by the segments' steps.
 
-    A stretch without a step changes nothing, unless no stretch has one yet: then the last one counts, which is
-    what a training that starts is about to show.
+    A segment without a step does not count. If no segment has a step yet, the last one counts, because a training
+    that starts is about to show it.
     """
     trained = [segment for segment in segments if segment.steps > 0] or list(segments[-1:])
     if len(trained) == 1:
@@ -92,14 +92,14 @@ def mixture(segments: Sequence[Segment]) -> Mirroring:
     mixed = _mixed([_spelt_out(segment) for segment in seen])
     if sum(segment.steps for segment in stated) <= UNKNOWN_SHARE * steps:
         return mixed
-    # A verdict is as good as the weakest of the stretches that it needs.
+    # A verdict is only as good as the weakest segment that it needs.
     state = "declared" if any(segment.mirroring.state == "declared" for segment in stated) else "measured"
     reasons = list(dict.fromkeys(reason for segment in stated for reason in segment.mirroring.reasons))
     return msgspec.structs.replace(mixed, state=state, reasons=reasons)
 
 
 def _spelt_out(segment: Segment) -> Segment:
-    """A stretch of which only the safe axes are stated, with their flips: each as often as the plain view."""
+    """Adds flips to a segment whose owner stated only the safe axes: each flip as often as the plain view."""
     mirroring = segment.mirroring
     if mirroring.state not in STATED or mirroring.flips:
         return segment
@@ -121,7 +121,7 @@ def _alike(first: Segment, second: Segment) -> bool:
 
 
 def _mixed(segments: Sequence[Segment]) -> Mirroring:
-    """One account of stretches that are all known: what each shows, weighted by its share of the steps."""
+    """What known segments show together, weighted by their shares of the steps."""
     steps = sum(segment.steps for segment in segments)
     stretches = [(segment.steps / steps, segment.mirroring) for segment in segments]
     clean = sum(mirroring.clean for _, mirroring in stretches)
@@ -141,7 +141,10 @@ def _mixed(segments: Sequence[Segment]) -> Mirroring:
 
 
 def _mixed_flip(axes: Axes, stretches: Sequence[tuple[float, Mirroring]], clean: int) -> FlipEvidence:
-    """One flip of several stretches, each with its share of the steps; the verdict takes the rates of all flips."""
+    """One flip over several segments, each with its share of the steps.
+
+    Its verdict is a placeholder: the caller sets it, because it depends on the rates of all flips.
+    """
     found = [(share, mirroring.flip(axes) or _unseen(axes, mirroring.clean)) for share, mirroring in stretches]
     seen = [flip for _, flip in found if flip.rate]
     rate = sum(share * flip.rate for share, flip in found)
@@ -149,7 +152,7 @@ def _mixed_flip(axes: Axes, stretches: Sequence[tuple[float, Mirroring]], clean:
         axes=axes,
         count=round(rate * clean),
         rate=rate,
-        # The stretches' own intervals, weighted: of each rate alone they are right in 95 of 100, of the sum more often.
+        # Weighted sums of the segments' 95 % intervals: they contain the mixed rate in at least 95 of 100 trainings.
         low=min(sum(share * flip.low for share, flip in found), rate),
         high=max(sum(share * flip.high for share, flip in found), rate),
         verdict="unseen",

@@ -5,7 +5,7 @@ import os
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from gallery import own_transforms, steps_and_loaders, third_party
+from tests.gallery import own_transforms, steps_and_loaders, third_party
 
 
 class nnUNetTrainerGallery(nnUNetTrainer):

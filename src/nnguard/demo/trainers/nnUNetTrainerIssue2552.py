@@ -1,7 +1,9 @@
-"""The trainer of nnU-Net issue #2552, short enough to be trained on a laptop. Found through ``nnUNet_extTrainer``.
+"""The trainer of nnU-Net issue #2552, with a training short enough for a laptop.
 
-Left and right look alike in the images, so mirroring is switched off for training. What is forgotten:
-``inference_allowed_mirroring_axes`` stays (0, 1), and nnU-Net mirrors at test time all the same.
+nnU-Net finds it by the variable ``nnUNet_extTrainer``.
+
+The images look the same on the left and on the right, so this trainer switches mirroring off. It forgets to change
+``inference_allowed_mirroring_axes``: they stay (0, 1), so nnU-Net still mirrors at test time.
 """
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer

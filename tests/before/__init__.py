@@ -1,0 +1,1 @@
+"""Records and models that an earlier version wrote, and what it said of them."""

@@ -1,0 +1,1 @@
+"""Claims about other people's software around nnU-Net's predictor."""

@@ -1,0 +1,1 @@
+"""Claims about nnU-Net's own commands under the guard."""

@@ -1,0 +1,1 @@
+"""Trainers that people write, each with the truth about what it shows."""

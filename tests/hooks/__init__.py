@@ -1,0 +1,1 @@
+"""Claims about real trainers and predictors under the guard."""
