@@ -4,13 +4,20 @@
 import nothing that a bare interpreter has not imported: no dataclasses, no enum, no typing.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
 HARMFUL = "harmful"
 ADVISORY = "advisory"
 NOTE = "note"
 SEVERITIES = (NOTE, ADVISORY, HARMFUL)
 
 
-def at_least(severity, level):
+def at_least(severity: str, level: str) -> bool:
     """Whether ``severity`` is as grave as ``level``, or graver."""
     return SEVERITIES.index(severity) >= SEVERITIES.index(level)
 
@@ -20,14 +27,14 @@ class Rule:
 
     __slots__ = ("code", "name", "severity", "summary")
 
-    def __init__(self, code, name, severity, summary):
+    def __init__(self, code: str, name: str, severity: str, summary: str) -> None:
         self.code = code
         self.name = name
         self.severity = severity
         self.summary = summary
 
     @property
-    def mirroring(self):
+    def mirroring(self) -> bool:
         """Whether raising it is a ``MirroringError``."""
         return self.code.startswith("NNG1")
 
@@ -58,7 +65,7 @@ _CATALOGUE = (
 RULES = {row[0]: Rule(*row) for row in _CATALOGUE}
 
 #: A rule that went -> the rule that took its place; ``None`` where none did.
-HEIRS = {
+HEIRS: dict[str, str | None] = {
     "NNG110": "NNG108",
     "NNG111": None,
     **dict.fromkeys(("NNG202", "NNG203", "NNG204", "NNG205", "NNG206", "NNG207", "NNG208"), "NNG201"),
@@ -67,7 +74,7 @@ HEIRS = {
 }
 
 
-def codes_named(word):
+def codes_named(word: str) -> list[str] | None:
     """The rules that a user means by a code, a name or a family such as ``NNG4*``.
 
     Returns:
@@ -76,7 +83,8 @@ def codes_named(word):
     """
     code, name = word.strip().upper(), word.strip().lower()
     if code in HEIRS:
-        return [HEIRS[code]] if HEIRS[code] else []
+        heir = HEIRS[code]
+        return [heir] if heir else []
     family = code[:-1] if code.startswith("NNG") and code.endswith("*") else None
     found = [
         rule.code
@@ -87,7 +95,7 @@ def codes_named(word):
 
 
 class Finding:
-    """One rule's verdict on one subject.
+    """One rule's verdict on one subject. No attribute can be set after it is made; ``replace`` makes another one.
 
     Args:
         code: the rule, for example ``"NNG101"``.
@@ -97,33 +105,74 @@ class Finding:
         effect: what it does to results.
         remedy: exactly what to do, ready to paste.
         evidence: the numbers behind it, as plain JSON-able data.
-        severity: when it differs from the catalogue's (weak evidence lowers it).
+        severity: if it differs from the rule's own (weak evidence lowers it).
         setting: what, beside code and subject, makes this another finding (the axes in use, for
             example); warnings go out once for each (code, subject, setting).
     """
 
     __slots__ = ("code", "effect", "evidence", "message", "remedy", "seen", "setting", "severity", "subject")
 
+    code: str
+    subject: str
+    message: str
+    seen: str
+    effect: str
+    remedy: str
+    evidence: dict[str, Any]
+    severity: str
+    setting: str
+
     def __init__(
-        self, code, subject, message, *, seen="", effect="", remedy="", evidence=None, severity=None, setting=""
-    ):
+        self,
+        code: str,
+        subject: str,
+        message: str,
+        *,
+        seen: str = "",
+        effect: str = "",
+        remedy: str = "",
+        evidence: Mapping[str, Any] | None = None,
+        severity: str | None = None,
+        setting: str = "",
+    ) -> None:
         if code not in RULES:
             raise ValueError(f"no such rule: {code}")
-        self.code = code
-        self.subject = subject
-        self.message = message
-        self.seen = seen
-        self.effect = effect
-        self.remedy = remedy
-        self.evidence = dict(evidence or {})
-        self.severity = severity or RULES[code].severity
-        self.setting = setting
+        fields = {
+            "code": code,
+            "subject": subject,
+            "message": message,
+            "seen": seen,
+            "effect": effect,
+            "remedy": remedy,
+            "evidence": dict(evidence or {}),
+            "severity": severity or RULES[code].severity,
+            "setting": setting,
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a finding does not change: replace({name}=...) makes another one")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a finding does not change: it keeps its {name}")
+
+    def replace(self, **changes: Any) -> Finding:
+        """The same finding with other values."""
+        return Finding(**{**self._fields(), **changes})
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Unpickling sets attributes, which a finding refuses.
+        return _made_of, (self._fields(),)
 
     @property
-    def name(self):
+    def name(self) -> str:
         return RULES[self.code].name
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The finding as the JSON of the command line shows it."""
         return {
             "code": self.code,
@@ -135,15 +184,17 @@ class Finding:
             "remedy": self.remedy,
         }
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Finding {self.code} {self.severity} {self.subject!r}: {self.message}>"
 
-    def __eq__(self, other):
-        if not isinstance(other, Finding):
-            return NotImplemented
-        return all(getattr(self, slot) == getattr(other, slot) for slot in self.__slots__)
+    def __eq__(self, other: object) -> bool:
+        return self._fields() == other._fields() if isinstance(other, Finding) else NotImplemented
 
 
-def worst_first(findings):
+def _made_of(fields: dict[str, Any]) -> Finding:
+    return Finding(**fields)
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     """The findings, gravest first, then by code; a stable order for people and for tests."""
     return sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), finding.code))

@@ -103,9 +103,12 @@ def apart_in_training(record: Record, subject: str) -> list[Finding]:
     if record.apart is None:
         return []
     finding = image_apart(subject, record.apart)
-    finding.message = "The network was trained on images that were flipped differently from their segmentations."
-    finding.remedy = f"Mend the training and train again, for no repair of the checkpoint helps.\n{finding.remedy}"
-    return [finding]
+    return [
+        finding.replace(
+            message="The network was trained on images that were flipped differently from their segmentations.",
+            remedy=f"Mend the training and train again, for no repair of the checkpoint helps.\n{finding.remedy}",
+        )
+    ]
 
 
 def seen_words(record: Record, flips: list[Axes], uses: str) -> str:
