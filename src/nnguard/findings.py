@@ -6,6 +6,8 @@ import nothing that a bare interpreter has not imported: no dataclasses, no enum
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,46 +25,69 @@ def at_least(severity: str, level: str) -> bool:
 
 
 class Rule:
-    """One line of the catalogue. The long explanation is the rule's page (``nnguard rule CODE``)."""
+    """One rule. The file of its module names it: ``nng101_unseen_flip.py`` is NNG101 unseen-flip.
 
-    __slots__ = ("code", "name", "severity", "summary")
+    Severity and page stand in the module. They are read from its source when somebody asks: a bare start needs names
+    alone, importing a rule takes msgspec, and ``python -OO`` drops docstrings.
+    """
 
-    def __init__(self, code: str, name: str, severity: str, summary: str) -> None:
-        self.code = code
-        self.name = name
-        self.severity = severity
-        self.summary = summary
+    __slots__ = ("_source", "code", "module", "name")
+
+    def __init__(self, module: str) -> None:
+        code, _, name = module.partition("_")
+        self.module = module
+        self.code = code.upper()
+        self.name = name.replace("_", "-")
+        self._source = ""
 
     @property
     def mirroring(self) -> bool:
         """Whether raising it is a ``MirroringError``."""
         return self.code.startswith("NNG1")
 
+    @property
+    def source(self) -> str:
+        """The text of its module."""
+        if not self._source:
+            with open(f"{_FOLDER}{os.sep}{self.module}.py", encoding="utf-8") as file:  # noqa: PTH123  pathlib is slow
+                self._source = file.read()
+        return self._source
+
+    @property
+    def explanation(self) -> str:
+        """The module's docstring: the summary, and the parts of the rule's page."""
+        return self.source.split('"""', 2)[1]
+
+    @property
+    def summary(self) -> str:
+        """What the rule says, in one sentence."""
+        return self.explanation.partition("\n")[0]
+
+    @property
+    def severity(self) -> str:
+        """How grave its findings are, unless the evidence is weak."""
+        severity = self.source.partition("\nSEVERITY = ")[2].partition("\n")[0].lower()
+        if severity not in SEVERITIES:
+            raise ValueError(f"{self.module}.py has no line SEVERITY = HARMFUL, ADVISORY or NOTE")
+        return severity
+
+    def defines(self, function: str) -> bool:
+        """Whether the rule's module has this function."""
+        return f"\ndef {function}(" in self.source
+
+
+def _modules_of_rules() -> list[str]:
+    """``nng101_unseen_flip`` and so on. Whatever is called otherwise in the folder is no rule."""
+    stems = [name[:-3] for name in os.listdir(_FOLDER) if name.endswith(".py")]  # noqa: PTH208  pathlib is slow
+    return sorted(stem for stem in stems if stem.startswith("nng") and stem[3:6].isdecimal() and stem[6:7] == "_")
+
+
+_FOLDER = f"{__file__.rpartition(os.sep)[0]}{os.sep}rules"
+
+#: Code -> rule, in the order of codes.
+RULES = {rule.code: rule for rule in map(Rule, _modules_of_rules())}
 
 UNVERIFIED = "NNG108"
-
-_CATALOGUE = (
-    ("NNG101", "unseen-flip", HARMFUL, "The predictor uses a flip that training never or too rarely showed."),
-    ("NNG102", "unused-mirroring", ADVISORY, "Training mirrored and the predictor does not, or on fewer axes."),
-    ("NNG103", "trainer-allows-untrained-flip", HARMFUL, "The trainer declares axes that its training lacks."),
-    ("NNG104", "trainer-withholds-mirroring", NOTE, "Training mirrors, and the trainer forbids it at test time."),
-    ("NNG105", "malformed-axes", HARMFUL, "Mirroring axes that nnU-Net crashes on, or that flip the channels."),
-    ("NNG106", "label-swapping-flip", HARMFUL, "Test-time mirroring uses a flip under which training swapped labels."),
-    ("NNG107", "augmentation-changed", ADVISORY, "A resumed training augments differently, beyond chance."),
-    (UNVERIFIED, "unverified", ADVISORY, "Nothing is known of the training, which is not the same as nothing wrong."),
-    ("NNG109", "axes-edited", ADVISORY, "The checkpoint's axes are not those that its record says."),
-    ("NNG112", "thin-flip", ADVISORY, "Training shows a flip in use, but seldom: the network may not have learnt it."),
-    ("NNG113", "plain-view-unseen", HARMFUL, "Training always flips: the un-flipped view was never shown."),
-    ("NNG114", "image-label-apart", HARMFUL, "Image and segmentation are flipped differently."),
-    ("NNG115", "edit-after-start", HARMFUL, "The pipeline was changed after the workers had copied it."),
-    ("NNG116", "unread-flip", HARMFUL, "The predictor uses a flip under which the network was measured to lose Dice."),
-    ("NNG201", "folder-differs-from-training", HARMFUL, "The folder's plans or dataset are not what training used."),
-    ("NNG301", "folds-differ", HARMFUL, "Folds of one ensemble differ in mirroring, trainers, plans or epochs."),
-    ("NNG401", "metric-gap", ADVISORY, "The pseudo Dice of training is far above the validation Dice."),
-    ("NNG402", "stale-validation", ADVISORY, "Validation was made with other mirroring axes than the checkpoint has."),
-    ("NNG501", "versions-differ", NOTE, "Trained with another version of nnunetv2, batchgenerators(v2) or torch."),
-)
-RULES = {row[0]: Rule(*row) for row in _CATALOGUE}
 
 #: A rule that went -> the rule that took its place; ``None`` where none did.
 HEIRS: dict[str, str | None] = {
@@ -78,7 +103,7 @@ def codes_named(word: str) -> list[str] | None:
     """The rules that a user means by a code, a name or a family such as ``NNG4*``.
 
     Returns:
-        Their codes, in the order of the catalogue. Nothing for a rule that went and has no heir; ``None`` where no
+        Their codes, in order. Nothing for a rule that went and has no heir; ``None`` where no
         rule is called so.
     """
     code, name = word.strip().upper(), word.strip().lower()

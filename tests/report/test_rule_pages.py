@@ -75,5 +75,5 @@ def test_the_wheel_carries_every_page(tmp_path):
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {f"nnguard/report/rule_pages/{code}.md" for code in RULES} <= names
+    assert {f"nnguard/rules/{rule.module}.py" for rule in RULES.values()} <= names
     assert "nnguard/report/audit.html.jinja" in names

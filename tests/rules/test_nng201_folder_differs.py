@@ -6,7 +6,8 @@ import pytest
 
 from checkpoints import DATASET, PLANS
 from nnguard.findings import ADVISORY, HARMFUL, NOTE
-from nnguard.rules.nng201_folder_differs import check_settings, resolved_configuration
+from nnguard.rules.inference_settings import resolved_configuration
+from nnguard.rules.nng201_folder_differs_from_training import check_settings
 
 CT_PLANS = copy.deepcopy(PLANS)
 CT_PLANS["configurations"]["2d"]["normalization_schemes"] = ["CTNormalization"]

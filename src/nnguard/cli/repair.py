@@ -22,7 +22,7 @@ from ..models.folder import CHECKPOINT_NAME, FOLD_FOLDER, Fold, open_fold
 from ..models.staleness import results_of
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from ..report.escape import escaped
-from ..rules.metrics import check_stale
+from ..rules.nng402_stale_validation import check_stale
 from ..rules.remedies import quote, same_axes
 from ..rules.verdicts import axes_named_by
 from . import CLEAN, FAILED

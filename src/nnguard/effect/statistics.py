@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from ..record import Axes
-from ..rules.measured import FEWEST_CASES
+from ..rules.measurement import FEWEST_CASES
 
 #: A flip that costs more Dice than this against the plain answer is harmful. docs/fliptest.md has what was measured:
 #: flips that a network reads lost 0.03 at most on average, those that it does not read 0.19 (hardly trained) to 0.97.

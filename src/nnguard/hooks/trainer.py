@@ -20,9 +20,9 @@ from ..errors import NNGuardError
 from ..findings import Finding
 from ..nnunet import name_of_trainer
 from ..record import CHECKPOINT_KEY, Apart, AxesHistory, Mirroring, Record, Segment, TrainerIdentity, timestamp
+from ..rules.checks import check_training
 from ..rules.nng107_augmentation_changed import check_resumed
 from ..rules.subjects import Training
-from ..rules.training import check_training
 from ..rules.verdicts import narrowed_axes
 from ..training.segments import bounded, earlier, merged, mixture
 from . import augmenters, enforcement, parent_training, ranks, sidecar, torch_io

@@ -18,7 +18,7 @@ from ..checkpoint import SpliceResult, exported_checkpoints, splice
 from ..checkpoint.reader import AXES_KEY
 from ..errors import CheckpointError
 from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record, timestamp
-from ..rules.measured import safe_by_both
+from ..rules.measurement import safe_by_both
 from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, repaired_axes
 from .fliptest_evidence import Measured, demand_about
 from .fold_check import configuration_of, fold_of, names_of, spatial_dims_of, transpose_forward_of

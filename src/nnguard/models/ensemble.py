@@ -12,7 +12,7 @@ import msgspec
 
 from ..findings import Finding
 from ..record import Environment
-from ..rules.nng201_folder_differs import check_settings
+from ..rules.nng201_folder_differs_from_training import check_settings
 from ..rules.nng301_folds_differ import check_ensemble
 from ..rules.nng501_versions_differ import check_versions
 from ..rules.subjects import Member

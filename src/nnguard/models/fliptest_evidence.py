@@ -10,7 +10,7 @@ import msgspec
 from ..errors import CheckpointError
 from ..findings import ADVISORY, NOTE, UNVERIFIED, Finding
 from ..flips import flips_of
-from ..rules.measured import FEWEST_CASES, safe_by_both
+from ..rules.measurement import FEWEST_CASES, safe_by_both
 from ..rules.subjects import MeasuredFlip, Measurement
 from .fold_check import configuration_of, spatial_dims_of
 from .folder import FLIPTEST_FILE, Fold, read_bounded

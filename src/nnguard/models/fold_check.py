@@ -13,7 +13,7 @@ import msgspec
 from ..checkpoint import Opaque
 from ..findings import Finding
 from ..record import Record
-from ..rules.prediction import check_prediction
+from ..rules.checks import check_prediction
 from ..rules.subjects import Measurement, Prediction
 from ..rules.verdicts import measurement_in
 from .folder import FLIPTEST_FILE, FOLD_FOLDER, Fold, Model
@@ -174,7 +174,7 @@ def spatial_dims_of(model: Model | None, fold: Fold) -> int | None:
     """2 or 3, from the record or else from the length of the patch; ``None`` where neither tells."""
     if fold.record is not None and fold.record.spatial_dims:
         return fold.record.spatial_dims
-    from ..rules.nng201_folder_differs import resolved_configuration
+    from ..rules.inference_settings import resolved_configuration
 
     for plans in _plans_of(model, fold):
         patch = (resolved_configuration(plans, configuration_of(fold)) or {}).get("patch_size")

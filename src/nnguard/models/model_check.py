@@ -12,7 +12,7 @@ import msgspec
 from ..errors import CheckpointError
 from ..findings import Finding, worst_first
 from ..record import Environment
-from ..rules.metrics import check_gap
+from ..rules.nng401_metric_gap import check_gap
 from .ensemble import judge_together, member_of
 from .fold_check import FROM_CHECKPOINT, judge_mirroring, prediction_of
 from .folder import CHECKPOINT_NAME, Fold, Model, open_model

@@ -11,7 +11,7 @@ import msgspec
 
 from ..axes import normalise, problem_with
 from ..difference import Change, differences, transform_setting
-from ..rules.nng201_folder_differs import resolved_configuration
+from ..rules.inference_settings import resolved_configuration
 from .fold_check import configuration_of
 from .folder import Fold, read_json
 from .pipeline_text import described_mirroring, described_tree

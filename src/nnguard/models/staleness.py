@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ..findings import Finding
-from ..rules.metrics import check_stale
+from ..rules.nng402_stale_validation import check_stale
 from ..rules.remedies import same_axes
 from .folder import FOLD_FOLDER, Fold
 from .scores import SUMMARY

@@ -8,7 +8,7 @@ from ..axes import normalise, problem_with, same_axes, written
 from ..findings import ADVISORY, HARMFUL, NOTE, UNVERIFIED, Finding
 from ..flips import flips_of
 from ..rules import remedies
-from ..rules.prediction import check_prediction
+from ..rules.checks import check_prediction
 from ..rules.subjects import Prediction
 from .fold_files import Evidence
 

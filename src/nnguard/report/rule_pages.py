@@ -1,8 +1,6 @@
-"""The page of each rule: ``nnguard rule CODE`` prints it, the documentation links to it."""
+"""The page of each rule, which ``nnguard rule CODE`` prints, and the table of all rules for the documentation."""
 
 from __future__ import annotations
-
-from importlib.resources import files
 
 from ..findings import RULES
 
@@ -17,4 +15,10 @@ def rule_page(code: str) -> str:
         KeyError: there is no such rule.
     """
     rule = RULES[code]
-    return (files(__package__) / "pages" / f"{rule.code}.md").read_text(encoding="utf-8")
+    return f"# {rule.code} {rule.name} ({rule.severity})\n\n{rule.explanation}"
+
+
+def rules_table() -> str:
+    """All rules, one a row, in Markdown."""
+    rows = [f"| {rule.code} | {rule.name} | {rule.severity} | {rule.summary} |" for rule in RULES.values()]
+    return "\n".join(["| rule | name | severity | what it says |", "| --- | --- | --- | --- |", *rows])
