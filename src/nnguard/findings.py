@@ -49,7 +49,7 @@ class Rule:
     def source(self) -> str:
         """The text of its module."""
         if not self._source:
-            with open(f"{_FOLDER}{os.sep}{self.module}.py", encoding="utf-8") as file:  # noqa: PTH123  pathlib is slow
+            with open(os.path.join(_FOLDER, f"{self.module}.py"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
                 self._source = file.read()
         return self._source
 
@@ -78,11 +78,12 @@ class Rule:
 
 def _modules_of_rules() -> list[str]:
     """``nng101_unseen_flip`` and so on. Whatever is called otherwise in the folder is no rule."""
-    stems = [name[:-3] for name in os.listdir(_FOLDER) if name.endswith(".py")]  # noqa: PTH208  pathlib is slow
+    stems = [name[:-3] for name in os.listdir(_FOLDER) if name.endswith(".py")]  # noqa: PTH208
     return sorted(stem for stem in stems if stem.startswith("nng") and stem[3:6].isdecimal() and stem[6:7] == "_")
 
 
-_FOLDER = f"{__file__.rpartition(os.sep)[0]}{os.sep}rules"
+# A bare interpreter has not imported pathlib.
+_FOLDER = os.path.join(os.path.dirname(__file__), "rules")  # noqa: PTH118, PTH120
 
 #: Code -> rule, in the order of codes.
 RULES = {rule.code: rule for rule in map(Rule, _modules_of_rules())}

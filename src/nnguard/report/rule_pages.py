@@ -1,9 +1,18 @@
-"""The page of each rule, which ``nnguard rule CODE`` prints, and the table of all rules for the documentation."""
+"""The page of each rule, which ``nnguard rule CODE`` prints, and the documentation's table of all rules."""
 
 from __future__ import annotations
 
 from ..findings import RULES
 
+HEAD = (
+    "# The rules",
+    "",
+    "`nnguard rule CODE` explains one of them: why it matters, a bad and a good example, how to mend it",
+    "and how to silence it.",
+    "",
+    "| rule | name | severity | what it says |",
+    "| --- | --- | --- | --- |",
+)
 #: Every page has these headings, in this order, below the rule's title and its sentence.
 PARTS = ("Why it matters", "Bad", "Good", "How to mend it", "How to silence it")
 
@@ -18,7 +27,7 @@ def rule_page(code: str) -> str:
     return f"# {rule.code} {rule.name} ({rule.severity})\n\n{rule.explanation}"
 
 
-def rules_table() -> str:
-    """All rules, one a row, in Markdown."""
+def rules_document() -> str:
+    """All rules, one a row, as the documentation shows them (``docs/rules.md``)."""
     rows = [f"| {rule.code} | {rule.name} | {rule.severity} | {rule.summary} |" for rule in RULES.values()]
-    return "\n".join(["| rule | name | severity | what it says |", "| --- | --- | --- | --- |", *rows])
+    return "\n".join([*HEAD, *rows, ""])

@@ -17,8 +17,6 @@ Of one flip only one rule speaks, the first that applies:
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
 from ..axes import normalise
@@ -31,8 +29,8 @@ from .usable_axes import declared, in_use, problem_with_declared, usable_in_use
 from .verdicts import JUDGED, settled_against, thin_flips, unsettled_flips, unsound_flips
 
 
-class JudgedUse(NamedTuple):
-    """The axes in use, of which training decides; beside it, what was measured."""
+class JudgedUse(msgspec.Struct, frozen=True):
+    """The axes in use, what training showed of them, and what was measured."""
 
     record: Record
     axes: Axes
