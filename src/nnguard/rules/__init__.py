@@ -1,7 +1,7 @@
 """Pure functions from a record and a subject to findings. No I/O, no torch, no nnU-Net.
 
 One rule is one module: ``nng101_unseen_flip.py`` is NNG101 unseen-flip, and its docstring is the rule's page. The
-folder is the catalogue (``findings.RULES``). ``precedence`` says which rule speaks of which flip. ``checks`` runs rules.
+folder is the catalogue (``findings.RULES``). ``precedence`` says which rule speaks of which flip. ``checks`` runs them.
 
 How much a verdict on mirroring (NNG101-106, 108, 109, 112-116) may do depends on how it is known:
 
