@@ -4,61 +4,94 @@
 import nothing that a bare interpreter has not imported: no dataclasses, no enum, no typing.
 """
 
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
 HARMFUL = "harmful"
 ADVISORY = "advisory"
 NOTE = "note"
 SEVERITIES = (NOTE, ADVISORY, HARMFUL)
 
 
-def at_least(severity, level):
+def at_least(severity: str, level: str) -> bool:
     """Whether ``severity`` is as grave as ``level``, or graver."""
     return SEVERITIES.index(severity) >= SEVERITIES.index(level)
 
 
 class Rule:
-    """One line of the catalogue. The long explanation is the rule's page (``nnguard rule CODE``)."""
+    """One rule. The file of its module names it: ``nng101_unseen_flip.py`` is NNG101 unseen-flip.
 
-    __slots__ = ("code", "name", "severity", "summary")
+    Severity and page stand in the module. They are read from its source when somebody asks: a bare start needs names
+    alone, importing a rule takes msgspec, and ``python -OO`` drops docstrings.
+    """
 
-    def __init__(self, code, name, severity, summary):
-        self.code = code
-        self.name = name
-        self.severity = severity
-        self.summary = summary
+    __slots__ = ("_source", "code", "module", "name")
+
+    def __init__(self, module: str) -> None:
+        code, _, name = module.partition("_")
+        self.module = module
+        self.code = code.upper()
+        self.name = name.replace("_", "-")
+        self._source = ""
 
     @property
-    def mirroring(self):
+    def mirroring(self) -> bool:
         """Whether raising it is a ``MirroringError``."""
         return self.code.startswith("NNG1")
 
+    @property
+    def source(self) -> str:
+        """The text of its module."""
+        if not self._source:
+            with open(os.path.join(_FOLDER, f"{self.module}.py"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+                self._source = file.read()
+        return self._source
+
+    @property
+    def explanation(self) -> str:
+        """The module's docstring: the summary, and the parts of the rule's page."""
+        return self.source.split('"""', 2)[1]
+
+    @property
+    def summary(self) -> str:
+        """What the rule says, in one sentence."""
+        return self.explanation.partition("\n")[0]
+
+    @property
+    def severity(self) -> str:
+        """How grave its findings are, unless the evidence is weak."""
+        severity = self.source.partition("\nSEVERITY = ")[2].partition("\n")[0].lower()
+        if severity not in SEVERITIES:
+            raise ValueError(f"{self.module}.py has no line SEVERITY = HARMFUL, ADVISORY or NOTE")
+        return severity
+
+    def defines(self, function: str) -> bool:
+        """Whether the rule's module has this function."""
+        return f"\ndef {function}(" in self.source
+
+
+def _modules_of_rules() -> list[str]:
+    """``nng101_unseen_flip`` and so on. Whatever is called otherwise in the folder is no rule."""
+    stems = [name[:-3] for name in os.listdir(_FOLDER) if name.endswith(".py")]  # noqa: PTH208
+    return sorted(stem for stem in stems if stem.startswith("nng") and stem[3:6].isdecimal() and stem[6:7] == "_")
+
+
+# A bare interpreter has not imported pathlib.
+_FOLDER = os.path.join(os.path.dirname(__file__), "rules")  # noqa: PTH118, PTH120
+
+#: Code -> rule, in the order of codes.
+RULES = {rule.code: rule for rule in map(Rule, _modules_of_rules())}
 
 UNVERIFIED = "NNG108"
 
-_CATALOGUE = (
-    ("NNG101", "unseen-flip", HARMFUL, "The predictor uses a flip that training never or too rarely showed."),
-    ("NNG102", "unused-mirroring", ADVISORY, "Training mirrored and the predictor does not, or on fewer axes."),
-    ("NNG103", "trainer-allows-untrained-flip", HARMFUL, "The trainer declares axes that its training lacks."),
-    ("NNG104", "trainer-withholds-mirroring", NOTE, "Training mirrors, and the trainer forbids it at test time."),
-    ("NNG105", "malformed-axes", HARMFUL, "Mirroring axes that nnU-Net crashes on, or that flip the channels."),
-    ("NNG106", "label-swapping-flip", HARMFUL, "Test-time mirroring uses a flip under which training swapped labels."),
-    ("NNG107", "augmentation-changed", ADVISORY, "A resumed training augments differently, beyond chance."),
-    (UNVERIFIED, "unverified", ADVISORY, "Nothing is known of the training, which is not the same as nothing wrong."),
-    ("NNG109", "axes-edited", ADVISORY, "The checkpoint's axes are not those that its record says."),
-    ("NNG112", "thin-flip", ADVISORY, "Training shows a flip in use, but seldom: the network may not have learnt it."),
-    ("NNG113", "plain-view-unseen", HARMFUL, "Training always flips: the un-flipped view was never shown."),
-    ("NNG114", "image-label-apart", HARMFUL, "Image and segmentation are flipped differently."),
-    ("NNG115", "edit-after-start", HARMFUL, "The pipeline was changed after the workers had copied it."),
-    ("NNG116", "unread-flip", HARMFUL, "The predictor uses a flip under which the network was measured to lose Dice."),
-    ("NNG201", "folder-differs-from-training", HARMFUL, "The folder's plans or dataset are not what training used."),
-    ("NNG301", "folds-differ", HARMFUL, "Folds of one ensemble differ in mirroring, trainers, plans or epochs."),
-    ("NNG401", "metric-gap", ADVISORY, "The pseudo Dice of training is far above the validation Dice."),
-    ("NNG402", "stale-validation", ADVISORY, "Validation was made with other mirroring axes than the checkpoint has."),
-    ("NNG501", "versions-differ", NOTE, "Trained with another version of nnunetv2, batchgenerators(v2) or torch."),
-)
-RULES = {row[0]: Rule(*row) for row in _CATALOGUE}
-
 #: A rule that went -> the rule that took its place; ``None`` where none did.
-HEIRS = {
+HEIRS: dict[str, str | None] = {
     "NNG110": "NNG108",
     "NNG111": None,
     **dict.fromkeys(("NNG202", "NNG203", "NNG204", "NNG205", "NNG206", "NNG207", "NNG208"), "NNG201"),
@@ -67,16 +100,17 @@ HEIRS = {
 }
 
 
-def codes_named(word):
+def codes_named(word: str) -> list[str] | None:
     """The rules that a user means by a code, a name or a family such as ``NNG4*``.
 
     Returns:
-        Their codes, in the order of the catalogue. Nothing for a rule that went and has no heir; ``None`` where no
+        Their codes, in order. Nothing for a rule that went and has no heir; ``None`` where no
         rule is called so.
     """
     code, name = word.strip().upper(), word.strip().lower()
     if code in HEIRS:
-        return [HEIRS[code]] if HEIRS[code] else []
+        heir = HEIRS[code]
+        return [heir] if heir else []
     family = code[:-1] if code.startswith("NNG") and code.endswith("*") else None
     found = [
         rule.code
@@ -87,7 +121,7 @@ def codes_named(word):
 
 
 class Finding:
-    """One rule's verdict on one subject.
+    """One rule's verdict on one subject. No attribute can be set after it is made; ``replace`` makes another one.
 
     Args:
         code: the rule, for example ``"NNG101"``.
@@ -97,33 +131,74 @@ class Finding:
         effect: what it does to results.
         remedy: exactly what to do, ready to paste.
         evidence: the numbers behind it, as plain JSON-able data.
-        severity: when it differs from the catalogue's (weak evidence lowers it).
+        severity: if it differs from the rule's own (weak evidence lowers it).
         setting: what, beside code and subject, makes this another finding (the axes in use, for
             example); warnings go out once for each (code, subject, setting).
     """
 
     __slots__ = ("code", "effect", "evidence", "message", "remedy", "seen", "setting", "severity", "subject")
 
+    code: str
+    subject: str
+    message: str
+    seen: str
+    effect: str
+    remedy: str
+    evidence: dict[str, Any]
+    severity: str
+    setting: str
+
     def __init__(
-        self, code, subject, message, *, seen="", effect="", remedy="", evidence=None, severity=None, setting=""
-    ):
+        self,
+        code: str,
+        subject: str,
+        message: str,
+        *,
+        seen: str = "",
+        effect: str = "",
+        remedy: str = "",
+        evidence: Mapping[str, Any] | None = None,
+        severity: str | None = None,
+        setting: str = "",
+    ) -> None:
         if code not in RULES:
             raise ValueError(f"no such rule: {code}")
-        self.code = code
-        self.subject = subject
-        self.message = message
-        self.seen = seen
-        self.effect = effect
-        self.remedy = remedy
-        self.evidence = dict(evidence or {})
-        self.severity = severity or RULES[code].severity
-        self.setting = setting
+        fields = {
+            "code": code,
+            "subject": subject,
+            "message": message,
+            "seen": seen,
+            "effect": effect,
+            "remedy": remedy,
+            "evidence": dict(evidence or {}),
+            "severity": severity or RULES[code].severity,
+            "setting": setting,
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a finding does not change: replace({name}=...) makes another one")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a finding does not change: it keeps its {name}")
+
+    def replace(self, **changes: Any) -> Finding:
+        """The same finding with other values."""
+        return Finding(**{**self._fields(), **changes})
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Unpickling sets attributes, which a finding refuses.
+        return _made_of, (self._fields(),)
 
     @property
-    def name(self):
+    def name(self) -> str:
         return RULES[self.code].name
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The finding as the JSON of the command line shows it."""
         return {
             "code": self.code,
@@ -135,15 +210,17 @@ class Finding:
             "remedy": self.remedy,
         }
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Finding {self.code} {self.severity} {self.subject!r}: {self.message}>"
 
-    def __eq__(self, other):
-        if not isinstance(other, Finding):
-            return NotImplemented
-        return all(getattr(self, slot) == getattr(other, slot) for slot in self.__slots__)
+    def __eq__(self, other: object) -> bool:
+        return self._fields() == other._fields() if isinstance(other, Finding) else NotImplemented
 
 
-def worst_first(findings):
+def _made_of(fields: dict[str, Any]) -> Finding:
+    return Finding(**fields)
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     """The findings, gravest first, then by code; a stable order for people and for tests."""
     return sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), finding.code))

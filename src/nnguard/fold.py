@@ -94,7 +94,7 @@ def spatial_dims_of(fold: Fold, folder_plans: Any = None) -> int | None:
     """
     if fold.record is not None and fold.record.spatial_dims:
         return fold.record.spatial_dims
-    from .rules.nng201_folder_differs import resolved_configuration
+    from .rules.inference_settings import resolved_configuration
 
     for plans in _plans_of(fold, folder_plans):
         patch = (resolved_configuration(plans, configuration_of(fold)) or {}).get("patch_size")

@@ -17,7 +17,7 @@ from nnguard.effect.statistics import (
     judge_tta,
     worst_label,
 )
-from nnguard.rules.measured import FEWEST_CASES
+from nnguard.rules.measurement import FEWEST_CASES
 
 
 def cases(agreement, flipped=None, plain=None, tta=None):

@@ -11,7 +11,7 @@ from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
 from nnguard.probe import observe, snapshot
-from nnguard.rules.training import check_training
+from nnguard.rules.checks import check_training
 from tests.support.pipelines import FlipBoth, FlipImageOnly
 from tests.support.trainers import trainer_class, trainer_on
 

@@ -3,7 +3,10 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -66,14 +69,16 @@ def test_a_page_of_no_rule_is_an_error():
 
 @pytest.mark.slow
 def test_the_wheel_carries_every_page(tmp_path):
-    import subprocess
-    import sys
-    from pathlib import Path
-
     root = Path(__file__).parents[2]
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {f"nnguard/report/rule_pages/{code}.md" for code in RULES} <= names
+    assert {f"nnguard/rules/{rule.module}.py" for rule in RULES.values()} <= names
     assert "nnguard/report/audit.html.jinja" in names
+
+
+def test_the_documentation_lists_what_the_script_prints():
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, root / "scripts" / "rules"], capture_output=True, text=True, check=True)
+    assert (root / "docs" / "rules.md").read_text(encoding="utf-8") == done.stdout

@@ -5,7 +5,7 @@ import pytest
 from nnguard.findings import HARMFUL, Finding
 from nnguard.record import TrainerIdentity
 from nnguard.report.text import finding_text, findings_text, record_block, silencing
-from nnguard.rules.prediction import check_prediction
+from nnguard.rules.checks import check_prediction
 from nnguard.rules.subjects import Prediction
 from nnguard.settings import Policy
 from tests.support.records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of

@@ -5,7 +5,7 @@ import pytest
 
 from nnguard.findings import ADVISORY, HARMFUL
 from nnguard.record import Apart
-from nnguard.rules.prediction import check_prediction
+from nnguard.rules.checks import check_prediction
 from nnguard.rules.subjects import Prediction
 from nnguard.rules.verdicts import narrowed_axes
 from tests.support.records import (

@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 from nnguard.findings import HARMFUL
 from nnguard.flips import flips_of
 from nnguard.record import Record
-from nnguard.rules.prediction import check_prediction
+from nnguard.rules.checks import check_prediction, check_training
 from nnguard.rules.subjects import Prediction, Training
-from nnguard.rules.training import check_training
 from nnguard.rules.verdicts import evidence_of, narrowed_axes, settled_against, unsettled_flips, unsound_flips
 from tests.support.records import record_of
 

@@ -3,8 +3,8 @@
 import pytest
 
 from nnguard.findings import ADVISORY, HARMFUL, NOTE
+from nnguard.rules.checks import check_training
 from nnguard.rules.subjects import Training
-from nnguard.rules.training import check_training
 from tests.support.records import AXIS_0_AND_HALF_TURNS, EVERY_FLIP, NO_FLIP, record_of
 
 SUBJECT = "nnUNetTrainerX, Dataset002_Discs, 2d, fold 0"

@@ -4,7 +4,8 @@ import pytest
 
 from nnguard.findings import ADVISORY, NOTE, Finding
 from nnguard.record import Environment
-from nnguard.rules.metrics import check_gap, check_stale
+from nnguard.rules.nng401_metric_gap import check_gap
+from nnguard.rules.nng402_stale_validation import check_stale
 from nnguard.rules.nng501_versions_differ import check_versions
 from nnguard.rules.subjects import Scores
 

@@ -14,7 +14,7 @@ from nnguard.probe import observe
 from nnguard.probe.library_transforms import changes_only_intensity, train_step_of_a_stranger
 from nnguard.probe.observation import case_of
 from nnguard.probe.pipeline import locate
-from nnguard.rules.training import check_training
+from nnguard.rules.checks import check_training
 from tests.support.trainers import trainer_class, trainer_on
 
 #: These ask for a GPU when they are constructed.

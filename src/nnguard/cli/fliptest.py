@@ -14,7 +14,7 @@ from ..errors import CheckpointError, NNGuardError
 from ..models.axes_repair import replace_text
 from ..models.folder import FLIPTEST_FILE, Model, open_model
 from ..report.escape import escaped
-from ..rules.measured import why_open
+from ..rules.measurement import why_open
 from ..rules.remedies import quote
 from .exit_status import CLEAN, FOUND
 from .output import FoldsCommand, checkpoint_option, folds_option, format_option, print_json

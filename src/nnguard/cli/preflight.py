@@ -76,7 +76,7 @@ def command(output_format: str, fail_level: str, picture: str | None, **training
 def _unsettled(trainer: object, record: Record | None) -> list[Finding]:
     """NNG108 for what only the first train steps can settle: none is run here, and unknown is no pass."""
     from ..hooks.trainer import live_training
-    from ..rules.training import unverified_training
+    from ..rules.nng108_unverified import unverified_training
 
     training = live_training(trainer).training
     if record is None or record.mirroring.state != "pending" or training is None:

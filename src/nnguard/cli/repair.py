@@ -24,7 +24,7 @@ from ..models.staleness import results_of
 from ..nnunet import CHECKPOINT_NAME, FOLD_ALL, FOLD_FOLDER, fold_folder
 from ..record import CHECKPOINT_KEY, FILE_NAME, Record
 from ..report.escape import escaped
-from ..rules.metrics import check_stale
+from ..rules.nng402_stale_validation import check_stale
 from ..rules.remedies import quote, same_axes
 from ..rules.verdicts import axes_named_by
 from .exit_status import CLEAN, FAILED

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from ..record import Axes
-from ..rules.measured import FEWEST_CASES
+from ..rules.measurement import FEWEST_CASES
 
 #: A flip that loses more Dice than this compared with the plain answer is harmful. docs/fliptest.md has measurements:
 #: flips that a network understands lost at most 0.03 on average; others lost 0.19 (a hardly trained network) to 0.97.

@@ -257,8 +257,11 @@ def told_once(findings: Sequence[Finding]) -> list[Finding]:
         else:
             first[key] = finding
     for key, subjects in more.items():
-        first[key].evidence["also"] = subjects
-        first[key].seen += f"; the same holds for {', '.join(subjects)}"
+        finding = first[key]
+        first[key] = finding.replace(
+            evidence={**finding.evidence, "also": subjects},
+            seen=f"{finding.seen}; the same holds for {', '.join(subjects)}",
+        )
     return list(first.values())
 
 

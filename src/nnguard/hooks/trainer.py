@@ -18,9 +18,9 @@ from ..axes import plain_axes as plain
 from ..findings import Finding
 from ..nnunet import bare_network
 from ..record import Mirroring, Record, TrainerIdentity, timestamp
+from ..rules.checks import check_training
 from ..rules.nng107_augmentation_changed import check_resumed
 from ..rules.subjects import Training
-from ..rules.training import check_training
 from ..version import __version__
 from . import augmenters, enforcement, origins, ranks, sidecar
 from .axes_correction import narrow_declared_axes

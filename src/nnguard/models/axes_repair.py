@@ -19,7 +19,7 @@ from ..errors import CheckpointError
 from ..fold import Fold, configuration_of, fold_of, names_of, spatial_dims_of, transpose_forward_of
 from ..nnunet import AXES_KEY
 from ..record import CHECKPOINT_KEY, FILE_NAME, SCHEMA, Record, timestamp
-from ..rules.measured import safe_by_both
+from ..rules.measurement import safe_by_both
 from ..rules.verdicts import FLIPTEST, JUDGED, axes_named_by, repaired_axes
 from .file_content import read_json
 from .fliptest_evidence import Measured, demand_about

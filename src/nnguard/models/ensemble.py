@@ -13,7 +13,7 @@ import msgspec
 from ..findings import Finding
 from ..fold import Fold, argument_of, configuration_of
 from ..record import Environment
-from ..rules.nng201_folder_differs import check_settings
+from ..rules.nng201_folder_differs_from_training import check_settings
 from ..rules.nng301_folds_differ import check_ensemble
 from ..rules.nng501_versions_differ import check_versions
 from ..rules.subjects import Member

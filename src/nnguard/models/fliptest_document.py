@@ -22,7 +22,7 @@ from ..effect.statistics import (
 from ..flips import flips_of
 from ..fold import configuration_of, transpose_forward_of
 from ..record import Axes, timestamp
-from ..rules.measured import safe_by_both
+from ..rules.measurement import safe_by_both
 from ..rules.subjects import MeasuredFlip
 from .folder import Model
 

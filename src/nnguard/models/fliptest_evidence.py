@@ -12,7 +12,7 @@ from ..findings import ADVISORY, NOTE, UNVERIFIED, Finding
 from ..flips import flips_of
 from ..fold import Fold, configuration_of, spatial_dims_of
 from ..nnunet import fold_folder
-from ..rules.measured import FEWEST_CASES, safe_by_both
+from ..rules.measurement import FEWEST_CASES, safe_by_both
 from ..rules.subjects import MeasuredFlip, Measurement
 from .file_content import read_bounded
 from .folder import FLIPTEST_FILE

@@ -14,7 +14,7 @@ from ..checkpoint import Opaque
 from ..findings import Finding
 from ..fold import Fold, spatial_dims_of, transpose_forward_of
 from ..record import Record
-from ..rules.prediction import check_prediction
+from ..rules.checks import check_prediction
 from ..rules.subjects import Measurement, Prediction
 from ..rules.verdicts import measurement_in
 from .folder import FLIPTEST_FILE, Model

@@ -14,7 +14,7 @@ from ..findings import Finding, worst_first
 from ..fold import Fold
 from ..nnunet import CHECKPOINT_NAME
 from ..record import Environment
-from ..rules.metrics import check_gap
+from ..rules.nng401_metric_gap import check_gap
 from .ensemble import judge_together, member_of
 from .fold_check import FROM_CHECKPOINT, judge_mirroring, prediction_of
 from .folder import Model, open_model

@@ -139,7 +139,8 @@ def installed_first(findings: list[Finding], fold: Fold) -> list[Finding]:
     """The findings about a checkpoint in a zip, their remedies for the file that nnU-Net makes of it."""
     here, there = quote(fold.subject), f'"$nnUNet_results"/{quote(fold.path.as_posix())}'
     install = f"    nnUNetv2_install_pretrained_model_from_zip {quote(str(fold.archive))}"
-    for finding in findings:
-        if here in finding.remedy:
-            finding.remedy = f"Install the model, which unpacks it:\n{install}\n" + finding.remedy.replace(here, there)
-    return findings
+    first = f"Install the model, which unpacks it:\n{install}\n"
+    return [
+        finding.replace(remedy=first + finding.remedy.replace(here, there)) if here in finding.remedy else finding
+        for finding in findings
+    ]

@@ -13,7 +13,7 @@ from ..axes import normalise, problem_with
 from ..difference import Change, differences, transform_setting
 from ..fold import Fold, argument_of, configuration_of
 from ..nnunet import DEBUG_FILE, WRAPPERS
-from ..rules.nng201_folder_differs import resolved_configuration
+from ..rules.inference_settings import resolved_configuration
 from .file_content import read_beside, read_json
 from .pipeline_text import described_mirroring, described_tree
 

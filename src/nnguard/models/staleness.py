@@ -12,7 +12,7 @@ import msgspec
 from ..findings import Finding
 from ..fold import Fold
 from ..nnunet import FOLD_FOLDER, SUMMARY_FILE
-from ..rules.metrics import check_stale
+from ..rules.nng402_stale_validation import check_stale
 from ..rules.remedies import same_axes
 from .fold_files import weaker_evidence_of
 

@@ -8,7 +8,7 @@ from ..axes import normalise, problem_with, same_axes, written
 from ..findings import ADVISORY, HARMFUL, NOTE, UNVERIFIED, Finding
 from ..flips import flips_of
 from ..rules import remedies
-from ..rules.prediction import check_prediction
+from ..rules.checks import check_prediction
 from ..rules.subjects import Prediction
 from .fold_files import Evidence
 
@@ -36,27 +36,32 @@ def without_record(prediction: Prediction, evidence: Evidence | None) -> list[Fi
     axes = normalise(used)
     told = _by_the_copy(evidence, prediction) if evidence.record else _by_the_text(evidence, prediction, axes)
     against = any(finding.code not in BESIDE_THE_POINT for finding in told)
-    for finding in findings:
-        if finding.code == UNVERIFIED:
-            finding.evidence["grade"] = evidence.grade
-            _mention(finding, evidence, axes, against)
-    return [*findings, *told]
+    mentioned = [
+        _mentioning(finding, evidence, axes, against) if finding.code == UNVERIFIED else finding for finding in findings
+    ]
+    return [*mentioned, *told]
 
 
-def _mention(unverified: Finding, evidence: Evidence, used: tuple[int, ...], against: bool) -> None:
-    """Says in NNG108 what the evidence comes to."""
+def _mentioning(unverified: Finding, evidence: Evidence, used: tuple[int, ...], against: bool) -> Finding:
+    """NNG108, which says what the evidence comes to."""
+    unverified = unverified.replace(evidence={**unverified.evidence, "grade": evidence.grade})
     described = evidence.mirroring
+    remedy = "To be sure, measure it on a few images: nnguard fliptest MODEL_FOLDER -i IMAGES"
     if against:
-        unverified.severity = NOTE
-        unverified.message = "There is no record of the training; weaker evidence speaks against the mirroring in use."
-        unverified.effect = "nothing was observed; what the weaker evidence says is a finding of its own."
-    elif described is not None and set(used) <= set(described.axes):
+        return unverified.replace(
+            severity=NOTE,
+            message="There is no record of the training; weaker evidence speaks against the mirroring in use.",
+            effect="nothing was observed; what the weaker evidence says is a finding of its own.",
+            remedy=remedy,
+        )
+    if described is not None and set(used) <= set(described.axes):
         uses = f"mirroring along {written(used)}" if used else "predicting without mirroring"
-        unverified.message = f"There is no record of the training; what {evidence.grade} says fits {uses}."
-        unverified.effect = "nothing was observed: a text says what was asked for, not what happened."
-    else:
-        return
-    unverified.remedy = "To be sure, measure it on a few images: nnguard fliptest MODEL_FOLDER -i IMAGES"
+        return unverified.replace(
+            message=f"There is no record of the training; what {evidence.grade} says fits {uses}.",
+            effect="nothing was observed: a text says what was asked for, not what happened.",
+            remedy=remedy,
+        )
+    return unverified
 
 
 def _by_the_copy(evidence: Evidence, prediction: Prediction) -> list[Finding]:
@@ -133,8 +138,8 @@ def _edited(evidence: Evidence, prediction: Prediction) -> list[Finding]:
 
 
 def _lowered(finding: Finding, evidence: Evidence) -> Finding:
-    if finding.severity == HARMFUL:
-        finding.severity = ADVISORY
-    finding.evidence["grade"] = evidence.grade
-    finding.seen = f"{evidence.sentence}; {finding.seen}"
-    return finding
+    return finding.replace(
+        severity=ADVISORY if finding.severity == HARMFUL else finding.severity,
+        evidence={**finding.evidence, "grade": evidence.grade},
+        seen=f"{evidence.sentence}; {finding.seen}",
+    )

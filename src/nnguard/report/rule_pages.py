@@ -1,11 +1,18 @@
-"""The page of each rule: ``nnguard rule CODE`` prints it, the documentation links to it."""
+"""The page of each rule, which ``nnguard rule CODE`` prints, and the documentation's table of all rules."""
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 from ..findings import RULES
 
+HEAD = (
+    "# The rules",
+    "",
+    "`nnguard rule CODE` explains one of them: why it matters, a bad and a good example, how to mend it",
+    "and how to silence it.",
+    "",
+    "| rule | name | severity | what it says |",
+    "| --- | --- | --- | --- |",
+)
 #: Every page has these headings, in this order, below the rule's title and its sentence.
 PARTS = ("Why it matters", "Bad", "Good", "How to mend it", "How to silence it")
 
@@ -17,4 +24,10 @@ def rule_page(code: str) -> str:
         KeyError: there is no such rule.
     """
     rule = RULES[code]
-    return (files(__package__) / "pages" / f"{rule.code}.md").read_text(encoding="utf-8")
+    return f"# {rule.code} {rule.name} ({rule.severity})\n\n{rule.explanation}"
+
+
+def rules_document() -> str:
+    """All rules, one a row, as the documentation shows them (``docs/rules.md``)."""
+    rows = [f"| {rule.code} | {rule.name} | {rule.severity} | {rule.summary} |" for rule in RULES.values()]
+    return "\n".join([*HEAD, *rows, ""])

@@ -1,4 +1,36 @@
-"""NNG107: a training is resumed, and its augmentation is not what it was."""
+"""A resumed training augments differently, beyond chance.
+
+## Why it matters
+
+A training was resumed (`--c`) with other augmentation than it began with. The weights are a mixture
+of both, and the checkpoint's axes are those of today's code. nnguard weighs what was shown by
+optimiser steps.
+
+## Bad
+
+```
+nnUNetv2_train 2 2d 0 -tr nnUNetTrainerMine          # mirrors
+# ... edit nnUNetTrainerMine: no mirroring any more ...
+nnUNetv2_train 2 2d 0 -tr nnUNetTrainerMine --c      # does not
+```
+
+## Good
+
+```
+nnUNetv2_train 2 2d 0 -tr nnUNetTrainerMineNoFlip    # another training has another name
+```
+
+## How to mend it
+
+If the change is meant, start anew under another trainer name, or fine-tune with
+`-pretrained_weights`. If not, take the edit back and resume.
+
+## How to silence it
+
+```
+NNGUARD=warn,NNG107=ignore
+```
+"""
 
 from __future__ import annotations
 
@@ -6,10 +38,12 @@ from math import sqrt
 from typing import Any
 
 from ..difference import ABSENT, differences, is_pipeline, transform_setting
-from ..findings import Finding
+from ..findings import ADVISORY, Finding
 from ..record import Axes, Mirroring, Record, Segment
 from .verdicts import SETTLED
 from .words import flip_name, percent
+
+SEVERITY = ADVISORY
 
 #: Standard errors between two rates from which on they differ beyond chance. Up to eight views are compared at
 #: each resume: at 3.5 fewer than four of a thousand resumes under unchanged code would be called changed.

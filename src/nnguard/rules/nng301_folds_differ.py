@@ -1,7 +1,49 @@
-"""NNG301: folds of one ensemble that do not belong together.
+"""Folds of one ensemble differ in mirroring, trainers, plans or epochs.
 
-nnU-Net takes trainer, configuration and mirroring axes from the first fold and loads every other
-fold's weights into that.
+## Why it matters
+
+nnU-Net reads trainer, configuration and mirroring axes from the first fold's checkpoint, and loads
+every other fold's weights into the network that it builds from them.
+
+- **Mirroring**: if folds were trained with different mirroring, a sound first fold sends the others
+  into NNG101. Harmful; advisory if the axes in use are safe for every fold.
+- **Trainers or configurations**: where shapes fit by chance, everything runs without a word.
+  Advisory.
+- **Plans**: a model folder has one `plans.json`, so that at most some of the folds get images
+  prepared as in training. Advisory.
+- **A fold that is missing, or stands at another epoch**: nnU-Net stops at the first, and averages
+  the second as if all were equal. Advisory.
+
+## Bad
+
+Fold 0 trained with `nnUNetTrainer`, fold 1 with a trainer edited to mirror no more, both in one
+folder:
+
+```
+nnUNetv2_predict -i images -o out -d 2 -c 2d -f 0 1
+```
+
+## Good
+
+```
+nnUNetv2_predict -i images -o out -d 2 -c 2d -f 0 1 --disable_tta
+```
+
+or five folds of one trainer and one planning. Models of different trainers are predicted on their
+own, and joined by `nnUNetv2_ensemble`.
+
+## How to mend it
+
+- Mirroring: use folds of one training only (`-f 0`), or `--disable_tta`. `nnguard repair` on each
+  checkpoint sets axes that are safe for it; the first fold's still count for all.
+- Trainers and plans: predict with the folds that agree, or train the others again.
+- Missing folds and epochs: finish the training (`--c`), or name the folds to use.
+
+## How to silence it
+
+```
+NNGUARD=warn,NNG301=ignore
+```
 """
 
 from __future__ import annotations
@@ -14,11 +56,13 @@ import msgspec
 from ..axes import normalise, problem_with, same_axes, written
 from ..findings import ADVISORY, HARMFUL, NOTE, SEVERITIES, Finding
 from ..record import Axes
-from .nng201_folder_differs import as_read, what_differs
+from .inference_settings import as_read, what_differs
 from .remedies import model_folder_of
 from .subjects import Member
 from .verdicts import JUDGED, all_safe_axes, dimensions, narrowed_axes
 from .words import joined
+
+SEVERITY = HARMFUL
 
 #: ``checkpoint_best.pth`` is from another epoch in every fold, as it should be.
 COMPARABLE_CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_latest.pth")

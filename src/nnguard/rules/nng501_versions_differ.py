@@ -1,10 +1,45 @@
-"""NNG501: packages that stand at another version than they did in training."""
+"""Trained with another version of nnunetv2, batchgenerators(v2) or torch.
+
+## Why it matters
+
+- **nnunetv2** changed preprocessing, resampling and export between versions, in small ways. Usually
+  results agree; where every voxel counts, use one version.
+- **batchgenerators and batchgeneratorsv2** augment. Another version changes nothing at inference; a
+  resumed training may augment otherwise.
+- **torch** computes with other kernels. Differences are of the order of rounding and seldom change
+  a voxel.
+
+## Bad
+
+```
+pip install -U nnunetv2      # between training and the study
+```
+
+## Good
+
+```
+pip install nnunetv2==2.5.1  # as in training; nnguard check CHECKPOINT names it
+```
+
+## How to mend it
+
+Install the version that the finding names, or validate again with the new one. Resume trainings in
+the environment in which they began.
+
+## How to silence it
+
+```
+NNGUARD=warn,NNG501=ignore
+```
+"""
 
 from __future__ import annotations
 
-from ..findings import Finding
+from ..findings import NOTE, Finding
 from ..record import Environment
 from .words import joined
+
+SEVERITY = NOTE
 
 #: Package -> what another version of it may do.
 PACKAGES = {

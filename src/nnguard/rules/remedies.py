@@ -108,6 +108,12 @@ def model_folder_of(checkpoint: str) -> str:
     return quote(above or ".") if in_fold else "MODEL_FOLDER"
 
 
+def folder_of(prediction: Prediction) -> str:
+    """The model folder that the predictor was loaded from; a placeholder if nobody knows it."""
+    known = prediction.checkpoint_axes is not msgspec.UNSET
+    return model_folder_of(prediction.subject) if known else "MODEL_FOLDER"
+
+
 def without_mirroring(prediction: Prediction) -> str:
     """The user's command with ``--disable_tta``, or nnU-Net's own where the command is not known."""
     command = prediction.predict_command or "nnUNetv2_predict ..."

@@ -1,6 +1,4 @@
-# NNG101 unseen-flip (harmful)
-
-The predictor uses a flip that training never or too rarely showed.
+"""The predictor uses a flip that training never or too rarely showed.
 
 ## Why it matters
 
@@ -60,3 +58,50 @@ is rare or unseen only by estimate, because too few samples settle it: `strict` 
 ```
 NNGUARD=warn,NNG101=ignore
 ```
+"""
+
+from __future__ import annotations
+
+from ..axes import written
+from ..findings import HARMFUL, Finding
+from ..flips import flips_of, safe_axes
+from ..record import Record
+from . import remedies
+from .precedence import judged_in_use, untrained_flips
+from .sentences import grade_words, predictor_uses, seen_words
+from .subjects import Prediction
+from .verdicts import correctable, evidence_data, evidence_of, in_order, repaired_axes, severity_of
+from .words import flip_names
+
+SEVERITY = HARMFUL
+
+
+def check_prediction(record: Record | None, prediction: Prediction) -> list[Finding]:
+    judged = judged_in_use(record, prediction)
+    if judged is None:
+        return []
+    record, axes = judged.record, judged.axes
+    unseen, rare = untrained_flips(record, axes, judged.measured)
+    if not unseen and not rare:
+        return []
+    flips = in_order(*unseen, *rare)
+    kinds = ((unseen, "which training never showed"), (rare, "which training showed too rarely to be learnt"))
+    told = " and ".join(f"{flip_names(kind, record)}, {words}" for kind, words in kinds if kind)
+    safe = safe_axes(evidence_of(record), axes)
+    return [
+        Finding(
+            "NNG101",
+            prediction.subject,
+            f"The predictor mirrors {told}{grade_words(record, flips)}.",
+            seen=seen_words(record, flips_of(axes), predictor_uses(prediction)),
+            effect=(
+                f"{len(flips)} of the {len(flips_of(axes)) + 1} views that are averaged are ones that the network "
+                "cannot read: segmentations get worse without any error, most where left and right carry different "
+                "labels."
+            ),
+            remedy=remedies.for_prediction(prediction, safe, correctable(record, flips), repaired_axes(record, axes)),
+            evidence=evidence_data(record, flips, axes, safe),
+            severity=severity_of(record, flips),
+            setting=written(axes),
+        )
+    ]

@@ -5,7 +5,8 @@ import copy
 import pytest
 
 from nnguard.findings import ADVISORY, HARMFUL, NOTE
-from nnguard.rules.nng201_folder_differs import check_settings, resolved_configuration
+from nnguard.rules.inference_settings import resolved_configuration
+from nnguard.rules.nng201_folder_differs_from_training import check_settings
 from tests.support.checkpoints import DATASET, PLANS
 
 CT_PLANS = copy.deepcopy(PLANS)

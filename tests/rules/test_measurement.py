@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from nnguard.findings import ADVISORY, HARMFUL
 from nnguard.flips import flips_of
-from nnguard.rules.measured import FEWEST_CASES, check_measured, measurement_of, safe_by_both
-from nnguard.rules.prediction import check_prediction
+from nnguard.rules import nng116_unread_flip
+from nnguard.rules.checks import check_prediction
+from nnguard.rules.measurement import FEWEST_CASES, measurement_of, safe_by_both
 from nnguard.rules.subjects import MeasuredFlip, Measurement, Prediction
 from nnguard.rules.verdicts import narrowed_axes
 from tests.support.records import (
@@ -171,7 +172,7 @@ def test_what_lies_beside_the_checkpoint_comes_before_what_its_record_keeps():
 
 
 def test_without_a_measurement_there_is_nothing_to_say():
-    assert check_measured(record_of(NO_FLIP), Prediction(subject=PATH, axes=(0, 1)), (0, 1)) == []
+    assert nng116_unread_flip.check_prediction(record_of(NO_FLIP), Prediction(subject=PATH, axes=(0, 1))) == []
 
 
 # ---------------------------------------------------------------- narrowing

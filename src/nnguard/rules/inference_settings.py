@@ -1,11 +1,10 @@
-"""NNG201: what the predictor reads from the model folder against what training read.
+"""What inference reads from plans and dataset, and what it does if that differs from training.
 
-nnU-Net's predictor takes plans and dataset from the folder's ``plans.json`` and ``dataset.json``; the
-checkpoint's ``init_args`` hold those that training used. Only what inference reads is compared
-(nnunetv2 2.8.1: ``predict_from_raw_data``, ``DefaultPreprocessor``, ``export_prediction``,
-``LabelManager``): batch size, data identifier, planner, median shapes and the like may differ freely.
-``inherits_from`` is resolved first, because a value that moves to a parent configuration has not changed. Nor has one
-that was only written otherwise: another order of keys, 1 for 1.0, a tuple for a list, an old name of a field.
+Only what inference reads is compared (nnunetv2 2.8.1: ``predict_from_raw_data``, ``DefaultPreprocessor``,
+``export_prediction``, ``LabelManager``): batch size, data identifier, planner, median shapes and the like may differ
+freely. ``inherits_from`` is resolved first, because a value that moves to a parent configuration has not changed. A
+value that was only written otherwise has not changed either: another order of keys, 1 for 1.0, a tuple for a list, an
+old name of a field.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..difference import ABSENT, differences
-from ..findings import ADVISORY, HARMFUL, NOTE, SEVERITIES, Finding
+from ..findings import ADVISORY, HARMFUL, NOTE
 
 #: Schemes that look at nothing but the image itself.
 SELF_SUFFICIENT_SCHEMES = frozenset(
@@ -88,38 +87,6 @@ class Difference(NamedTuple):
     folder: Any
     severity: str
     effect: str
-
-
-def check_settings(
-    subject: str,
-    folder_plans: object,
-    folder_dataset: object,
-    trained_plans: object,
-    trained_dataset: object,
-    configuration: str,
-) -> list[Finding]:
-    """Compares a model folder with a checkpoint.
-
-    Args:
-        subject: the model folder, for people.
-        folder_plans, folder_dataset: the content of ``plans.json`` and ``dataset.json``.
-        trained_plans, trained_dataset: ``init_args["plans"]`` and ``init_args["dataset_json"]``; ``None``
-            where the checkpoint does not hold them (then nothing is compared).
-        configuration: for example ``"3d_fullres"``.
-
-    Returns:
-        One finding at most; its severity is that of its gravest difference.
-    """
-    trained = as_read(trained_plans, trained_dataset, configuration)
-    if trained is None:
-        return []
-    folder = as_read(folder_plans, folder_dataset, configuration)
-    if folder is None:
-        stops = "nnU-Net stops when the predictor is initialised"
-        missing = "(no usable configuration of this name)"
-        return [finding(subject, [Difference(f"configurations.{configuration}", "(there)", missing, HARMFUL, stops)])]
-    found = what_differs(trained, folder)
-    return [finding(subject, found)] if found else []
 
 
 def as_read(plans: object, dataset: object, configuration: object) -> dict[str, Any] | None:
@@ -249,34 +216,6 @@ def channel_names(dataset: Mapping[str, Any]) -> list[str]:
     return [str(names[key]) for key in sorted(names, key=lambda key: (len(str(key)), str(key)))]
 
 
-def finding(subject: str, found: list[Difference]) -> Finding:
-    """All differences as one finding."""
-    fields = ", ".join(one.field for one in found)
-    shown = "; ".join(
-        f"{one.field}: trained with {short(one.trained)}, folder has {short(one.folder)}" for one in found
-    )
-    return Finding(
-        "NNG201",
-        subject,
-        f"The folder's plans or dataset are not what training used ({fields}).",
-        seen=shown,
-        effect="; ".join(dict.fromkeys(one.effect for one in found)) + ".",
-        remedy=(
-            "Put the file back as it was when the model was trained (the checkpoint holds it):\n"
-            "    nnguard compare CHECKPOINT MODEL_FOLDER\n"
-            "or, if the change is meant, train again with it."
-        ),
-        evidence={
-            "differences": [
-                {"field": one.field, "trained": one.trained, "folder": one.folder, "severity": one.severity}
-                for one in found
-            ]
-        },
-        severity=max((one.severity for one in found), key=SEVERITIES.index),
-        setting=fields,
-    )
-
-
 def plain(value: Any, depth: int = 0) -> Any:
     """Lists for tuples and arrays all the way down, and no deeper than plans are."""
     if depth > DEEPEST:
@@ -295,9 +234,3 @@ def is_data(value: Any) -> bool:
     if isinstance(value, (list, dict)):
         return all(map(is_data, value.values() if isinstance(value, dict) else value))
     return value is None or value is ABSENT or isinstance(value, (bool, int, float, str))
-
-
-def short(value: Any) -> str:
-    """A value for a sentence; a whole table is not one."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
