@@ -9,14 +9,18 @@ end every interpreter before it began.
 import os
 import sys
 
+TYPE_CHECKING = False  # type checkers take it for typing's, which a bare interpreter has not imported
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def start():
+
+def start() -> None:
     """Arms nnguard when ``NNGUARD`` is set and not ``off``. Virtual environments call this twice."""
     if os.environ.get("NNGUARD", "").strip().lower() not in ("", "off"):
         contained("start-up", _arm)
 
 
-def contained(what, function, *args):
+def contained(what: str, function: "Callable[..., object]", *args: object) -> BaseException | None:
     """Calls ``function``; whatever it raises becomes one line on stderr.
 
     Returns:
@@ -30,7 +34,7 @@ def contained(what, function, *args):
     return None
 
 
-def say(text):
+def say(text: object) -> None:
     """One line on stderr. A closed or missing stderr is no reason to disturb anybody."""
     try:
         sys.stderr.write("nnguard: " + " ".join(str(text).split()) + "\n")
@@ -38,5 +42,5 @@ def say(text):
         return
 
 
-def _arm():
+def _arm() -> None:
     import nnguard  # noqa: F401  importing it arms

@@ -11,7 +11,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 START_UP_FILES = ("nnguard.pth", "nnguard.start")
-ARMED = {"_nnguard_start", "nnguard", "nnguard.arming", "nnguard.errors", "nnguard.findings", "nnguard.settings"}
+ARMED = {
+    "__future__",
+    "_nnguard_start",
+    "nnguard",
+    "nnguard.arming",
+    "nnguard.errors",
+    "nnguard.findings",
+    "nnguard.settings",
+}
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +83,7 @@ def test_off_loads_what_reads_it_and_nothing_else(installed):
 @pytest.mark.parametrize("mode", ["warn", "strict"])
 def test_a_mode_arms_with_the_standard_library_alone(installed, mode):
     assert installed.modules(mode) - installed.before == ARMED
-    assert installed.run("-c", "import nnguard; print(nnguard.status()['mode'])", nnguard=mode).stdout.split() == [mode]
+    assert installed.run("-c", "import nnguard; print(nnguard.status().mode)", nnguard=mode).stdout.split() == [mode]
 
 
 def test_without_site_nothing_is_armed(installed):

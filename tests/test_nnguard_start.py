@@ -11,7 +11,15 @@ SRC = Path(__file__).parents[1] / "src"
 PTH_LINE = (SRC / "nnguard.pth").read_text()
 
 #: Everything of nnguard that an armed interpreter holds until nnU-Net is looked for.
-ARMED = {"_nnguard_start", "nnguard", "nnguard.arming", "nnguard.errors", "nnguard.findings", "nnguard.settings"}
+ARMED = {
+    "__future__",
+    "_nnguard_start",
+    "nnguard",
+    "nnguard.arming",
+    "nnguard.errors",
+    "nnguard.findings",
+    "nnguard.settings",
+}
 
 LOADED = "import sys; print(*sorted(sys.modules))"
 
@@ -54,19 +62,19 @@ def test_an_armed_interpreter_holds_the_standard_library_and_five_small_modules(
 
 
 def test_importing_nnguard_arms_without_a_setting():
-    ran = python("import nnguard; print(nnguard.status()['armed'], nnguard.status()['mode'])", start=False)
+    ran = python("import nnguard; print(nnguard.status().armed, nnguard.status().mode)", start=False)
     assert ran.stdout.split() == ["True", "warn"]
 
 
 def test_importing_nnguard_under_off_does_not_arm():
-    ran = python("import nnguard; print(nnguard.status()['armed'])", "off", start=False)
+    ran = python("import nnguard; print(nnguard.status().armed)", "off", start=False)
     assert ran.stdout.split() == ["False"]
 
 
 def test_public_names_are_listed_and_load_when_they_are_used():
     ran = python(
         "import nnguard, sys\n"
-        "assert set(nnguard.__all__) <= set(dir(nnguard))\n"
+        "assert dir(nnguard) == sorted(nnguard.__all__)\n"
         "assert 'nnguard.record' not in sys.modules\n"
         "assert nnguard.Record.__module__ == 'nnguard.record'\n"
         "assert all(hasattr(nnguard, name) for name in nnguard.__all__)\n"
@@ -117,9 +125,9 @@ def host(tmp_path, code="value = 1\n"):
 def test_the_trigger_steps_aside_when_nnunet_is_looked_for(tmp_path):
     ran = python(
         "import sys, nnguard\n"
-        "print(nnguard.status()['waiting'], 'wrapt' in sys.modules)\n"
+        "print(nnguard.status().waiting, 'wrapt' in sys.modules)\n"
         "import nnunetv2\n"
-        "print(nnguard.status()['waiting'], 'wrapt' in sys.modules, nnunetv2.value, 'torch' in sys.modules)\n",
+        "print(nnguard.status().waiting, 'wrapt' in sys.modules, nnunetv2.value, 'torch' in sys.modules)\n",
         "warn",
         path=[host(tmp_path)],
     )
@@ -129,7 +137,7 @@ def test_the_trigger_steps_aside_when_nnunet_is_looked_for(tmp_path):
 def test_hooks_that_cannot_be_loaded_cost_one_line_and_nnunet_imports(tmp_path):
     (tmp_path / "wrapt.py").write_text("raise ImportError('no wrapt here')\n")
     ran = python(
-        "import nnunetv2, nnguard; print(nnunetv2.value, nnguard.status()['inactive'])",
+        "import nnunetv2, nnguard; print(nnunetv2.value, nnguard.status().inactive)",
         "warn",
         path=[host(tmp_path)],
     )
@@ -146,7 +154,7 @@ def test_an_nnunet_without_a_predictor_class_is_refused_with_one_line(tmp_path):
     ran = python(
         "from nnunetv2.inference import predict_from_raw_data as module\n"
         "import nnguard\n"
-        "print(module.predict_from_raw_data(), nnguard.status()['active'])",
+        "print(module.predict_from_raw_data(), nnguard.status().active)",
         "warn",
         path=[tmp_path],
     )
@@ -168,7 +176,7 @@ def test_a_fork_without_a_required_method_is_left_whole_and_named(tmp_path):
     ran = python(
         "from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor as P\n"
         "import nnguard\n"
-        "print(type(vars(P)['manual_initialization']).__name__, P().predict_from_files(), nnguard.status()['active'])",
+        "print(type(vars(P)['manual_initialization']).__name__, P().predict_from_files(), nnguard.status().active)",
         "warn",
         path=[tmp_path],
     )
@@ -187,7 +195,7 @@ def test_a_hook_that_raises_does_not_fail_the_import_and_the_guard_says_it_is_in
         "from nnguard.hooks import predictor\n"
         "predictor.patch = lambda module: 1 / 0\n"
         "from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor\n"
-        "print(nnguard.status()['inactive'], nnguard.status()['internal_errors'])",
+        "print(nnguard.status().inactive, nnguard.status().internal_errors)",
         "warn",
         path=[tmp_path],
     )
@@ -203,7 +211,7 @@ def test_workers_are_armed_like_their_parent(tmp_path, method):
         "import multiprocessing, sys\n"
         "def armed():\n"
         "    import nnguard\n"
-        "    return nnguard.status()['mode']\n"
+        "    return nnguard.status().mode\n"
         "if __name__ == '__main__':\n"
         f"    with multiprocessing.get_context({method!r}).Pool(1) as pool:\n"
         "        print(pool.apply(armed))\n"

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from .api import observe, read_record
     from .models import FROM_CHECKPOINT, check_model
     from .record import Record
-
-    __version__: str
+    from .version import __version__
 
 __all__ = [
     "FROM_CHECKPOINT",
@@ -51,27 +50,24 @@ _LAZY = {
     "Record": "record",
     "check_model": "models",
     "observe": "api",
+    "__version__": "version",
     "read_record": "api",
 }
 
 
-def __getattr__(name):
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a type checker that saw this function would accept every name
 
-        value = version("nnguard")
-    elif name in _LAZY:
+    def __getattr__(name):
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+        return value
 
 
-def __dir__():
-    return sorted({*globals(), *__all__})
+def __dir__() -> list[str]:
+    return __all__
 
 
 _contained("arming", _arming.arm)

@@ -1,13 +1,17 @@
 """Mirroring axes as nnU-Net takes them: as plain data, what is wrong with a value, and what people call an axis."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from operator import index
+from typing import Any
 
 #: The array axes of nnU-Net's image readers, which all deliver (z, y, x), before ``transpose_forward``.
 ARRAY_AXES = ("z", "y", "x")
 USUALLY = {"z": "head-foot", "y": "front-back", "x": "left-right"}
 
 
-def plain_axes(axes):
+def plain_axes(axes: Any) -> Any:
     """Axes as plain data, whatever object holds them: the only form in which nnguard compares or keeps them.
 
     A comparison or a truth test of an array raises, and of anything else a user's class decides.
@@ -29,7 +33,7 @@ def plain_axes(axes):
     return _plain_entry(axes)
 
 
-def _plain_entry(entry):
+def _plain_entry(entry: Any) -> Any:
     if entry is None or type(entry) in (int, bool, float, str):
         return entry
     try:
@@ -38,7 +42,7 @@ def _plain_entry(entry):
         return repr(entry)
 
 
-def same_axes(first, second):
+def same_axes(first: Any, second: Any) -> bool:
     """Whether two values mean the same to nnU-Net: order and list or tuple do not matter, malformed ones only equal
     themselves."""
     first, second = plain_axes(first), plain_axes(second)
@@ -47,7 +51,7 @@ def same_axes(first, second):
     return sorted(first or ()) == sorted(second or ())
 
 
-def problem_with(axes, spatial_dims=None):
+def problem_with(axes: Any, spatial_dims: int | None = None) -> str | None:
     """What nnU-Net would do with a malformed value, in words; ``None`` for a sound one.
 
     Args:
@@ -73,7 +77,7 @@ def problem_with(axes, spatial_dims=None):
     return None
 
 
-def normalise(axes):
+def normalise(axes: Any) -> tuple[int, ...]:
     """Well-formed axes as a sorted tuple of ints, ``()`` for ``None``. Malformed ones raise ``ValueError``."""
     problem = problem_with(axes)
     if problem:
@@ -81,7 +85,7 @@ def normalise(axes):
     return () if axes is None else tuple(sorted(plain_axes(axes)))
 
 
-def array_axis(axis, spatial_dims, transpose_forward):
+def array_axis(axis: int, spatial_dims: int | None, transpose_forward: Sequence[int] | None) -> int | None:
     """Which axis of the image array, (z, y, x), a network axis is; ``None`` where it is not known.
 
     nnU-Net transposes the array by ``transpose_forward``; a 2D configuration then takes slices along
@@ -92,7 +96,7 @@ def array_axis(axis, spatial_dims, transpose_forward):
     return transpose_forward[axis + 3 - spatial_dims]
 
 
-def name_axis(axis, spatial_dims=None, transpose_forward=None):
+def name_axis(axis: int, spatial_dims: int | None = None, transpose_forward: Sequence[int] | None = None) -> str:
     """``axis 2 (x, usually left-right)``. "Usually", for a sagittal scan is stored in another order."""
     position = array_axis(axis, spatial_dims, transpose_forward)
     if position is None or not 0 <= position < 3:
@@ -101,6 +105,6 @@ def name_axis(axis, spatial_dims=None, transpose_forward=None):
     return f"axis {axis} ({letter}, usually {USUALLY[letter]})"
 
 
-def written(axes):
+def written(axes: Any) -> str:
     """Axes as a person would write them in Python: ``None``, ``(0,)``, ``(0, 1)``."""
     return repr(plain_axes(axes))

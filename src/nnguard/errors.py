@@ -4,6 +4,15 @@ None of these is a ``RuntimeError``: nnU-Net's predictor catches that around its
 tries again on the CPU, which would swallow a refusal.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False  # type checkers take it for typing's, which a bare interpreter has not imported
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from .findings import Finding
+
 
 class NNGuardError(Exception):
     """The parent of everything that nnguard raises deliberately."""
@@ -24,11 +33,11 @@ class InconsistencyError(NNGuardError):
         findings: the ``Finding`` objects that led to this, worst first.
     """
 
-    def __init__(self, message, findings=()):
+    def __init__(self, message: str, findings: Iterable[Finding] = ()) -> None:
         super().__init__(message)
         self.findings = list(findings)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process boundaries (nnU-Net spawns workers); the default would drop the findings.
         return type(self), (self.args[0], self.findings)
 

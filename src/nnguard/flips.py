@@ -4,8 +4,19 @@ A flip is a sorted tuple of 0-based spatial axes of the network's input (after `
 ``()`` is the plain view.
 """
 
+from __future__ import annotations
+
 from itertools import combinations
 from math import exp, lgamma, log
+
+TYPE_CHECKING = False  # type checkers take it for typing's, which a bare interpreter has not imported
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    from .record import Verdict
+
+Flip = tuple[int, ...]
 
 #: A flip counts as trained when each of its axes was flipped alone at least this often, relative to the plain view.
 #: An ordinary mirror is as frequent as the plain view; docs/calibration.md has the harm measured on both sides of it.
@@ -26,7 +37,7 @@ ALPHA = 0.05
 FIRST_ALPHA, LAST_ALPHA = 0.03, 0.01
 
 
-def alpha_at(draws):
+def alpha_at(draws: int) -> float:
     """What the look after so many draws may spend of ``ALPHA``.
 
     Drawing stops at the look at which everything is settled, so each look is one more chance to be wrong. The looks
@@ -40,18 +51,18 @@ def alpha_at(draws):
     return (ALPHA - FIRST_ALPHA - LAST_ALPHA) / ((MOST_DRAWS - FEWEST_DRAWS) // LOOK_EVERY - 1)
 
 
-def flips_of(axes):
+def flips_of(axes: Iterable[int]) -> list[Flip]:
     """All flips that nnU-Net's test-time mirroring makes of ``axes``, small ones first, without the plain view."""
     axes = sorted(set(axes))
     return [flip for size in range(1, len(axes) + 1) for flip in combinations(axes, size)]
 
 
-def compose(first, second):
+def compose(first: Flip, second: Flip) -> Flip:
     """One flip after the other: the symmetric difference, for an axis flipped twice is not flipped."""
     return tuple(sorted(set(first) ^ set(second)))
 
 
-def interval(count, draws, alpha=ALPHA):
+def interval(count: int, draws: int, alpha: float = ALPHA) -> tuple[float, float]:
     """The exact interval for a proportion (C. J. Clopper and E. S. Pearson, Biometrika 26, 1934).
 
     Args:
@@ -67,7 +78,7 @@ def interval(count, draws, alpha=ALPHA):
     return low, high
 
 
-def at_least(count, draws, rate):
+def at_least(count: int, draws: int, rate: float) -> float:
     """The binomial probability of ``count`` or more of ``draws``, each with probability ``rate``."""
     if count <= 0 or rate >= 1:
         return 1.0
@@ -78,7 +89,7 @@ def at_least(count, draws, rate):
     return 1 - _mass(range(count), draws, rate)
 
 
-def _mass(counts, draws, rate):
+def _mass(counts: Iterable[int], draws: int, rate: float) -> float:
     odds, none = log(rate), log(1 - rate)
     all_of_them = lgamma(draws + 1)
     return sum(
@@ -87,7 +98,7 @@ def _mass(counts, draws, rate):
     )
 
 
-def _where(reached):
+def _where(reached: Callable[[float], bool]) -> float:
     """The rate at which ``reached`` becomes true, to 1e-9."""
     low, high = 0.0, 1.0
     for _ in range(30):
@@ -96,7 +107,7 @@ def _where(reached):
     return high
 
 
-def side_of_ratio(count, plain, ratio=TRAINED_RATIO, alpha=ALPHA):
+def side_of_ratio(count: int, plain: int, ratio: float = TRAINED_RATIO, alpha: float = ALPHA) -> str:
     """Whether ``count`` is above or below ``ratio * plain``, beyond chance.
 
     Of ``count + plain`` draws that show either, the flipped ones are binomial with
@@ -116,7 +127,7 @@ def side_of_ratio(count, plain, ratio=TRAINED_RATIO, alpha=ALPHA):
     return "unsettled"
 
 
-def settled(flip, counts, clean, alpha=ALPHA):
+def settled(flip: Flip, counts: Mapping[Flip, int], clean: int, alpha: float = ALPHA) -> bool:
     """Whether a flip's verdict is beyond chance: each axis's rate against the plain view, and seen or not.
 
     The plain view, ``()``, is settled when it was seen, or missed often enough.
@@ -135,7 +146,7 @@ def settled(flip, counts, clean, alpha=ALPHA):
     return counts.get(flip, 0) > 0 or clean >= ENOUGH_TO_MISS
 
 
-def verdict_of(flip, counts):
+def verdict_of(flip: Flip, counts: Mapping[Flip, float]) -> Verdict:
     """``trained``, ``rare`` or ``unseen`` for one flip, by estimate.
 
     Args:
@@ -149,7 +160,7 @@ def verdict_of(flip, counts):
     return "trained" if all(count > 0 and count >= TRAINED_RATIO * plain for count in alone) else "rare"
 
 
-def safe_axes(evidence, axes):
+def safe_axes(evidence: Mapping[Flip, Any], axes: Iterable[int]) -> Flip:
     """The largest subset of ``axes`` all of whose flips are trained and label-keeping.
 
     Args:
@@ -161,7 +172,7 @@ def safe_axes(evidence, axes):
         frequent, then to the lowest indices.
     """
 
-    def sound(flip):
+    def sound(flip: Flip) -> bool:
         seen = evidence.get(flip)
         return seen is not None and seen.verdict == "trained" and seen.labels not in ("swapped", "mixed")
 

@@ -8,6 +8,7 @@ import pytest
 from nnguard import MirroringError
 from nnguard.hooks import patching
 from nnguard.report import log
+from nnguard.settings import LOG_VARIABLE
 from tests.hooks.test_predictor import load, predicted
 
 
@@ -29,7 +30,7 @@ def handler_that_raises(monkeypatch):
     broken = Broken()
     logger = logging.getLogger(log.NAME)
     # Only a log that is wanted reaches a handler.
-    monkeypatch.setenv(log.ENVIRONMENT_VARIABLE, "console")
+    monkeypatch.setenv(LOG_VARIABLE, "console")
     monkeypatch.setattr(logger, "handlers", [broken])
 
 

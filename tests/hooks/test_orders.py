@@ -53,9 +53,9 @@ def test_patched_exactly_once_or_restored(hosts, order):
 def test_the_guard_is_active_and_nothing_is_missing_on_this_nnunet(hosts):
     nnguard.install("warn")
     status = nnguard.status()
-    assert status["active"]
-    assert status["inactive"] == []
-    assert {name for target in status["targets"].values() for name in target["missing"]} == set()
+    assert status.active
+    assert status.inactive == []
+    assert {name for target in status.targets.values() for name in target.missing} == set()
 
 
 def test_overrides_are_patched_where_they_are_defined_and_restored(new_trainer, base):
@@ -101,6 +101,6 @@ def test_import_order_does_not_matter(first):
         "from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer",
     }
     second = next(name for name in imports if name != first)
-    code = f"{imports[first]}\n{imports[second]}\nprint(nnguard.status()['active'])"
+    code = f"{imports[first]}\n{imports[second]}\nprint(nnguard.status().active)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.stdout.split()[-1] == "True", ran.stderr

@@ -9,8 +9,8 @@ import pytest
 
 from nnguard.errors import NNGuardError
 from nnguard.hooks import preview_picture
-from nnguard.hooks.trainer import PREVIEW
 from nnguard.probe.preview import previews
+from nnguard.settings import PREVIEW_VARIABLE
 from tests.support.pipelines import composed
 from tests.support.trainers import trainer_on
 
@@ -20,7 +20,7 @@ def started(guard, new_trainer, monkeypatch):
     """``started("1")``: the folder of a training that has started under that value, and its log."""
 
     def start(value, **attributes):
-        monkeypatch.setenv(PREVIEW, value)
+        monkeypatch.setenv(PREVIEW_VARIABLE, value)
         guard("strict")
         made = new_trainer()
         for name, entry in attributes.items():

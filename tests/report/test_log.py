@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from nnguard.report import log
+from nnguard.settings import LOG_VARIABLE
 
 
 @pytest.fixture
@@ -16,9 +17,9 @@ def logger(monkeypatch):
 
     def configured(setting=None):
         if setting is None:
-            monkeypatch.delenv(log.ENVIRONMENT_VARIABLE, raising=False)
+            monkeypatch.delenv(LOG_VARIABLE, raising=False)
         else:
-            monkeypatch.setenv(log.ENVIRONMENT_VARIABLE, str(setting))
+            monkeypatch.setenv(LOG_VARIABLE, str(setting))
         log.reset()
         return log.get_logger()
 
@@ -160,7 +161,7 @@ def test_a_path_that_cannot_be_used_is_told_before_there_is_anything_to_log(logg
 
 @pytest.mark.parametrize("setting", ["jsno", "/no/such/folder/log.jsonl", "/"])
 def test_it_is_told_once_whoever_asks(monkeypatch, capsys, setting):
-    monkeypatch.setenv(log.ENVIRONMENT_VARIABLE, setting)
+    monkeypatch.setenv(LOG_VARIABLE, setting)
     log.reset()
     log.look()
     log.look()
@@ -171,7 +172,7 @@ def test_it_is_told_once_whoever_asks(monkeypatch, capsys, setting):
 
 
 def test_a_worker_says_nothing_that_its_command_has_said(monkeypatch, capsys):
-    monkeypatch.setenv(log.ENVIRONMENT_VARIABLE, "/no/such/folder/log.jsonl")
+    monkeypatch.setenv(LOG_VARIABLE, "/no/such/folder/log.jsonl")
     monkeypatch.setattr(log.multiprocessing, "parent_process", lambda: object())
     log.reset()
     log.look()

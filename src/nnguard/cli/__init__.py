@@ -75,9 +75,9 @@ def group(ctx: click.Context) -> None:
     Exit status: 0 clean, 1 findings at or above --fail-level, 2 it could not be done.
     """
     if ctx.invoked_subcommand not in ("run", "doctor"):  # these two have more to say about it
-        from ..settings import ENVIRONMENT_VARIABLE, Policy
+        from ..settings import Settings
 
-        Policy.parse(os.environ.get(ENVIRONMENT_VARIABLE))
+        Settings.from_environment().policy()
 
 
 #: Commands that only read and print: when they are done, no thread, file or scratch folder waits for anything.
@@ -132,7 +132,7 @@ def _said_at_import(error: NNGuardError) -> bool:
     """An ``NNGUARD`` that cannot be read has had its line when nnguard was imported."""
     from ..arming import status
 
-    return isinstance(error, ConfigurationError) and status()["error"] == str(error)
+    return isinstance(error, ConfigurationError) and status().error == str(error)
 
 
 def failed(reason: object) -> int:

@@ -5,12 +5,12 @@ Its other names are ``nnguard inspect`` and ``nnguard audit``. What lies there d
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import click
 
 from ..models.path_kind import CHECKPOINT, RECORD, TREE, kind_of
+from ..settings import RESULTS_VARIABLE, Settings
 from .exit_status import exit_status
 from .output import (
     Answer,
@@ -24,8 +24,6 @@ from .output import (
     written_to,
 )
 from .paths import LOCAL_PATH, PATH_OR_URL
-
-RESULTS = "nnUNet_results"
 
 
 @click.command(name="check", cls=FoldsCommand)
@@ -56,10 +54,11 @@ def command(
     Models without a record are judged by what nnU-Net left beside them; the grade of the evidence is always shown,
     and weak evidence is never more than advice. What cannot be read makes the exit status 2.
     """
-    if not paths and listing is None and context.info_name == "audit" and os.environ.get(RESULTS):
-        paths = (os.environ[RESULTS],)
+    results = Settings.from_environment().results
+    if not paths and listing is None and context.info_name == "audit" and results:
+        paths = (results,)
     if bool(paths) == (listing is not None):
-        raise click.UsageError(f"give either PATH... or --list FILE; without them audit needs ${RESULTS}")
+        raise click.UsageError(f"give either PATH... or --list FILE; without them audit needs ${RESULTS_VARIABLE}")
     with written_to(output):
         answer = _shown(paths, listing, Asked(**asked))
     return exit_status(answer.findings, fail_level, answer.errors)

@@ -15,7 +15,7 @@ import click
 
 from ..errors import ConfigurationError
 from ..report.escape import escaped
-from ..settings import DEFAULT_MODE, ENVIRONMENT_VARIABLE, Policy
+from ..settings import DEFAULT_MODE, ENVIRONMENT_VARIABLE, Policy, Settings
 from .exit_status import CLEAN, FOUND
 from .output import format_option, print_json
 
@@ -38,7 +38,7 @@ if sys.argv[1] == "import":
             answer["import_error"] = answer["import_error"] or str(error)
     answer["nnunetv2_path"] = next(iter(getattr(sys.modules.get("nnunetv2"), "__path__", [])), None)
     import nnguard
-    answer["status"] = nnguard.status()
+    answer["status"] = nnguard.status().to_dict()
 print({MARK!r} + json.dumps(answer, default=str))
 """
 
@@ -51,9 +51,9 @@ def command(quick: bool, output_format: str) -> int:
 
     Exit status: 0 it does, 1 it does not, 2 it could not be found out, or NNGUARD cannot be read.
     """
-    setting = os.environ.get(ENVIRONMENT_VARIABLE) or None
-    Policy.parse(setting)
-    diagnosis = diagnose(setting, quick)
+    settings = Settings.from_environment()
+    settings.policy()
+    diagnosis = diagnose(settings, quick)
     if output_format == "json":
         print_json(diagnosis)
     else:
@@ -61,7 +61,7 @@ def command(quick: bool, output_format: str) -> int:
     return CLEAN if diagnosis["active"] else FOUND
 
 
-def diagnose(setting: str | None, quick: bool) -> dict[str, Any]:
+def diagnose(settings: Settings, quick: bool) -> dict[str, Any]:
     """Asks a fresh interpreter. Without ``NNGUARD`` it is asked what would be, were it set.
 
     Returns:
@@ -78,11 +78,12 @@ def diagnose(setting: str | None, quick: bool) -> dict[str, Any]:
     """
     from ..report import log
 
-    would_be = setting if Policy.parse(setting) is not None and setting else DEFAULT_MODE
+    setting = settings.mode
+    would_be = setting if settings.policy() is not None and setting else DEFAULT_MODE
     asked = ask("start" if quick else "import", {**os.environ, ENVIRONMENT_VARIABLE: would_be})
     found = start_up_files()
     reasons = _reasons(setting, asked, found)
-    in_doubt = log.problem_with_setting(os.environ.get(log.ENVIRONMENT_VARIABLE, ""))
+    in_doubt = log.problem_with_setting(settings.log)
     return {
         "active": not reasons,
         "python": sys.executable,

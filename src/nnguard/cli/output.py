@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from ..errors import CheckpointError
 from ..findings import HARMFUL, SEVERITIES, Finding
 from ..nnunet import CHECKPOINT_NAME
 from ..report.escape import escaped
-from ..settings import ENVIRONMENT_VARIABLE, IGNORE, Policy
+from ..settings import IGNORE, Policy, Settings
 from .paths import LOCAL_PATH
 
 
@@ -100,7 +99,8 @@ def width_here() -> int:
 
     from ..report.text import NARROWEST, WIDTH
 
-    columns = get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
+    wanted = sys.stdout.isatty() or Settings.from_environment().columns is not None
+    columns = get_terminal_size((WIDTH, 0)).columns if wanted else WIDTH
     return max(NARROWEST, min(columns, WIDTH))
 
 
@@ -108,7 +108,7 @@ def findings_for_people(findings: Sequence[Finding]) -> str:
     """As text, as wide as there is room, and with what ``NNGUARD`` says in mind."""
     from ..report.text import findings_text
 
-    return findings_text(findings, Policy.parse(os.environ.get(ENVIRONMENT_VARIABLE)), width_here())
+    return findings_text(findings, Settings.from_environment().policy(), width_here())
 
 
 def findings_counted(findings: Sequence[Finding]) -> str:
@@ -136,7 +136,7 @@ def print_findings(findings: Sequence[Finding], *checked_skipped_errors: Sequenc
 
 def not_ignored(findings: Iterable[Finding]) -> list[Finding]:
     """Without those that ``NNGUARD=...,RULE=ignore`` silences."""
-    policy = Policy.parse(os.environ.get(ENVIRONMENT_VARIABLE)) or Policy()
+    policy = Settings.from_environment().policy() or Policy()
     return [finding for finding in findings if policy.overrides.get(finding.code) != IGNORE]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import click
 from ..errors import NNGuardError
 from ..findings import Finding
 from ..record import Record
+from ..settings import PREPROCESSED_VARIABLE, Settings
 from . import output
 from .exit_status import exit_status
 from .paths import FILE_TO_WRITE
@@ -22,8 +22,6 @@ from .stdout import prints_to_stderr
 
 if TYPE_CHECKING:
     from ..foreign_calls import Failed
-
-PREPROCESSED = "nnUNet_preprocessed"
 
 
 @click.command(name="preflight")
@@ -137,9 +135,9 @@ def _look_at_arguments(dataset: str, fold: str, plans: str) -> None:
     """What can be said in plain words before nnU-Net is imported."""
     if not fold.isdecimal() and fold != "all":
         raise click.UsageError(f"FOLD is a number or 'all', not {fold!r}")
-    preprocessed = os.environ.get(PREPROCESSED)
+    preprocessed = Settings.from_environment().preprocessed
     if not preprocessed:
-        raise NNGuardError(f"{PREPROCESSED} is not set: nnU-Net needs it to find the preprocessed data set")
+        raise NNGuardError(f"{PREPROCESSED_VARIABLE} is not set: nnU-Net needs it to find the preprocessed data set")
     plans_file = _dataset_folder(Path(preprocessed), dataset) / f"{plans}.json"
     if not plans_file.is_file():
         raise NNGuardError(f"{plans_file} does not exist: run nnUNetv2_plan_and_preprocess, or name the plans (-p)")

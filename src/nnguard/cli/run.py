@@ -11,7 +11,7 @@ import click
 
 from ..errors import ConfigurationError
 from ..report.escape import escaped
-from ..settings import DEFAULT_MODE, ENVIRONMENT_VARIABLE, OFF, Policy
+from ..settings import DEFAULT_MODE, ENVIRONMENT_VARIABLE, OFF, Policy, Settings
 
 PTH = "nnguard.pth"
 
@@ -21,7 +21,7 @@ PTH = "nnguard.pth"
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def command(mode: str | None, arguments: tuple[str, ...]) -> None:
     """Run one command with the guard switched on: nnguard run --mode strict -- nnUNetv2_train 2 2d 0."""
-    text = mode or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_MODE
+    text = mode or Settings.from_environment().mode or DEFAULT_MODE
     if Policy.parse(text) is None:
         raise ConfigurationError(f"the mode is {OFF}: there is nothing to run guarded; choose one with --mode")
     program = shutil.which(arguments[0])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from multiprocessing import parent_process
 from typing import Any
 
 from _nnguard_start import say
 
 from ..report import log
+from ..settings import FLIPTEST_VARIABLE, Settings
 from . import augmenters, parent_training, patching, predictor, torch_io, trainer
 
 #: Each of these has ``MODULES``, the modules that it waits for, and ``patch``, which patches one of them.
@@ -16,9 +16,6 @@ _ROOMS = (torch_io, augmenters, trainer, predictor, parent_training)
 
 #: The guard is active only if these are patched.
 _NEEDED = (trainer, predictor)
-
-#: A setting of former versions.
-FLIPTEST = "NNGUARD_FLIPTEST"
 
 _taken = False
 _coverage: dict[str, patching.Coverage] = {}
@@ -28,8 +25,8 @@ _failures: dict[str, str] = {}
 def take_over() -> None:
     """Patches what is imported already and waits for the rest. A second call changes nothing."""
     global _taken
-    if not _taken and os.environ.get(FLIPTEST, "0") not in ("", "0", "off") and parent_process() is None:
-        say(f"{FLIPTEST} does nothing any more. To measure what mirroring costs, use: nnguard fliptest")
+    if not _taken and Settings.from_environment().fliptest and parent_process() is None:
+        say(f"{FLIPTEST_VARIABLE} does nothing any more. To measure what mirroring costs, use: nnguard fliptest")
     _taken = True
     log.look()
     for room in _ROOMS:

@@ -135,15 +135,15 @@ class ObjectPatch(Patch):
 class _BoundGuardedFunction(wrapt.BoundFunctionWrapper):
     """A guarded method bound to its object. It is pickled and copied in the same way as a plain bound method."""
 
-    def __reduce_ex__(self, protocol):
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         if self._self_instance is None:
             return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
         return getattr, (self._self_instance, self.__name__)
 
-    def __copy__(self):
+    def __copy__(self) -> Any:
         return self
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if self._self_instance is None:
             return self
         return getattr(copy.deepcopy(self._self_instance, memo), self.__name__)
@@ -155,26 +155,26 @@ class GuardedFunction(wrapt.FunctionWrapper):
     __bound_function_wrapper__ = _BoundGuardedFunction
     _self_patch: Patch
 
-    def __reduce_ex__(self, protocol):
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
 
-    def __copy__(self):
+    def __copy__(self) -> Any:
         return self
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self
 
 
 class GuardedAttribute(GuardedFunction):
     """A guarded callable that an object holds. A copy of the object gets the callable without the guard."""
 
-    def __reduce_ex__(self, protocol):
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return _as_it_was, (self.__wrapped__,)
 
-    def __copy__(self):
+    def __copy__(self) -> Any:
         return self.__wrapped__
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return copy.deepcopy(self.__wrapped__, memo)
 
 

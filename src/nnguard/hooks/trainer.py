@@ -21,6 +21,7 @@ from ..record import Mirroring, Record, TrainerIdentity, timestamp
 from ..rules.checks import check_training
 from ..rules.nng107_augmentation_changed import check_resumed
 from ..rules.subjects import Training
+from ..settings import Settings
 from ..version import __version__
 from . import augmenters, enforcement, origins, ranks, sidecar
 from .axes_correction import narrow_declared_axes
@@ -48,9 +49,6 @@ from .training_log import draw_preview, tell_config, tell_log
 
 MODULE = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer"
 MODULES = {MODULE: "nnUNetTrainer"}
-
-#: Any other value than ``0`` or ``off`` asks for a contact sheet at training start.
-PREVIEW = "NNGUARD_PREVIEW"
 
 #: Findings that narrowing the declared axes puts right.
 CORRECTABLE = ("NNG103", "NNG105", "NNG106")
@@ -207,7 +205,7 @@ def observe_once(trainer: Any) -> None:
         return
     guard_own_step(trainer)
     take_up(trainer, _observation_of(trainer))
-    if os.environ.get(PREVIEW, "") not in ("", "0", "off") and not training.rehearsed:
+    if Settings.from_environment().preview and not training.rehearsed:
         contained("drawing the preview", draw_preview, trainer)
     judge(trainer)
 

@@ -16,12 +16,11 @@ from typing import Any
 from .. import arming
 from ..errors import NNGuardError
 from ..findings import RULES
-from ..settings import IGNORE
+from ..settings import IGNORE, RESULTS_VARIABLE, WORKERS_VARIABLE, Settings
 from . import trainer as hook
 
 #: The training is observed and checked as usual; only the command that asked reports the findings.
 SILENT = ",".join(["warn", *(f"{code}={IGNORE}" for code in RULES)])
-RESULTS, WORKERS = "nnUNet_results", "nnUNet_n_proc_DA"
 
 
 @contextlib.contextmanager
@@ -40,25 +39,25 @@ def rehearsed(
         NNGuardError: nnU-Net is not installed, or too old.
         Exception: whatever nnU-Net or the trainer raises. The caller words it.
     """
-    real_results = os.environ.get(RESULTS)
+    before = Settings.from_environment()
     folder = tempfile.mkdtemp(prefix="nnguard-preflight-")
-    os.environ[RESULTS] = folder
+    os.environ[RESULTS_VARIABLE] = folder
     # One worker, if training would have any, because a pipeline may be edited after its workers have started.
-    os.environ[WORKERS] = "0" if os.environ.get(WORKERS) == "0" else "1"
+    os.environ[WORKERS_VARIABLE] = "0" if before.workers == "0" else "1"
     made = None
     try:
         arming.install(SILENT)
         made = _constructed(dataset, configuration, fold, trainer_name, plans, device)
         hook.live_training(made).rehearsed = True
-        _find_previous_stage(made, folder, real_results)
+        _find_previous_stage(made, folder, before.results)
         made.on_train_start()
         hook.observe_once(made)  # if `on_train_start` was replaced without super()
         yield made
     finally:
         if made is not None:
             hook.shut_loaders_down(made)
-        if real_results is not None:
-            os.environ[RESULTS] = real_results
+        if before.results is not None:
+            os.environ[RESULTS_VARIABLE] = before.results
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -8,6 +8,7 @@ than an observation, and a class that the libraries do not know may do anything.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -234,7 +235,7 @@ def _tree_of(text: str) -> _Node | None:
     return root if not open_brackets else None
 
 
-def _walk(node: _Node):
+def _walk(node: _Node) -> Iterator[_Node]:
     for child in node.children:
         yield child
         yield from _walk(child)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from ..settings import Settings
 from .audit_rows import CLEAN, ModelReport, counts, gravest_first
 from .escape import escaped
 
@@ -32,8 +32,7 @@ def make_console(file: TextIO) -> Console:
     from rich.console import Console
 
     terminal = bool(getattr(file, "isatty", lambda: False)())
-    wanted = os.environ.get("COLUMNS", "")
-    width = int(wanted) if wanted.isdecimal() and int(wanted) > 0 else None if terminal else PIPE_WIDTH
+    width = Settings.from_environment().columns or (None if terminal else PIPE_WIDTH)
     return Console(file=file, markup=False, emoji=False, highlight=False, soft_wrap=False, width=width)
 
 

@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from _nnguard_start import say
 
+from ..settings import LOG_VARIABLE, Settings
 from .escape import escaped
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
 
-ENVIRONMENT_VARIABLE = "NNGUARD_LOG"
 WORDS = ("off", "console", "json")
 NAME = "nnguard"
 
@@ -44,7 +44,7 @@ def get_logger() -> BoundLogger:
     """The logger: ``get_logger().info("event", key=value)``. Configured once, from the environment."""
     global _logger
     if _logger is None:
-        _logger = _configured(os.environ.get(ENVIRONMENT_VARIABLE, ""))
+        _logger = _configured(Settings.from_environment().log)
     return _logger
 
 
@@ -67,7 +67,7 @@ def problem_with_setting(setting: str) -> str | None:
 
 def look() -> None:
     """Says once a command, before there is anything to log, that ``NNGUARD_LOG`` cannot be used; never raises."""
-    problem = problem_with_setting(os.environ.get(ENVIRONMENT_VARIABLE, ""))
+    problem = problem_with_setting(Settings.from_environment().log)
     if problem is not None and multiprocessing.parent_process() is None:
         _tell(problem)
 
@@ -81,7 +81,7 @@ def _tell(problem: str) -> None:
 
 def _unusable(setting: str, why: str) -> str:
     return (
-        f"{ENVIRONMENT_VARIABLE}={escaped(setting)} cannot be used: {escaped(why)}; warnings and errors go to stderr, "
+        f"{LOG_VARIABLE}={escaped(setting)} cannot be used: {escaped(why)}; warnings and errors go to stderr, "
         "notes nowhere"
     )
 
