@@ -11,7 +11,15 @@ SRC = Path(__file__).parents[2] / "src"
 PTH_LINE = (SRC / "nnguard.pth").read_text()
 
 #: Everything of nnguard that an armed interpreter holds until nnU-Net is looked for.
-ARMED = {"_nnguard_start", "nnguard", "nnguard.arming", "nnguard.errors", "nnguard.findings", "nnguard.settings"}
+ARMED = {
+    "__future__",
+    "_nnguard_start",
+    "nnguard",
+    "nnguard.arming",
+    "nnguard.errors",
+    "nnguard.findings",
+    "nnguard.settings",
+}
 
 LOADED = "import sys; print(*sorted(sys.modules))"
 
