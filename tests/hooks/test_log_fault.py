@@ -8,7 +8,7 @@ import pytest
 from nnguard import MirroringError
 from nnguard.hooks import patching
 from nnguard.report import log
-from tests.hooks.test_predictor import load, predicted
+from tests.hooks.predictions import load, predicted
 
 
 def structlog_absent(monkeypatch):
