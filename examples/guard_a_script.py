@@ -14,8 +14,8 @@ if __name__ == "__main__":
     model, images, predictions = sys.argv[1:]
     print(nnguard.status())
     predictor = nnUNetPredictor(device=torch.device("cpu"))
-    predictor.initialize_from_trained_model_folder(model, use_folds=None)
     try:
+        predictor.initialize_from_trained_model_folder(model, use_folds=None)
         predictor.predict_from_files(images, predictions)
     except nnguard.MirroringError as refusal:  # in the modes "strict" and "exact"; the mode "warn" warns and predicts
         sys.exit(f"not predicted: {[finding.code for finding in refusal.findings]}{refusal}")

@@ -10,7 +10,7 @@ import pytest
 from nnguard.checkpoint import read_checkpoint, splice
 from nnguard.errors import CheckpointError
 from nnguard.record import Record
-from tests.checkpoint.test_writer import AXES, RECORD, saved, trained
+from tests.checkpoint.trainings import AXES, RECORD, saved, trained
 from tests.support.checkpoints import save_model
 from tests.support.records import record_of
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tests.checkpoint.fuzzing import check, mutated, seeds
-from tests.checkpoint.test_reader import saved, trained
+from tests.checkpoint.trainings import saved, trained
 
 ROUNDS = 3_000
 

@@ -22,10 +22,10 @@ from nnguard.checkpoint import layout, read_checkpoint, replacement, splice
 from nnguard.checkpoint.archive import read_directory
 from nnguard.checkpoint.sources import opened
 from nnguard.errors import CheckpointError
-from tests.checkpoint.test_reader import AXES, loaded, same, saved, trained
+from tests.checkpoint.trainings import AXES, RECORD, saved, trained
+from tests.support.agreement import loaded, same
 from tests.support.archives import ROOT, VERSION, Piece, checkpoint, data_pkl, encoded, pickled, zipped
 
-RECORD = '{"schema": 1, "note": "' + "x" * 3000 + '"}'
 CHANGES = {AXES: None, "nnguard": RECORD}
 
 

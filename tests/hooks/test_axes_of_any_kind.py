@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nnguard import MirroringError, check_model
-from tests.hooks.test_predictor import CHECKPOINT, load, predicted
+from tests.hooks.predictions import CHECKPOINT, load, predicted
 
 
 def tensor(axes):

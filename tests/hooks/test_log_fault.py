@@ -9,7 +9,7 @@ from nnguard import MirroringError
 from nnguard.hooks import patching
 from nnguard.report import log
 from nnguard.settings import LOG_VARIABLE
-from tests.hooks.test_predictor import load, predicted
+from tests.hooks.predictions import load, predicted
 
 
 def structlog_absent(monkeypatch):

@@ -15,19 +15,7 @@ import pytest
 
 from nnguard import ConfigurationError, MirroringError
 from nnguard.hooks import patching, predictor
-
-CHECKPOINT = "checkpoint_final.pth"
-IMAGE = np.random.default_rng(0).normal(size=(1, 1, 64, 64)).astype(np.float32)
-PROPERTIES = {"spacing": (999.0, 1.0, 1.0)}
-
-
-def load(made, folder, folds=(0,)):
-    made.initialize_from_trained_model_folder(str(folder), folds, CHECKPOINT)
-    return made
-
-
-def predicted(made):
-    return made.predict_single_npy_array(IMAGE, dict(PROPERTIES))
+from tests.hooks.predictions import CHECKPOINT, IMAGE, PROPERTIES, load, predicted
 
 
 def load_by_hand(made, folder, *, rebuilt=False, prefix=""):

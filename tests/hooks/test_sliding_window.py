@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nnguard import MirroringError
-from tests.hooks.test_predictor import PROPERTIES, load
+from tests.hooks.predictions import PROPERTIES, load
 
 WIDE = np.random.default_rng(0).normal(size=(1, 1, 256, 256)).astype(np.float32)
 
