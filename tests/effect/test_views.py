@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from inspect import unwrap
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -290,3 +291,21 @@ def test_a_model_that_nnunet_cannot_load_is_told(folders, tmp_path):
     (broken / "fold_0/checkpoint_final.pth").write_bytes(b"no checkpoint")
     with pytest.raises(NNGuardError, match="nnU-Net cannot load it here"):
         trial_of(broken)
+
+
+def test_an_nnunet_that_renamed_the_method_of_a_patch_is_told_and_no_flip_counts_as_safe(folders, monkeypatch):
+    """The twins are the tests above: the same model and case, with the method under its name."""
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    name = "_internal_maybe_mirror_and_predict"
+    window = unwrap(nnUNetPredictor._internal_predict_sliding_window_return_logits)
+    assert name in window.__code__.co_names
+    names = tuple("_predict_patch" if word == name else word for word in window.__code__.co_names)
+    renamed = FunctionType(window.__code__.replace(co_names=names), window.__globals__)
+    renamed.__defaults__ = window.__defaults__
+    monkeypatch.setattr(nnUNetPredictor, "_predict_patch", getattr(nnUNetPredictor, name), raising=False)
+    monkeypatch.setattr(nnUNetPredictor, window.__name__, renamed)
+    ran, failed = answered(trial_of(folders("2d"), ByPlace(0)), training_cases("2d"))
+    assert ran == []
+    assert len(failed) == 2
+    assert all("upgrade nnguard" in line for line in failed)

@@ -158,8 +158,20 @@ class FlipTrial:
             raise NNGuardError(f"it has channels {there}, and the model was trained on {wanted}")
 
     def _logits(self, data: Any, flip: Axes) -> Any:
-        self.predictor.flip = flip
-        return self.predictor.predict_logits_from_preprocessed_data(data).cpu()
+        """The network's logits under one flip, flipped back.
+
+        Raises:
+            NNGuardError: nnU-Net did not call the method that flips. Its answer would count as agreement.
+        """
+        self.predictor.flip, self.predictor.shown = flip, None
+        logits = self.predictor.predict_logits_from_preprocessed_data(data).cpu()
+        if self.predictor.shown != flip:
+            raise NNGuardError(
+                "this version of nnU-Net predicts patches by a method that nnguard does not know, so no flip can be "
+                "shown to the network; upgrade nnguard, or test with a version of nnU-Net that docs/compatibility.md "
+                "lists"
+            )
+        return logits
 
     def _label_map(self, logits: Any, properties: Any) -> np.ndarray:
         from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
@@ -194,8 +206,10 @@ def _load(folder: str, folds: tuple[int | str, ...], checkpoint_name: str, devic
         """Shows the network every patch under one flip, and flips the answer back."""
 
         flip: Axes = ()
+        shown: Axes | None = None
 
         def _internal_maybe_mirror_and_predict(self, x: Any) -> Any:
+            self.shown = self.flip
             along = [axis + 2 for axis in self.flip]
             return torch.flip(self.network(torch.flip(x, along)), along) if along else self.network(x)
 
